@@ -1,0 +1,204 @@
+/**
+ * The engine's door: packets by batch, commands that answer errno plus a sentence, effects by polling
+ * (sans-IO, as quinn-proto's Connection). After any call: `pollEvent` until undefined, `pollPacket`
+ * until undefined, then `pollTimeout`. Time never goes backwards. Packets are rewritten in place and
+ * stay the caller's.
+ *
+ * This file only delegates; read output.ts, input.ts and policy-check.ts for what happens to a packet.
+ */
+import type { PacketBuffer } from '@xfrm/wire';
+import type {
+	Address,
+	Encap,
+	KmAddress,
+	LifetimeCurrent,
+	Mark,
+	MigrateEntry,
+	PolicyConfig,
+	PolicySnapshot,
+	Refusal,
+	ReplayEsn,
+	ReplayLegacy,
+	Selector,
+	StateConfig,
+	StateId,
+	StateSnapshot,
+} from '@xfrm/wire/xfrm';
+import type { Answer } from './answer.ts';
+import type { Batch } from './batch.ts';
+import type { EngineEvent } from './events.ts';
+import type { EngineOptions, Namespace } from './namespace.ts';
+import type { XfrmPolicy } from './policy.ts';
+import type { XfrmState } from './state.ts';
+
+/** How a request names a state: by SPI for ESP, AH and IPComp, by source for the others (S-5). */
+export interface StateQuery {
+	readonly id: StateId;
+	readonly family: number;
+	/** Needed when the protocol has no SPI. */
+	readonly saddr?: Address;
+	/** v AND m of the request. */
+	readonly mark: number;
+}
+
+/** How a request names a policy: by index when it is not 0, else by selector (P-5). Mark compared raw. */
+export interface PolicyQuery {
+	readonly direction: number;
+	readonly type: number;
+	readonly ifId: number;
+	readonly mark: Mark;
+	readonly index: number;
+	readonly selector: Selector;
+}
+
+/** What NEWAE sets; absent fields stay. */
+export interface AeventUpdate {
+	readonly replay?: ReplayLegacy;
+	readonly replayEsn?: ReplayEsn;
+	readonly lifetimeCurrent?: LifetimeCurrent;
+	readonly replayThreshold?: number;
+	readonly expiryTimer?: number;
+	readonly mappingThresholdSeconds?: number;
+}
+
+export interface AllocSpiRequest {
+	readonly id: StateId;
+	readonly saddr: Address;
+	readonly family: number;
+	readonly mode: number;
+	readonly reqid: number;
+	readonly seq: number;
+	readonly min: number;
+	readonly max: number;
+	readonly mark?: Mark;
+	readonly ifId?: number;
+	readonly direction?: number;
+	readonly pcpu?: number;
+}
+
+export interface MigrateRequest {
+	readonly selector: Selector;
+	readonly direction: number;
+	readonly type: number;
+	readonly ifId: number;
+	readonly entries: readonly MigrateEntry[];
+	readonly kmAddress?: KmAddress;
+	readonly encap?: Encap;
+}
+
+/** Counts of GETSADINFO and GETSPDINFO. Policies: in, out, fwd, socket in, socket out, socket fwd. */
+export interface SadInfo {
+	readonly stateCount: number;
+	readonly bucketCount: number;
+	readonly bucketCountMax: number;
+}
+export interface SpdInfo {
+	readonly counts: readonly [number, number, number, number, number, number];
+	readonly bucketMask: number;
+	readonly bucketCountMax: number;
+	readonly threshold4: readonly [local: number, remote: number];
+	readonly threshold6: readonly [local: number, remote: number];
+}
+
+/** The interface that engine.ts implements; written down first so that rooms can be built side by side. */
+export interface EngineDoor {
+	readonly net: Namespace;
+
+	// Packets. Each reads and writes the fields of PacketBuffer that its doc names.
+
+	/**
+	 * OUT lookup (xfrm_lookup): reads flow, ifId, socketId, route, mark, forwarded (then the flow is decoded
+	 * here: FwdHdrError on failure); writes bundle, mtu (of the bundle, or of the route), action Pass,
+	 * Transformed (a bundle is there, nothing done yet), Drop or Consume; verdict; error.
+	 */
+	lookup(batch: Batch): void;
+	/**
+	 * Applies each packet's bundle (xfrm_output): action Transformed with `route` the bundle's last route, Drop,
+	 * or Fragment. Packets without a bundle stay as they are.
+	 */
+	transform(batch: Batch): void;
+	/** lookup, then transform. */
+	output(batch: Batch): void;
+	/**
+	 * ESP, AH or IPComp addressed to us, whole (after reassembly). Reads proto, transportAt, nextHeaderAt, mark,
+	 * encapType; appends to the sec path; answers Reinject, Continue (proto and transportAt now those of what
+	 * follows), or Drop.
+	 */
+	input(batch: Batch): void;
+	/**
+	 * A UDP datagram at transportAt for a socket with UDP_ENCAP of this type: ESP is stripped of UDP and given to
+	 * `input`; ToSocket when it is IKE's, Consume when a keepalive.
+	 */
+	udpEncapInput(batch: Batch, encapType: number): void;
+	/**
+	 * A home address option or a type 2 routing header was met (xfrm6_input_addr): `proto` 60 or 43. Appends to
+	 * the sec path, or drops with InNoStates; the header itself is rewritten by the caller (T-57, T-58).
+	 */
+	addressInput(
+		packet: PacketBuffer,
+		daddr: Address,
+		saddr: Address,
+		proto: number,
+		nowUs: number,
+	): boolean;
+	/**
+	 * IN or FWD check (__xfrm_policy_check) of what came out of everything above: decodes the flow (oif from
+	 * flow.oif as the caller set it, P-29), reads ifId, socketId, sec path; action Pass or Drop.
+	 */
+	policyCheck(batch: Batch, direction: number): void;
+	/** IN check of an ICMP error by the packet that it quotes, whose IP header starts at `at` (P-31). */
+	reverseCheck(packet: PacketBuffer, at: number, nowUs: number): boolean;
+	/** Is there a state for the outer packet that an ICMP error quotes (U-7)? */
+	knowsQuoted(family: number, daddr: Address, spi: number, proto: number, mark: number): boolean;
+
+	// Commands.
+
+	addState(config: StateConfig, nowUs: number): Answer<XfrmState>;
+	updateState(config: StateConfig, nowUs: number): Answer<XfrmState>;
+	deleteState(query: StateQuery, nowUs: number): Answer<StateSnapshot>;
+	findState(query: StateQuery): XfrmState | undefined;
+	/** How many went: proto 0 all, 255 ESP, AH and IPComp. */
+	flushStates(proto: number, nowUs: number): number;
+	allocSpi(request: AllocSpiRequest, nowUs: number): Answer<XfrmState>;
+	updateAevent(query: StateQuery, update: AeventUpdate, nowUs: number): Answer<XfrmState>;
+	/** EXPIRE sent by a user: the event is the answer's snapshot, the caller multicasts it. */
+	expireState(query: StateQuery, hard: boolean, nowUs: number): Answer<StateSnapshot>;
+	/** Newest first; each call of the iterator survives changes in between. */
+	states(): Iterable<XfrmState>;
+	snapshotState(state: XfrmState): StateSnapshot;
+
+	addPolicy(config: PolicyConfig, nowUs: number): Answer<XfrmPolicy>;
+	updatePolicy(config: PolicyConfig, nowUs: number): Answer<XfrmPolicy>;
+	deletePolicy(query: PolicyQuery, nowUs: number): Answer<PolicySnapshot>;
+	findPolicy(query: PolicyQuery): XfrmPolicy | undefined;
+	flushPolicies(type: number, nowUs: number): number;
+	expirePolicy(query: PolicyQuery, hard: boolean, nowUs: number): Answer<PolicySnapshot>;
+	/** Main, sub and sockets' policies, newest first. */
+	policies(): Iterable<XfrmPolicy>;
+	snapshotPolicy(policy: XfrmPolicy): PolicySnapshot;
+	setSocketPolicy(
+		socketId: number,
+		direction: number,
+		config: PolicyConfig | undefined,
+		nowUs: number,
+	): Refusal | undefined;
+	setDefault(direction: number, action: number): void;
+	/** Prefix lengths from which policies are exact (P-11): family, local, remote bits. */
+	setThreshold(family: number, local: number, remote: number): Refusal | undefined;
+	/** ACQUIRE sent by a user: an acquire event for each template, no state. */
+	migrate(request: MigrateRequest, nowUs: number): Refusal | undefined;
+	nextAcquireSeq(): number;
+	sadInfo(): SadInfo;
+	spdInfo(): SpdInfo;
+
+	// Effects.
+
+	pollEvent(): EngineEvent | undefined;
+	/** A packet that the engine had kept and that may go now: action Transformed or Pass, `route` set. */
+	pollPacket(): PacketBuffer | undefined;
+	/** Earliest deadline in microseconds, Infinity for none. */
+	pollTimeout(): number;
+	handleTimeout(nowUs: number): void;
+}
+
+export type { EngineOptions };

@@ -1,0 +1,102 @@
+/**
+ * Differences between kernels, by name: code asks the profile, never a version. One instance a kernel
+ * that we follow; the default is the newest that could be observed.
+ */
+
+export interface KernelProfile {
+	readonly name: 'linux61' | 'linux619' | 'linux72';
+	/** Ties of equal priority: by age over all lists (6.12+), or exact policies first (P-4, P-4b). */
+	readonly tiesByAge: boolean;
+	/** ESP in UDP with the non-IKE marker still exists (removed in 6.10; NT-1). */
+	readonly nonIkeEncap: boolean;
+	/** States have a direction, and attributes from SA_DIR on are parsed strictly (6.10; S-30 … S-36, N-8). */
+	readonly stateDirection: boolean;
+	/** Acquired larval states and acquires per processor (6.13; S-24). */
+	readonly perProcessor: boolean;
+	/** States send NAT keepalives (6.11; NT-9). */
+	readonly natKeepalive: boolean;
+	/** Mode 5 exists (6.14; M-30). */
+	readonly iptfs: boolean;
+	/** Last use is noted for every packet, not by route optimization alone (6.2; S-18). */
+	readonly lastUsedEveryPacket: boolean;
+	/** ICMP errors are looked up by the packet they quote too (6.9; I-12, I-13, F-6). */
+	readonly icmpByEmbeddedFlow: boolean;
+	/** An IPv4 socket that writes its own header has protocol 255 in its flow (P-32). */
+	readonly hdrinclProtocolRaw: boolean;
+	/** Wire packets are decoded by the generic dissector (6.7; P-28). */
+	readonly genericDissector: boolean;
+	/** MIGRATE finds its policy by an ordinary lookup (6.12; G-2). */
+	readonly migrateByFlow: boolean;
+	/** MIGRATE_STATE exists (after 6.18; G-9). */
+	readonly migrateState: boolean;
+	/** Policies and states may ask for packet offload (6.2). */
+	readonly packetOffload: boolean;
+	/** How many counters /proc/net/xfrm_stat has. */
+	readonly counterCount: number;
+	/** Highest attribute and message numbers of NETLINK_XFRM. */
+	readonly attributeMax: number;
+	readonly messageMax: number;
+}
+
+export const linux61: KernelProfile = {
+	name: 'linux61',
+	tiesByAge: false,
+	nonIkeEncap: true,
+	stateDirection: false,
+	perProcessor: false,
+	natKeepalive: false,
+	iptfs: false,
+	lastUsedEveryPacket: false,
+	icmpByEmbeddedFlow: false,
+	hdrinclProtocolRaw: false,
+	genericDissector: false,
+	migrateByFlow: false,
+	migrateState: false,
+	packetOffload: false,
+	counterCount: 28,
+	attributeMax: 32,
+	messageMax: 0x28,
+};
+
+export const linux619: KernelProfile = {
+	name: 'linux619',
+	tiesByAge: true,
+	nonIkeEncap: false,
+	stateDirection: true,
+	perProcessor: true,
+	natKeepalive: true,
+	iptfs: true,
+	lastUsedEveryPacket: true,
+	icmpByEmbeddedFlow: true,
+	hdrinclProtocolRaw: true,
+	genericDissector: true,
+	migrateByFlow: true,
+	migrateState: false,
+	packetOffload: true,
+	counterCount: 32,
+	attributeMax: 41,
+	messageMax: 0x28,
+};
+
+export const linux72: KernelProfile = {
+	...linux619,
+	name: 'linux72',
+	migrateState: true,
+	messageMax: 0x29,
+};
+
+export const PROFILES: Readonly<Record<KernelProfile['name'], KernelProfile>> = {
+	linux61,
+	linux619,
+	linux72,
+};
+
+/** What a kernel has built in; ours is what our provider can do unless a kernel was probed. */
+export interface Available {
+	/** Transform types by protocol number: 50, 51, 108, 60, 43. */
+	readonly types: ReadonlySet<number>;
+	/** Modes by number. */
+	readonly modes: ReadonlySet<number>;
+	/** Is the algorithm of this canonical name built in? */
+	algorithm(kind: 'aead' | 'auth' | 'crypt' | 'comp', name: string, icvBits?: number): boolean;
+}

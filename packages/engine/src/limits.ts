@@ -1,0 +1,16 @@
+/** Bounds of every queue and loop of the engine, each with its reason. */
+
+/** Events waiting for `pollEvent`; more are lost and counted, as a netlink listener would lose them. */
+export const EVENTS_MAX = 65536;
+
+/** Packets a policy's hold queue takes (XFRM_MAX_QUEUE_LEN). */
+export const HOLD_QUEUE_PACKETS_MAX = 100;
+/** Hold queue: first retry and the longest wait between retries (O-8). */
+export const HOLD_QUEUE_RETRY_FIRST_US = 100_000;
+export const HOLD_QUEUE_RETRY_LAST_US = 60_000_000;
+
+/** Words of a replay bitmap (XFRMA_REPLAY_ESN_MAX: 4096 bits). */
+export const REPLAY_BITMAP_WORDS_MAX = 128;
+
+/** Jobs of one call of the crypto provider: more than a batch of packets from any driver. */
+export const CRYPTO_JOBS_MAX = 64;

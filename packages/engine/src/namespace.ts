@@ -1,0 +1,131 @@
+/**
+ * One network namespace's XFRM: its tables, counters, settings and what it borrowed from outside (the
+ * kernel's struct netns_xfrm). Modules of the engine are functions over it, as the kernel's are over
+ * `struct net`. No clock, socket or random source here: time comes with each call, the rest by options.
+ */
+import { CryptoBatch, type CryptoProvider } from '@xfrm/crypto/provider';
+import type { Route } from '@xfrm/wire';
+import { type Address, DefaultAction, type Group } from '@xfrm/wire/xfrm';
+import type { EngineEvent } from './events.ts';
+import type { Available, KernelProfile } from './kernel-profile.ts';
+import { CRYPTO_JOBS_MAX, EVENTS_MAX } from './limits.ts';
+import { Sad } from './sad.ts';
+import { Spd } from './spd.ts';
+import { TimerTable } from './timer-table.ts';
+import type { Tracer } from './trace.ts';
+import { COUNTER_COUNT } from './verdict.ts';
+
+/** The only question the engine asks outward at run time. undefined: no route (EHOSTUNREACH). */
+export type RouteLookup = (
+	family: number,
+	daddr: Address,
+	saddr: Address,
+	mark: number,
+	oif: number,
+) => Route | undefined;
+
+export interface EngineOptions {
+	readonly profile: KernelProfile;
+	/** Default: what the provider can do. */
+	readonly available?: Available;
+	readonly provider: CryptoProvider;
+	/** Fills the octets with unpredictable ones: SPIs, IVs, salts, identifications. */
+	readonly random: (bytes: Uint8Array) => void;
+	readonly processors?: number;
+	readonly route: RouteLookup;
+	/** Of all routes together: changes when any answer of `route` may have changed. */
+	readonly routeGeneration?: () => number;
+	/** Is this address one of the host's, and a home address (T-58)? */
+	readonly isHomeAddress?: (address: Address) => boolean;
+}
+
+/** sysctls that XFRM reads, by their last name. */
+export interface Sysctls {
+	xfrm_aevent_etime: number;
+	xfrm_aevent_rseqth: number;
+	xfrm_larval_drop: number;
+	xfrm_acq_expires: number;
+	ip_no_pmtu_disc: number;
+}
+
+/** Values that are otherwise random or counted, fixed for tests and explain; consumed in order. */
+export interface FixedFields {
+	readonly ivs: Uint8Array[];
+	readonly ipIds: number[];
+	/** Octets for the ESP padding instead of 1, 2, 3 …; consumed by the next packet. */
+	readonly paddings: Uint8Array[];
+}
+
+export class Namespace {
+	readonly profile: KernelProfile;
+	readonly available: Available;
+	readonly provider: CryptoProvider;
+	readonly options: EngineOptions;
+	readonly processors: number;
+	readonly sad: Sad = new Sad();
+	readonly spd: Spd;
+	readonly timers: TimerTable = new TimerTable();
+	/** Counters by verdict; entry 0 is unused. */
+	readonly counters: Float64Array = new Float64Array(COUNTER_COUNT + 1);
+	readonly sysctl: Sysctls = {
+		xfrm_aevent_etime: 10,
+		xfrm_aevent_rseqth: 2,
+		xfrm_larval_drop: 1,
+		xfrm_acq_expires: 30,
+		ip_no_pmtu_disc: 0,
+	};
+	/** Default policies by direction (D-1). */
+	readonly defaults: [number, number, number] = [
+		DefaultAction.Accept,
+		DefaultAction.Accept,
+		DefaultAction.Accept,
+	];
+	/** Groups that somebody listens to, bit `1 << (group - 1)`; netlink-server keeps it (A-6, R-11). */
+	listeners: number = 0;
+	/** Changes with every change of states, policies or defaults: bundles of another generation are stale. */
+	generation: number = 1;
+	/** Next acquire sequence number (A-1). */
+	acquireSeq: number = 0;
+	tracer: Tracer | null = null;
+	fixed: FixedFields | null = null;
+	/** The time of the call in progress: entry 0, microseconds. An array so that storing it costs no heap. */
+	readonly now: Float64Array = new Float64Array(1);
+	/** Processor of the call in progress. */
+	processor: number = 0;
+	readonly jobs: CryptoBatch = new CryptoBatch(CRYPTO_JOBS_MAX);
+	readonly events: EngineEvent[] = [];
+	eventsLost: number = 0;
+
+	constructor(options: EngineOptions, available: Available) {
+		this.options = options;
+		this.profile = options.profile;
+		this.available = available;
+		this.provider = options.provider;
+		this.processors = options.processors ?? 1;
+		this.spd = new Spd(options.profile);
+	}
+
+	/** Whole Unix seconds of the call in progress. */
+	nowSeconds(): number {
+		return Math.floor((this.now[0] ?? 0) / 1_000_000);
+	}
+
+	listens(group: (typeof Group)[keyof typeof Group]): boolean {
+		return (this.listeners & (1 << (group - 1))) !== 0;
+	}
+
+	emit(event: EngineEvent): void {
+		if (this.events.length >= EVENTS_MAX) {
+			this.eventsLost++;
+			return;
+		}
+		this.events.push(event);
+	}
+
+	/** Raises the counter of a verdict that Linux counts. */
+	count(verdict: number): void {
+		if (verdict >= 1 && verdict <= COUNTER_COUNT) {
+			this.counters[verdict] = (this.counters[verdict] ?? 0) + 1;
+		}
+	}
+}

@@ -1,0 +1,3 @@
+/** The set of states and its four indexes: stub. */
+
+export class Sad {}

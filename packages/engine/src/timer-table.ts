@@ -1,0 +1,3 @@
+/** Deadlines of states, policies and queues: stub. */
+
+export class TimerTable {}
