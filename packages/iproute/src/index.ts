@@ -1,1 +1,3 @@
-export {};
+export * from './command.ts';
+export * from './problem.ts';
+export * from './rules.ts';

@@ -1,1 +1,2 @@
-export {};
+export { type ClientOptions, NetlinkClient } from './client.ts';
+export { NetlinkServer } from './server.ts';
