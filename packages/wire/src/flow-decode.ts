@@ -15,10 +15,18 @@
  * | GRE version 1                         | whole key                      | low half, PPP only       |
  * | Mobility Header                       | octet 2 *behind* it, mostly 0  | 0                        |
  * | extension headers                     | as many as fit                 | 15                       |
+ * | input that has gone through headers   | protocol behind them, but the  | as on output             |
+ * |                                       | rest of the first one          |                          |
  *
  * In common: no ports of any IPv4 fragment, no extension headers in IPv4, DCCP ports read as 0 (P-26),
  * the SPI of ESP, AH and IPComp is no part of a flow. The flow of a packet that a local socket sends
- * is made by the socket, from what it knows, and not here: `setFlowMobilityType` serves those (P-28).
+ * is made by the socket, from what it knows, and not here.
+ *
+ * The last line of the table is IP6CB(skb)->nhoff: decode_session6 takes the protocol from the header
+ * that input has come to, yet reads ports from offset 40 on. So a binding update behind a home address
+ * option has its true MH type (the option's header is skipped in place of the MH), while UDP behind
+ * hop-by-hop options has the options' first octets as ports. `useRealMobilityType` gives the type that
+ * selectors mean, whatever the kernel (P-28).
  *
  * @hotpath
  */
@@ -36,6 +44,7 @@ import {
 	fitsIpv6,
 	IPV6_DESTINATION_AT,
 	IPV6_HEADER_OCTETS,
+	IPV6_NEXT_HEADER_AT,
 	IPV6_SOURCE_AT,
 	ipv6NextHeader,
 } from './ipv6.ts';
@@ -73,6 +82,7 @@ export function decodeFlow(
  * Fills family, addresses, protocol and ports from the packet at `at`, also one that an ICMP error
  * quotes; `mark` and `oif` stay as they were.
  *
+ * @param nextHeaderAt how far input has come, for IPv6 and the rules until 6.6; 0 for not at all
  * @returns false when no header of this family is there; the flow is empty then
  * @spec P-26 P-27 P-28 P-31
  */
@@ -84,6 +94,7 @@ export function decodeFlowAt(
 	family: number,
 	reverse: boolean,
 	generic: boolean = true,
+	nextHeaderAt: number = 0,
 ): boolean {
 	flow.family = family;
 	flow.proto = 0;
@@ -112,7 +123,7 @@ export function decodeFlowAt(
 		if (generic) {
 			walkGeneric(flow, view, at, end, reverse);
 		} else {
-			walkLegacy(flow, view, at, end, reverse);
+			walkLegacy(flow, view, at, end, reverse, nextHeaderAt);
 		}
 		return true;
 	}
@@ -120,10 +131,30 @@ export function decodeFlowAt(
 	return false;
 }
 
-/** Puts the type of a Mobility Header that a local raw socket sends into its flow (P-28). */
-export function setFlowMobilityType(flow: Flow, type: number): void {
-	flow.sport = type;
-	flow.dport = 0;
+/**
+ * Replaces what the kernel takes for the type of a Mobility Header by the real one, if the decoded
+ * packet at `at` is no fragment and has one.
+ *
+ * @spec P-28
+ */
+export function useRealMobilityType(flow: Flow, view: DataView, at: number, end: number): void {
+	if (flow.family !== Family.Ipv6 || flow.proto !== IpProto.MobilityHeader) {
+		return;
+	}
+	let proto = ipv6NextHeader(view, at);
+	let headerAt = at + IPV6_HEADER_OCTETS;
+	while (
+		(proto === IpProto.HopByHop ||
+			proto === IpProto.Routing ||
+			proto === IpProto.DestinationOptions) &&
+		headerAt + 2 <= end
+	) {
+		proto = view.getUint8(headerAt);
+		headerAt += (view.getUint8(headerAt + 1) + 1) * 8;
+	}
+	if (proto === IpProto.MobilityHeader && headerAt + 3 <= end) {
+		flow.sport = view.getUint8(headerAt + 2);
+	}
 }
 
 function clearAddresses(flow: Flow): void {
@@ -134,8 +165,16 @@ function clearAddresses(flow: Flow): void {
 }
 
 /** The chain as decode_session6 of 6.1 walks it. */
-function walkLegacy(flow: Flow, view: DataView, ipAt: number, end: number, reverse: boolean): void {
-	let proto = ipv6NextHeader(view, ipAt);
+function walkLegacy(
+	flow: Flow,
+	view: DataView,
+	ipAt: number,
+	end: number,
+	reverse: boolean,
+	nextHeaderAt: number,
+): void {
+	const known = nextHeaderAt > ipAt + IPV6_NEXT_HEADER_AT && nextHeaderAt < end;
+	let proto = known ? view.getUint8(nextHeaderAt) : ipv6NextHeader(view, ipAt);
 	let at = ipAt + IPV6_HEADER_OCTETS;
 	let fragment = false;
 	// Each header needs two octets, even an upper one: a packet that ends here has no protocol.

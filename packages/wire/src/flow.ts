@@ -1,7 +1,10 @@
 /**
  * The key that policies and state selectors are matched against (`struct flowi`). One mutable object
  * belongs to each packet and is refilled, so that the packet path makes none.
+ *
+ * @hotpath
  */
+import { type Address, addressOctets, anyAddress } from './xfrm/address.ts';
 
 export class Flow {
 	family: number = 0;
@@ -31,4 +34,42 @@ export class Flow {
 		this.mark = other.mark;
 		this.oif = other.oif;
 	}
+
+	/** As when new. */
+	clear(): void {
+		this.family = 0;
+		for (let i = 0; i < 4; i++) {
+			this.saddr[i] = 0;
+			this.daddr[i] = 0;
+		}
+		this.proto = 0;
+		this.sport = 0;
+		this.dport = 0;
+		this.mark = 0;
+		this.oif = 0;
+	}
+}
+
+/** Puts an address of this family into the words of a flow; the words an IPv4 address lacks become 0. */
+export function setFlowAddress(words: Int32Array, address: Address, family: number): void {
+	const count = addressOctets(family) >> 2;
+	for (let i = 0; i < 4; i++) {
+		words[i] =
+			i >= count
+				? 0
+				: ((address[4 * i] ?? 0) << 24) |
+					((address[4 * i + 1] ?? 0) << 16) |
+					((address[4 * i + 2] ?? 0) << 8) |
+					(address[4 * i + 3] ?? 0);
+	}
+}
+
+/** A flow's address as a fresh `Address`: for events and for printing, off the packet path. */
+export function flowAddress(words: Int32Array, family: number): Address {
+	const address = anyAddress();
+	const octets = addressOctets(family);
+	for (let i = 0; i < octets; i++) {
+		address[i] = (words[i >> 2] ?? 0) >> (24 - 8 * (i & 3));
+	}
+	return address;
 }

@@ -19,7 +19,6 @@
  * @hotpath
  */
 import { checksumAddView, checksumFold } from './checksum.ts';
-import { type Address, addressFrom } from './xfrm/address.ts';
 
 export const IPV4_HEADER_OCTETS = 20;
 export const IPV4_HEADER_OCTETS_MAX = 60;
@@ -187,59 +186,4 @@ export function findIpv4Option(view: DataView, at: number, type: number): number
 		option += octets;
 	}
 	return -1;
-}
-
-/** An IPv4 header as a value, for the control plane and for packets made up. */
-export interface Ipv4Header {
-	readonly tos: number;
-	readonly totalLength: number;
-	readonly id: number;
-	/** Flags and offset as on the wire. */
-	readonly fragmentWord: number;
-	readonly ttl: number;
-	readonly protocol: number;
-	readonly source: Address;
-	readonly destination: Address;
-	/** Options with their padding: a multiple of 4 octets, at most 40. */
-	readonly options: Uint8Array;
-}
-
-/** The header at `at`, or undefined when it doesn't fit. The checksum is not looked at. */
-export function parseIpv4(bytes: Uint8Array, at: number, end: number): Ipv4Header | undefined {
-	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-	if (!fitsIpv4(view, at, end)) {
-		return undefined;
-	}
-	return {
-		tos: ipv4Tos(view, at),
-		totalLength: ipv4TotalLength(view, at),
-		id: ipv4Id(view, at),
-		fragmentWord: ipv4FragmentWord(view, at),
-		ttl: ipv4Ttl(view, at),
-		protocol: ipv4Protocol(view, at),
-		source: addressFrom(bytes, at + IPV4_SOURCE_AT, 4),
-		destination: addressFrom(bytes, at + IPV4_DESTINATION_AT, 4),
-		options: bytes.slice(at + IPV4_OPTIONS_AT, at + ipv4HeaderOctets(view, at)),
-	};
-}
-
-/** Writes header and options with the right checksum; returns the header's octets. */
-export function writeIpv4(view: DataView, at: number, header: Ipv4Header): number {
-	const octets = IPV4_HEADER_OCTETS + header.options.length;
-	setIpv4HeaderOctets(view, at, octets);
-	setIpv4Tos(view, at, header.tos);
-	setIpv4TotalLength(view, at, header.totalLength);
-	setIpv4Id(view, at, header.id);
-	setIpv4FragmentWord(view, at, header.fragmentWord);
-	setIpv4Ttl(view, at, header.ttl);
-	setIpv4Protocol(view, at, header.protocol);
-	for (let i = 0; i < 4; i++) {
-		view.setUint8(at + IPV4_SOURCE_AT + i, header.source[i] ?? 0);
-		view.setUint8(at + IPV4_DESTINATION_AT + i, header.destination[i] ?? 0);
-	}
-	for (let i = 0; i < header.options.length; i++) {
-		view.setUint8(at + IPV4_OPTIONS_AT + i, header.options[i] ?? 0);
-	}
-	setIpv4Checksum(view, at);
-	return octets;
 }

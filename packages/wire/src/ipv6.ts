@@ -14,8 +14,6 @@
  *
  * @hotpath
  */
-import { type Address, addressFrom } from './xfrm/address.ts';
-
 export const IPV6_HEADER_OCTETS = 40;
 /** Longest payload without a jumbo option. */
 export const IPV6_PAYLOAD_OCTETS_MAX = 65535;
@@ -91,45 +89,4 @@ export function swapIpv6Addresses(view: DataView, at: number, otherAt: number): 
 		view.setInt32(at + i, view.getInt32(otherAt + i));
 		view.setInt32(otherAt + i, word);
 	}
-}
-
-/** An IPv6 header as a value, for the control plane and for packets made up. */
-export interface Ipv6Header {
-	readonly trafficClass: number;
-	readonly flowLabel: number;
-	readonly payloadLength: number;
-	readonly nextHeader: number;
-	readonly hopLimit: number;
-	readonly source: Address;
-	readonly destination: Address;
-}
-
-/** The header at `at`, or undefined when it doesn't fit. */
-export function parseIpv6(bytes: Uint8Array, at: number, end: number): Ipv6Header | undefined {
-	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-	if (!fitsIpv6(view, at, end)) {
-		return undefined;
-	}
-	return {
-		trafficClass: ipv6TrafficClass(view, at),
-		flowLabel: ipv6FlowLabel(view, at),
-		payloadLength: ipv6PayloadLength(view, at),
-		nextHeader: ipv6NextHeader(view, at),
-		hopLimit: ipv6HopLimit(view, at),
-		source: addressFrom(bytes, at + IPV6_SOURCE_AT, 16),
-		destination: addressFrom(bytes, at + IPV6_DESTINATION_AT, 16),
-	};
-}
-
-/** Writes the 40 octets; returns how many. */
-export function writeIpv6(view: DataView, at: number, header: Ipv6Header): number {
-	setIpv6FirstWord(view, at, header.trafficClass, header.flowLabel);
-	setIpv6PayloadLength(view, at, header.payloadLength);
-	setIpv6NextHeader(view, at, header.nextHeader);
-	setIpv6HopLimit(view, at, header.hopLimit);
-	for (let i = 0; i < 16; i++) {
-		view.setUint8(at + IPV6_SOURCE_AT + i, header.source[i] ?? 0);
-		view.setUint8(at + IPV6_DESTINATION_AT + i, header.destination[i] ?? 0);
-	}
-	return IPV6_HEADER_OCTETS;
 }

@@ -16,8 +16,11 @@ import { MAX_DEPTH } from './xfrm/constants.ts';
 export const HEADROOM_OCTETS = 640;
 export const TAILROOM_OCTETS = 640;
 
-/** Longest packet a buffer will grow for: the largest IP packet and both rooms. */
-export const BUFFER_OCTETS_MAX: number = 65575 + HEADROOM_OCTETS + TAILROOM_OCTETS;
+/** The largest IP packet: an IPv6 header and 65535 octets of payload. */
+export const PACKET_OCTETS_MAX = 65575;
+
+/** A buffer will not grow beyond the largest packet and both rooms. */
+export const BUFFER_OCTETS_MAX: number = PACKET_OCTETS_MAX + HEADROOM_OCTETS + TAILROOM_OCTETS;
 
 export class PacketBuffer {
 	bytes: Uint8Array;
@@ -31,7 +34,7 @@ export class PacketBuffer {
 	proto: number = 0;
 	/** Offset of the header being worked on, behind IP header and skipped extension headers. */
 	transportAt: number = 0;
-	/** Offset of the octet that names the protocol at `transportAt`. */
+	/** Offset of the octet that names the protocol at `transportAt`; 0 until headers were walked. */
 	nextHeaderAt: number = 0;
 
 	/** Packet mark, int32. */
@@ -93,8 +96,11 @@ export class PacketBuffer {
 	/** Forgets the packet before and takes a copy of this one; `false` when it is longer than a buffer may be. */
 	fill(packet: Uint8Array): boolean {
 		this.reset();
-		if (!this.reserve(0, packet.length)) {
+		if (packet.length > PACKET_OCTETS_MAX) {
 			return false;
+		}
+		if (this.end + packet.length > this.bytes.length) {
+			this.reserve(0, packet.length + TAILROOM_OCTETS);
 		}
 		this.bytes.set(packet, this.start);
 		this.end = this.start + packet.length;
@@ -118,6 +124,7 @@ export class PacketBuffer {
 		this.encapType = 0;
 		this.encapSport = 0;
 		this.clearPath();
+		this.flow.clear();
 		this.route = null;
 		this.bundle = null;
 		this.mtu = 0;
@@ -152,8 +159,9 @@ export class PacketBuffer {
 		this.view = new DataView(bytes.buffer);
 		this.start += shift;
 		this.end += shift;
-		this.transportAt += shift;
-		this.nextHeaderAt += shift;
+		// 0 is "not known yet" and stays so.
+		this.transportAt += this.transportAt === 0 ? 0 : shift;
+		this.nextHeaderAt += this.nextHeaderAt === 0 ? 0 : shift;
 		return true;
 	}
 
