@@ -11,6 +11,7 @@ import type { Address, Encap, StateConfig } from '@xfrm/wire/xfrm';
 import { anyAddress } from '@xfrm/wire/xfrm';
 import { ReplayWindow } from './replay.ts';
 import { addressWords, SelectorMatcher } from './selector-match.ts';
+import { Timer, TimerKind } from './timer-table.ts';
 
 /** `km.state`. */
 export const StateCondition = {
@@ -89,6 +90,8 @@ export class XfrmState {
 	/** Octets in front of the payload, outer IP header of tunnels included, and behind it at most (U-2). */
 	headerOctets: number = 0;
 	trailerOctets: number = 0;
+	/** Of `headerOctets` the transform's own: without outer IP header and BEET's reserve. */
+	transformOctets: number = 0;
 	ivOctets: number = 0;
 	icvOctets: number = 0;
 	/** Payload and trailer are padded to a multiple of this (T-2). */
@@ -115,11 +118,9 @@ export class XfrmState {
 	mappingReportedAt: number = 0;
 	mappingReportedSport: number = 0;
 
-	/** Deadlines, microseconds; Infinity for none. Kept by lifetime.ts and replay.ts. */
-	readonly timers: Float64Array = new Float64Array([
-		Number.POSITIVE_INFINITY,
-		Number.POSITIVE_INFINITY,
-	]);
+	/** Next look at its time limits, and at its replay values; kept by lifetime.ts and replay.ts. */
+	readonly lifetimeTimer: Timer = new Timer(TimerKind.StateLifetime, this);
+	readonly replayTimer: Timer = new Timer(TimerKind.StateReplay, this);
 
 	/** Links of the global newest-first list, kept by sad.ts. */
 	newer: XfrmState | null = null;
