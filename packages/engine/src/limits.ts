@@ -14,3 +14,12 @@ export const REPLAY_BITMAP_WORDS_MAX = 128;
 
 /** Jobs of one call of the crypto provider: more than a batch of packets from any driver. */
 export const CRYPTO_JOBS_MAX = 64;
+
+/** Longest legacy window: the bits of its one word (S-13). */
+export const LEGACY_WINDOW_MAX = 32;
+
+/**
+ * Timer ticks a second (HZ): ETIMER_THRESH is stored in ticks as sent, and told in 100 ms (trap 17). 100 as
+ * in the kernels that we are judged by.
+ */
+export const TICKS_PER_SECOND = 100;

@@ -86,6 +86,8 @@ export class Namespace {
 	generation: number = 1;
 	/** Next acquire sequence number (A-1). */
 	acquireSeq: number = 0;
+	/** Why the last `selectState` found none: positive errno (S-25 … S-28). */
+	selectErrno: number = 0;
 	tracer: Tracer | null = null;
 	fixed: FixedFields | null = null;
 	/** The time of the call in progress: entry 0, microseconds. An array so that storing it costs no heap. */

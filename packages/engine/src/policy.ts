@@ -4,6 +4,7 @@
  */
 import type { PolicyConfig, Template } from '@xfrm/wire/xfrm';
 import { SelectorMatcher } from './selector-match.ts';
+import { Timer, TimerKind } from './timer-table.ts';
 
 export class XfrmPolicy {
 	/** What it was made of, with index and family filled in. */
@@ -31,8 +32,8 @@ export class XfrmPolicy {
 	dead: boolean = false;
 	/** Unix seconds of adding and last use. */
 	readonly lifetime: Float64Array = new Float64Array(2);
-	/** Next look at its time limits, microseconds; Infinity for none. */
-	readonly timers: Float64Array = new Float64Array([Number.POSITIVE_INFINITY]);
+	/** Next look at its time limits; kept by lifetime.ts. */
+	readonly lifetimeTimer: Timer = new Timer(TimerKind.PolicyLifetime, this);
 	/** Bundles and held packets that belong to it: objects of bundle.ts and hold-queue.ts. */
 	bundle: object | null = null;
 	holdQueue: object | null = null;

@@ -1,34 +1,250 @@
-/** Replay window: stub. */
-import type { StateConfig } from '@xfrm/wire/xfrm';
+/**
+ * Sequence numbers and replay (RFC 4302 and 4303 section 3.4.3, RFC 4303 Appendix A; net/xfrm/xfrm_replay.c).
+ * On input: `replayCheck` before the ICV is looked at, `replayRecheck` behind it, then `replayAdvance`, so
+ * that a forged packet never moves the window. On output: `replayNext`.
+ *
+ * Numbers are u32 kept as int32; `>>> 0` wherever order matters.
+ *
+ * @hotpath
+ */
+import { AeventFlag, Errno, ExtraFlag, Group } from '@xfrm/wire/xfrm';
+import { TICKS_PER_SECOND } from './limits.ts';
+import type { Namespace } from './namespace.ts';
+import { ReplayCounter, ReplayMode, type ReplayWindow } from './replay-window.ts';
+import { snapshotState } from './snapshot.ts';
+import { StateCondition, StateStat, type XfrmState } from './state.ts';
 
-/** What kind of window a state has (R-1). */
-export const ReplayMode = { Legacy: 0, Bitmap: 1, Esn: 2 } as const;
-export type ReplayMode = (typeof ReplayMode)[keyof typeof ReplayMode];
+/**
+ * The high half that an incoming sequence number is taken to have, as u32; 0 without ESN. The window of
+ * the last packets tells in which of two subspaces it lies.
+ *
+ * @spec R-6; RFC 4303 Appendix A2.2
+ */
+export function replaySeqHi(window: ReplayWindow, seq: number): number {
+	if (window.mode !== ReplayMode.Esn) {
+		return 0;
+	}
+	const top = (window.counters[ReplayCounter.Seq] ?? 0) >>> 0;
+	const hi = (window.counters[ReplayCounter.SeqHi] ?? 0) | 0;
+	const bottom = (top - window.windowPackets + 1) >>> 0;
+	if (top >= window.windowPackets - 1) {
+		return seq >>> 0 < bottom ? (hi + 1) | 0 : hi;
+	}
+	return seq >>> 0 >= bottom ? (hi - 1) | 0 : hi;
+}
 
-/** Places in `ReplayWindow.counters`. */
-export const ReplayCounter = { Oseq: 0, OseqHi: 1, Seq: 2, SeqHi: 3 } as const;
+/**
+ * Would this sequence number be accepted? Changes nothing but the state's statistics.
+ *
+ * @param seq low half as on the wire, int32
+ * @returns 0 or EINVAL (XfrmInStateSeqError)
+ * @spec R-2 R-3 R-7 S-17; RFC 4303 3.4.3
+ */
+export function replayCheck(state: XfrmState, seq: number): number {
+	const window = state.replay;
+	const packets = window.windowPackets;
+	if (packets === 0) {
+		return 0;
+	}
+	const low = seq >>> 0;
+	const top = (window.counters[ReplayCounter.Seq] ?? 0) >>> 0;
+	if (window.mode === ReplayMode.Esn) {
+		const hi = window.counters[ReplayCounter.SeqHi] ?? 0;
+		if (low === 0 && hi === 0 && top < packets - 1) {
+			return Errno.EINVAL;
+		}
+		const bottom = (top - packets + 1) >>> 0;
+		// The window lies in one subspace, or its lower part in the one before.
+		const isNew = top >= packets - 1 ? low > top || low < bottom : low > top && low < bottom;
+		if (isNew) {
+			return 0;
+		}
+	} else {
+		if (low === 0) {
+			return Errno.EINVAL;
+		}
+		if (low > top) {
+			return 0;
+		}
+	}
+	const behind = (top - low) >>> 0;
+	if (behind >= packets) {
+		state.stats[StateStat.ReplayWindow] = (state.stats[StateStat.ReplayWindow] ?? 0) + 1;
+		return Errno.EINVAL;
+	}
+	const bit = window.mode === ReplayMode.Legacy ? behind : circularBit(top, behind, packets);
+	if (((window.bitmap[bit >> 5] ?? 0) & (1 << (bit & 31))) !== 0) {
+		state.stats[StateStat.Replay] = (state.stats[StateStat.Replay] ?? 0) + 1;
+		return Errno.EINVAL;
+	}
+	return 0;
+}
 
-export class ReplayWindow {
-	readonly mode: ReplayMode;
-	/** Window in packets; 0: no check, no advance (R-2). */
-	windowPackets: number;
-	/** oseq, oseqHi, seq, seqHi as int32. */
-	readonly counters: Int32Array = new Int32Array(4);
-	/** Legacy: one word (R-4). Otherwise the circular bitmap (R-5). */
-	readonly bitmap: Uint32Array;
-	/** Aevents (R-11): thresholds, last reported values, deferral. */
-	maxDiff: number = 0;
-	maxAgeUs: number = 0;
+/**
+ * The check behind the ICV: other packets of a batch may have moved the window meanwhile. `seqHi` is what
+ * the ICV was computed with.
+ *
+ * @returns 0 or EINVAL
+ * @spec R-8
+ */
+export function replayRecheck(state: XfrmState, seq: number, seqHi: number): number {
+	if (
+		state.replay.mode === ReplayMode.Esn &&
+		(replaySeqHi(state.replay, seq) | 0) !== (seqHi | 0)
+	) {
+		state.stats[StateStat.ReplayWindow] = (state.stats[StateStat.ReplayWindow] ?? 0) + 1;
+		return Errno.EINVAL;
+	}
+	return replayCheck(state, seq);
+}
 
-	constructor(config: StateConfig) {
-		const esn = config.replayEsn;
-		this.mode =
-			esn === undefined
-				? ReplayMode.Legacy
-				: (config.flags & 128) !== 0
-					? ReplayMode.Esn
-					: ReplayMode.Bitmap;
-		this.windowPackets = esn?.replayWindow ?? config.replayWindow;
-		this.bitmap = new Uint32Array(esn?.bmpLen ?? 1);
+/**
+ * Marks an authenticated sequence number as seen and moves the window up to it.
+ *
+ * @spec R-2 R-4 R-5
+ */
+export function replayAdvance(net: Namespace, state: XfrmState, seq: number): void {
+	const window = state.replay;
+	const packets = window.windowPackets;
+	if (packets === 0) {
+		return;
+	}
+	const { counters, bitmap } = window;
+	const top = (counters[ReplayCounter.Seq] ?? 0) >>> 0;
+	const low = seq >>> 0;
+	// How many subspaces ahead: 1, 0 or -1; always 0 without ESN.
+	const wrap =
+		window.mode === ReplayMode.Esn
+			? (replaySeqHi(window, seq) - (counters[ReplayCounter.SeqHi] ?? 0)) | 0
+			: 0;
+	if (wrap > 0 || (wrap === 0 && low > top)) {
+		const ahead = (low - top) >>> 0;
+		if (window.mode === ReplayMode.Legacy) {
+			bitmap[0] = ahead < packets ? ((bitmap[0] ?? 0) << ahead) | 1 : 1;
+		} else {
+			advanceCircular(bitmap, top, ahead, packets);
+		}
+		counters[ReplayCounter.Seq] = seq;
+		if (wrap > 0) {
+			counters[ReplayCounter.SeqHi] = (counters[ReplayCounter.SeqHi] ?? 0) + 1;
+		}
+	} else {
+		const behind = (top - low) >>> 0;
+		const bit = window.mode === ReplayMode.Legacy ? behind : circularBit(top, behind, packets);
+		bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) | (1 << (bit & 31));
+	}
+	if (net.listens(Group.Aevents)) {
+		replayNotify(net, state, AeventFlag.CausedByReplay);
+	}
+}
+
+/** The bit of the packet `behind` (less than `packets`) below the top. */
+function circularBit(top: number, behind: number, packets: number): number {
+	const place = ((top - 1) >>> 0) % packets;
+	return place >= behind ? place - behind : packets - (behind - place);
+}
+
+/** Moves the top up by `ahead`: forgets the numbers that were skipped, marks the new top. */
+function advanceCircular(bitmap: Uint32Array, top: number, ahead: number, packets: number): void {
+	const place = ((top - 1) >>> 0) % packets;
+	if (ahead < packets) {
+		for (let i = 1; i < ahead; i++) {
+			const bit = (place + i) % packets;
+			bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) & ~(1 << (bit & 31));
+		}
+	} else {
+		bitmap.fill(0, 0, ((packets - 1) >> 5) + 1);
+	}
+	const bit = (place + ahead) % packets;
+	bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) | (1 << (bit & 31));
+}
+
+/**
+ * Takes the next sequence number of a state with replay protection: `Oseq` and `OseqHi` of its counters
+ * are the packet's. A number once taken stays taken, whatever becomes of the packet.
+ *
+ * @returns 0, or EOVERFLOW when there is none left: then nothing changed
+ * @spec R-9 O-16
+ */
+export function replayNext(net: Namespace, state: XfrmState): number {
+	const { counters, mode } = state.replay;
+	const next = ((counters[ReplayCounter.Oseq] ?? 0) + 1) | 0;
+	if (next === 0) {
+		if (mode === ReplayMode.Esn) {
+			const high = ((counters[ReplayCounter.OseqHi] ?? 0) + 1) | 0;
+			if (high === 0) {
+				return Errno.EOVERFLOW;
+			}
+			counters[ReplayCounter.OseqHi] = high;
+		} else if ((state.extraFlags & ExtraFlag.OseqMayWrap) === 0) {
+			return Errno.EOVERFLOW;
+		}
+	}
+	counters[ReplayCounter.Oseq] = next;
+	if (net.listens(Group.Aevents)) {
+		replayNotify(net, state, AeventFlag.CausedByReplay);
+	}
+	return 0;
+}
+
+/**
+ * Tells key managers of the replay values, if they changed enough. `cause` is CausedByReplay after a packet,
+ * CausedByTimer when the timer ran out. The caller has made sure that somebody listens.
+ *
+ * @spec R-11
+ */
+export function replayNotify(net: Namespace, state: XfrmState, cause: number): void {
+	const window = state.replay;
+	let flags = cause;
+	if (cause === AeventFlag.CausedByReplay) {
+		if (!movedEnough(window)) {
+			if (!window.deferred) {
+				return;
+			}
+			flags = AeventFlag.CausedByTimer;
+		}
+	} else if (!window.hasNews()) {
+		window.deferred = true;
+		return;
+	}
+	window.markReported();
+	net.emit({ kind: 'aevent', state: snapshotState(state), flags });
+	// As in the kernel, the deferral ends only when the timer was not running.
+	if (window.maxAgeTicks !== 0 && !startReplayTimer(net, state)) {
+		window.deferred = false;
+	}
+}
+
+function movedEnough(window: ReplayWindow): boolean {
+	if (window.maxDiff === 0) {
+		return false;
+	}
+	const { counters, reportedCounters } = window;
+	const seqMoved =
+		((counters[ReplayCounter.Seq] ?? 0) - (reportedCounters[ReplayCounter.Seq] ?? 0)) >>> 0;
+	const oseqMoved =
+		((counters[ReplayCounter.Oseq] ?? 0) - (reportedCounters[ReplayCounter.Oseq] ?? 0)) >>> 0;
+	return seqMoved >= window.maxDiff || oseqMoved >= window.maxDiff;
+}
+
+/** Starts or moves the replay timer; true when it was running. */
+export function startReplayTimer(net: Namespace, state: XfrmState): boolean {
+	const waitUs = (state.replay.maxAgeTicks * 1_000_000) / TICKS_PER_SECOND;
+	return net.timers.set(state.replayTimer, (net.now[0] ?? 0) + waitUs);
+}
+
+/**
+ * The replay timer ran out.
+ *
+ * @spec R-11 R-12
+ */
+export function replayTimeout(net: Namespace, state: XfrmState): void {
+	if (state.condition !== StateCondition.Valid) {
+		return;
+	}
+	if (net.listens(Group.Aevents)) {
+		replayNotify(net, state, AeventFlag.CausedByTimer);
+	} else {
+		state.replay.deferred = true;
 	}
 }

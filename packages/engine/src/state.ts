@@ -9,7 +9,7 @@ import type { AeadInfo, AuthInfo, CompInfo, CryptInfo } from '@xfrm/crypto/algor
 import type { CryptoKey } from '@xfrm/crypto/provider';
 import type { Address, Encap, StateConfig } from '@xfrm/wire/xfrm';
 import { anyAddress } from '@xfrm/wire/xfrm';
-import { ReplayWindow } from './replay.ts';
+import { ReplayWindow } from './replay-window.ts';
 import { addressWords, SelectorMatcher } from './selector-match.ts';
 import { Timer, TimerKind } from './timer-table.ts';
 

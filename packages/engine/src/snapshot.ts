@@ -1,0 +1,85 @@
+/**
+ * States and policies as values: what dumps, answers and events tell of them (xfrm_user.c:
+ * copy_to_user_state_extra, copy_to_user_policy). A snapshot shares nothing that changes later, so it may
+ * outlive its object; keys are those of the configuration.
+ */
+import type { PolicySnapshot, ReplayEsn, StateSnapshot } from '@xfrm/wire/xfrm';
+import type { XfrmPolicy } from './policy.ts';
+import { ReplayCounter, ReplayMode, type ReplayWindow } from './replay-window.ts';
+import { Current, StateStat, type XfrmState } from './state.ts';
+
+/** Directions of sockets' policies in dumps are 3 and 4 (P-19). */
+const SOCKET_DIRECTION = 3;
+
+function replayEsn(window: ReplayWindow): ReplayEsn {
+	const { counters } = window;
+	return {
+		bmpLen: window.bitmap.length,
+		oseq: (counters[ReplayCounter.Oseq] ?? 0) >>> 0,
+		seq: (counters[ReplayCounter.Seq] ?? 0) >>> 0,
+		oseqHi: (counters[ReplayCounter.OseqHi] ?? 0) >>> 0,
+		seqHi: (counters[ReplayCounter.SeqHi] ?? 0) >>> 0,
+		replayWindow: window.windowPackets,
+		bmp: window.bitmap.slice(),
+	};
+}
+
+/**
+ * A state as it is now. `replay` is there without, `replayEsn` with a circular window, never both;
+ * `expiryTimer` is in ticks, as stored.
+ *
+ * @spec S-17 S-18
+ */
+export function snapshotState(state: XfrmState): StateSnapshot {
+	const { config, lifetime, stats, replay } = state;
+	const { counters } = replay;
+	const circular = replay.mode !== ReplayMode.Legacy;
+	return {
+		...config,
+		id: { daddr: config.id.daddr, spi: state.spi >>> 0, proto: state.proto },
+		seq: state.seq >>> 0,
+		flags: state.flags,
+		replayWindow: circular ? config.replayWindow : replay.windowPackets,
+		...(circular
+			? { replayEsn: replayEsn(replay) }
+			: {
+					replay: {
+						oseq: (counters[ReplayCounter.Oseq] ?? 0) >>> 0,
+						seq: (counters[ReplayCounter.Seq] ?? 0) >>> 0,
+						bitmap: replay.bitmap[0] ?? 0,
+					},
+				}),
+		replayThreshold: replay.maxDiff,
+		expiryTimer: replay.maxAgeTicks,
+		mappingThresholdSeconds: state.mappingThresholdSeconds,
+		direction: state.direction,
+		lifetimeCurrent: {
+			bytes: lifetime[Current.Bytes] ?? 0,
+			packets: lifetime[Current.Packets] ?? 0,
+			addTime: lifetime[Current.AddTime] ?? 0,
+			useTime: lifetime[Current.UseTime] ?? 0,
+		},
+		lastUsed: lifetime[Current.LastUsed] ?? 0,
+		stats: {
+			replayWindow: stats[StateStat.ReplayWindow] ?? 0,
+			replay: stats[StateStat.Replay] ?? 0,
+			integrityFailed: stats[StateStat.IntegrityFailed] ?? 0,
+		},
+		condition: state.condition,
+		kernelOwned: state.kernelOwned,
+	};
+}
+
+/** A policy as it is now. */
+export function snapshotPolicy(policy: XfrmPolicy): PolicySnapshot {
+	return {
+		...policy.config,
+		direction: policy.socketId === 0 ? policy.direction : policy.direction + SOCKET_DIRECTION,
+		lifetimeCurrent: {
+			bytes: 0,
+			packets: 0,
+			addTime: policy.lifetime[0] ?? 0,
+			useTime: policy.lifetime[1] ?? 0,
+		},
+	};
+}
