@@ -1,1 +1,5 @@
-export {};
+export * from './ack.ts';
+export * from './attribute.ts';
+export * from './message.ts';
+export * from './message-writer.ts';
+export * from './xfrm/index.ts';

@@ -1,0 +1,69 @@
+/**
+ * Builds one netlink message from front to back in memory that grows: header, payload, attributes.
+ * What it appends is zeroed, so padding is zero as in everything the kernel sends (spec 2.4).
+ */
+import { align4, MESSAGE_HEADER_OCTETS, type MessageHeader, viewOf } from './message.ts';
+
+const FIRST_OCTETS = 512;
+
+export class MessageWriter {
+	/** Memory of the message so far; replaced when it grows, so read it anew after each `append`. */
+	bytes: Uint8Array;
+	/** View of `bytes`. */
+	view: DataView;
+	#length: number = 0;
+
+	/** Begins a message; its length is filled in by `finish`. */
+	constructor(header: MessageHeader) {
+		this.bytes = new Uint8Array(FIRST_OCTETS);
+		this.view = viewOf(this.bytes);
+		this.append(MESSAGE_HEADER_OCTETS);
+		this.view.setUint16(4, header.type, true);
+		this.view.setUint16(6, header.flags, true);
+		this.view.setUint32(8, header.seq, true);
+		this.view.setUint32(12, header.pid, true);
+	}
+
+	/** Octets so far. */
+	get length(): number {
+		return this.#length;
+	}
+
+	/** Makes room for so many octets, all zero, on a boundary of four; returns where they begin. */
+	append(octets: number): number {
+		const at = align4(this.#length);
+		const end = at + octets;
+		if (align4(end) > this.bytes.length) {
+			const grown = new Uint8Array(Math.max(align4(end), this.bytes.length * 2));
+			grown.set(this.bytes);
+			this.bytes = grown;
+			this.view = viewOf(grown);
+		}
+		this.#length = end;
+		return at;
+	}
+
+	/** Appends octets as they are, on a boundary of four. */
+	appendBytes(bytes: Uint8Array): void {
+		const at = this.append(bytes.length);
+		this.bytes.set(bytes, at);
+	}
+
+	/** Appends an attribute's header and room for its value; returns where the value begins. */
+	appendAttribute(type: number, octets: number): number {
+		const at = this.append(4 + octets);
+		this.view.setUint16(at, 4 + octets, true);
+		this.view.setUint16(at + 2, type, true);
+		return at + 4;
+	}
+
+	/**
+	 * Fills in the length and gives the message, a copy of its own. The kernel counts the padding of the
+	 * last part in the length; user programs do not when that part is a payload (`exact`).
+	 */
+	finish(exact: boolean = false): Uint8Array {
+		const length = exact ? this.#length : align4(this.#length);
+		this.view.setUint32(0, length, true);
+		return this.bytes.slice(0, length);
+	}
+}

@@ -1,0 +1,133 @@
+/** Structs that states and policies share (include/uapi/linux/xfrm.h, spec 2.4). */
+import type {
+	Address,
+	LifetimeConfig,
+	LifetimeCurrent,
+	Mark,
+	Offload,
+	Selector,
+	StateId,
+} from '@xfrm/wire/xfrm';
+import {
+	address,
+	be16,
+	be32,
+	copyOctets,
+	putOctets,
+	type Struct,
+	s32,
+	struct,
+	u8,
+	u16,
+	u32,
+	u64,
+	type ValueCodec,
+} from './codec.ts';
+
+/** `struct xfrm_id`. */
+export const xfrmId: Struct<StateId> = struct<StateId>('xfrm_id', 24, {
+	daddr: [0, address],
+	spi: [16, be32],
+	proto: [20, u8],
+});
+
+/** `struct xfrm_selector`. */
+export const xfrmSelector: Struct<Selector> = struct<Selector>('xfrm_selector', 56, {
+	daddr: [0, address],
+	saddr: [16, address],
+	dport: [32, be16],
+	dportMask: [34, be16],
+	sport: [36, be16],
+	sportMask: [38, be16],
+	family: [40, u16],
+	prefixlenD: [42, u8],
+	prefixlenS: [43, u8],
+	proto: [44, u8],
+	ifindex: [48, s32],
+	user: [52, u32],
+});
+
+/** `struct xfrm_lifetime_cfg`. */
+export const lifetimeConfig: Struct<LifetimeConfig> = struct<LifetimeConfig>(
+	'xfrm_lifetime_cfg',
+	64,
+	{
+		softByteLimit: [0, u64],
+		hardByteLimit: [8, u64],
+		softPacketLimit: [16, u64],
+		hardPacketLimit: [24, u64],
+		softAddExpiresSeconds: [32, u64],
+		hardAddExpiresSeconds: [40, u64],
+		softUseExpiresSeconds: [48, u64],
+		hardUseExpiresSeconds: [56, u64],
+	},
+);
+
+/** `struct xfrm_lifetime_cur`. */
+export const lifetimeCurrent: Struct<LifetimeCurrent> = struct<LifetimeCurrent>(
+	'xfrm_lifetime_cur',
+	32,
+	{ bytes: [0, u64], packets: [8, u64], addTime: [16, u64], useTime: [24, u64] },
+);
+
+/** `struct xfrm_mark`. */
+export const xfrmMark: Struct<Mark> = struct<Mark>('xfrm_mark', 8, { v: [0, u32], m: [4, u32] });
+
+/** `struct xfrm_user_offload`. */
+export const userOffload: Struct<Offload> = struct<Offload>('xfrm_user_offload', 8, {
+	ifindex: [0, s32],
+	flags: [4, u8],
+});
+
+/** `struct xfrm_user_sec_ctx`, all fields as sent; `len` and `ctxLen` are checked by the receiver. */
+export interface UserSecCtx {
+	readonly len: number;
+	readonly exttype: number;
+	readonly ctxAlg: number;
+	readonly ctxDoi: number;
+	readonly ctxLen: number;
+	readonly context: Uint8Array;
+}
+
+const secCtxHeader: Struct<Omit<UserSecCtx, 'context'>> = struct<Omit<UserSecCtx, 'context'>>(
+	'xfrm_user_sec_ctx',
+	8,
+	{ len: [0, u16], exttype: [2, u16], ctxAlg: [4, u8], ctxDoi: [5, u8], ctxLen: [6, u16] },
+);
+
+/** Security label: a header of 8 octets, then the label. */
+export const userSecCtx: ValueCodec<UserSecCtx> = {
+	name: secCtxHeader.name,
+	octetsMin: secCtxHeader.octets,
+	octetsOf: (value) => secCtxHeader.octets + value.context.length,
+	read(view, at, length) {
+		const context = copyOctets(view, at + secCtxHeader.octets, length - secCtxHeader.octets);
+		return { ...secCtxHeader.read(view, at), context };
+	},
+	write(view, at, value) {
+		secCtxHeader.write(view, at, value);
+		putOctets(view, at + secCtxHeader.octets, value.context);
+	},
+};
+
+/** `struct xfrm_address_filter`: which states a dump is about (N-14). */
+export interface AddressFilter {
+	readonly saddr: Address;
+	readonly daddr: Address;
+	readonly family: number;
+	readonly splen: number;
+	readonly dplen: number;
+}
+
+/** `struct xfrm_address_filter`. */
+export const addressFilter: Struct<AddressFilter> = struct<AddressFilter>(
+	'xfrm_address_filter',
+	36,
+	{
+		saddr: [0, address],
+		daddr: [16, address],
+		family: [32, u16],
+		splen: [34, u8],
+		dplen: [35, u8],
+	},
+);
