@@ -1,0 +1,73 @@
+/**
+ * Path MTUs learned from ICMP errors (RFC 1191, RFC 8201): exceptions to what routes say, each for one
+ * destination, for ten minutes.
+ */
+import { type Address, addressOctets } from '@xfrm/wire/xfrm';
+import { PMTU_EXCEPTIONS_MAX, PMTU_EXPIRES_US } from './limits.ts';
+
+interface Exception {
+	readonly mtu: number;
+	readonly expiresUs: number;
+}
+
+/** Family and address as a key. */
+function keyOf(family: number, daddr: Address): string {
+	let key = family === 2 ? '4' : '6';
+	for (let i = 0; i < addressOctets(family); i++) {
+		key += String.fromCharCode(daddr[i] ?? 0);
+	}
+	return key;
+}
+
+export class PathMtuTable {
+	private readonly exceptions: Map<string, Exception> = new Map();
+	/** No exception ends before this time. */
+	private earliestUs = Number.POSITIVE_INFINITY;
+
+	/** The learned MTU towards this destination, undefined for none. */
+	find(family: number, daddr: Address, nowUs: number): number | undefined {
+		if (this.exceptions.size === 0) {
+			return undefined;
+		}
+		const found = this.exceptions.get(keyOf(family, daddr));
+		return found === undefined || found.expiresUs <= nowUs ? undefined : found.mtu;
+	}
+
+	/** Learns; the oldest exception goes when the table is full. */
+	learn(family: number, daddr: Address, mtu: number, nowUs: number): void {
+		const key = keyOf(family, daddr);
+		this.exceptions.delete(key);
+		if (this.exceptions.size >= PMTU_EXCEPTIONS_MAX) {
+			for (const oldest of this.exceptions.keys()) {
+				this.exceptions.delete(oldest);
+				break;
+			}
+		}
+		const expiresUs = nowUs + PMTU_EXPIRES_US;
+		this.exceptions.set(key, { mtu, expiresUs });
+		this.earliestUs = Math.min(this.earliestUs, expiresUs);
+	}
+
+	/** Forgets what has ended; true when something had. */
+	expire(nowUs: number): boolean {
+		if (nowUs < this.earliestUs) {
+			return false;
+		}
+		const before = this.exceptions.size;
+		this.earliestUs = Number.POSITIVE_INFINITY;
+		for (const [key, exception] of this.exceptions) {
+			if (exception.expiresUs <= nowUs) {
+				this.exceptions.delete(key);
+			} else {
+				this.earliestUs = Math.min(this.earliestUs, exception.expiresUs);
+			}
+		}
+		return this.exceptions.size !== before;
+	}
+
+	/** Forgets everything (routes changed). */
+	clear(): void {
+		this.exceptions.clear();
+		this.earliestUs = Number.POSITIVE_INFINITY;
+	}
+}

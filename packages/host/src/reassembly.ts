@@ -1,0 +1,5 @@
+export class Reassembly {
+	deadlineUs(): number {
+		return Number.POSITIVE_INFINITY;
+	}
+}

@@ -1,0 +1,292 @@
+/**
+ * Route lookups: rules, tables, source address, MTU. Output lookups are for packets made here and for
+ * the engine, input lookups decide whether an arriving packet is for us (net/ipv4/route.c,
+ * net/ipv6/route.c). Neither changes anything.
+ */
+import type { Route } from '@xfrm/wire';
+import {
+	type Address,
+	addressEquals,
+	anyAddress,
+	Errno,
+	Family,
+	isAnyAddress,
+	prefixMatches,
+} from '@xfrm/wire/xfrm';
+import type { Device } from './device.ts';
+import type { EngineLinks } from './host.ts';
+import type { RouteEntry } from './route.ts';
+import { ruleMatches } from './rule.ts';
+import { selectSource } from './source-address.ts';
+import type { Stack } from './stack.ts';
+
+/** What the engine borrows, as functions of this stack. */
+export function engineLinks(stack: Stack): EngineLinks {
+	return {
+		route: (family, daddr, saddr, mark, oif) => {
+			const found = routeOutput(stack, family, daddr, saddr, mark, oif);
+			const route = typeof found === 'number' ? undefined : found;
+			noteRoute(stack, 'engine', family, daddr, saddr, mark, route);
+			return route;
+		},
+		routeGeneration: () => stack.routeGeneration,
+		isHomeAddress: (address) => stack.devices.isHomeAddress(address),
+	};
+}
+
+function noteRoute(
+	stack: Stack,
+	purpose: 'input' | 'output' | 'engine',
+	family: number,
+	daddr: Address,
+	saddr: Address,
+	mark: number,
+	route: Route | undefined,
+): void {
+	if (stack.tracer !== null) {
+		stack.tracer.note({ kind: 'route', purpose, family, daddr, saddr, mark, route });
+	}
+}
+
+/** An entry that answers, or the errno of one that refuses. */
+function lookup(
+	stack: Stack,
+	family: number,
+	daddr: Address,
+	saddr: Address,
+	mark: number,
+	iif: string,
+	oif: Device | undefined,
+	tos: number,
+): RouteEntry | Errno {
+	const tables = stack.routes(family);
+	const usable = (entry: RouteEntry): boolean => {
+		if (entry.tos !== undefined && entry.tos !== 0 && entry.tos !== (tos & 0x1c)) {
+			return false;
+		}
+		if (entry.device === undefined) {
+			return true;
+		}
+		const device = stack.devices.named(entry.device);
+		return device !== undefined && (device.up || entry.kind === 'local') && restricted(entry, oif);
+	};
+	for (const rule of stack.rules(family)) {
+		const key = { daddr, saddr, mark, iif, oif: oif?.name, tos: tos & 0x1c };
+		if (!ruleMatches(rule, key)) {
+			continue;
+		}
+		if (typeof rule.action === 'string') {
+			return refusalOf(rule.action);
+		}
+		const entry = tables.find(rule.action.table, daddr, usable);
+		if (entry === undefined || entry.kind === 'throw') {
+			continue;
+		}
+		return entry.kind === 'unreachable' || entry.kind === 'blackhole' || entry.kind === 'prohibit'
+			? refusalOf(entry.kind)
+			: entry;
+	}
+	return Errno.ENETUNREACH;
+}
+
+/** May the entry be used when the output device is given? */
+function restricted(entry: RouteEntry, oif: Device | undefined): boolean {
+	return oif === undefined || entry.device === oif.name;
+}
+
+function refusalOf(kind: 'unreachable' | 'blackhole' | 'prohibit'): Errno {
+	switch (kind) {
+		case 'unreachable':
+			return Errno.EHOSTUNREACH;
+		case 'prohibit':
+			return Errno.EACCES;
+		case 'blackhole':
+			return Errno.EINVAL;
+	}
+}
+
+/** Loopback, multicast, "this network", limited broadcast (RFC 6890), as `ipv4_is_*` tell them apart. */
+export function ipv4Class(
+	address: Address,
+): 'unicast' | 'loopback' | 'multicast' | 'zero' | 'broadcast' {
+	const first = address[0] ?? 0;
+	if (first === 0) {
+		return 'zero';
+	}
+	if (first === 127) {
+		return 'loopback';
+	}
+	if (first >= 224 && first < 240) {
+		return 'multicast';
+	}
+	return prefixMatches(address, LIMITED_BROADCAST, 32, Family.Ipv4) ? 'broadcast' : 'unicast';
+}
+
+const LIMITED_BROADCAST: Address = new Uint8Array(16).fill(255);
+
+/**
+ * The route of a packet made here, or the errno that its sender gets.
+ *
+ * @param saddr any-address for a sender that has none: then the route's `source` is chosen
+ * @param oif interface it must leave by, 0 for any
+ * @spec O-9
+ */
+export function routeOutput(
+	stack: Stack,
+	family: number,
+	daddr: Address,
+	saddr: Address,
+	mark: number,
+	oif: number,
+	tos: number = 0,
+): Route | Errno {
+	const bound = oif === 0 ? undefined : stack.devices.numbered(oif);
+	if (oif !== 0 && bound === undefined) {
+		return Errno.ENODEV;
+	}
+	if (bound !== undefined && !bound.up) {
+		return Errno.ENETUNREACH;
+	}
+	const entry = lookup(stack, family, daddr, saddr, mark, 'lo', bound, tos);
+	if (typeof entry !== 'number') {
+		return routeOf(stack, entry, daddr, saddr);
+	}
+	// With an output device and no route IPv4 takes the destination to be on the link.
+	if (bound !== undefined && family === Family.Ipv4 && entry === Errno.ENETUNREACH) {
+		return onLink(stack, bound, daddr, saddr);
+	}
+	return entry;
+}
+
+function onLink(stack: Stack, device: Device, daddr: Address, saddr: Address): Route {
+	const entry: RouteEntry = {
+		family: Family.Ipv4,
+		destination: daddr,
+		prefixLength: 32,
+		device: device.name,
+		table: 0,
+		metric: 0,
+		kind: 'unicast',
+	};
+	const route = routeOf(stack, entry, daddr, saddr);
+	return typeof route === 'number' ? { ...noRoute(Family.Ipv4), ifindex: device.ifindex } : route;
+}
+
+/** A route of kind unreachable, for what needs one to stand for "none". */
+export function noRoute(family: number): Route {
+	return {
+		family,
+		ifindex: 0,
+		loopback: false,
+		kind: 'unreachable',
+		source: anyAddress(),
+		mtu: 0,
+		hopLimit: 0,
+		noXfrm: false,
+	};
+}
+
+/** What an entry means for this destination. Packets to ourselves go by the loopback device. */
+function routeOf(stack: Stack, entry: RouteEntry, daddr: Address, saddr: Address): Route | Errno {
+	const { family, kind } = entry;
+	const named = entry.device === undefined ? undefined : stack.devices.named(entry.device);
+	const device = kind === 'local' ? stack.devices.loopback : named;
+	if (device === undefined || named === undefined) {
+		return Errno.ENETUNREACH;
+	}
+	const conf = device.conf(family);
+	const all = family === Family.Ipv4 ? stack.sysctls.all4 : stack.sysctls.all6;
+	const learned = stack.pathMtus.find(family, daddr, stack.nowUs);
+	const own = entry.mtu ?? device.mtu;
+	const hopLimit = family === Family.Ipv4 ? stack.sysctls.ip_default_ttl : conf.hop_limit;
+	const chosen = isAnyAddress(saddr, family)
+		? (entry.source ?? selectSource(stack.devices, family, named, daddr, entry))
+		: saddr;
+	return {
+		family,
+		ifindex: device.ifindex,
+		loopback: device.loopback,
+		kind: kind === 'throw' ? 'unreachable' : kind,
+		source: chosen,
+		...(entry.gateway === undefined ? {} : { gateway: entry.gateway }),
+		mtu: learned === undefined || kind === 'local' ? own : Math.min(own, learned),
+		hopLimit: entry.hopLimit ?? hopLimit,
+		noXfrm: family === Family.Ipv4 && (conf.disable_xfrm | all.disable_xfrm) !== 0,
+	};
+}
+
+/** Where a received packet goes. */
+export type InputRoute =
+	| { readonly decision: 'local'; readonly route: Route; readonly owner: Device }
+	| { readonly decision: 'forward'; readonly route: Route }
+	/** Answered with an ICMP error for this errno. */
+	| { readonly decision: 'unreachable'; readonly error: Errno }
+	/** Dropped in silence: an address that can't be on the wire. */
+	| { readonly decision: 'martian' };
+
+/**
+ * Decides whether a packet that arrived by `device` is for us, goes on, or neither.
+ *
+ * @spec I-9 P-29
+ */
+export function routeInput(
+	stack: Stack,
+	family: number,
+	daddr: Address,
+	saddr: Address,
+	mark: number,
+	device: Device,
+	tos: number,
+): InputRoute {
+	if (family === Family.Ipv4 && isMartian(stack, daddr, saddr)) {
+		return { decision: 'martian' };
+	}
+	const entry = lookup(stack, family, daddr, saddr, mark, device.name, undefined, tos);
+	const forwarding = device.conf(family).forwarding !== 0;
+	if (typeof entry === 'number') {
+		const error = family === Family.Ipv4 && !forwarding ? Errno.EHOSTUNREACH : entry;
+		return { decision: 'unreachable', error };
+	}
+	const owner = entry.device === undefined ? undefined : stack.devices.named(entry.device);
+	const route = routeOf(stack, entry, daddr, saddr);
+	if (typeof route === 'number' || owner === undefined) {
+		return { decision: 'unreachable', error: Errno.ENETUNREACH };
+	}
+	noteRoute(stack, 'input', family, daddr, saddr, mark, route);
+	if (entry.kind === 'local' || entry.kind === 'broadcast') {
+		// Locally delivered packets have the loopback device as that of their route (P-29).
+		const { loopback } = stack.devices;
+		return {
+			decision: 'local',
+			route: { ...route, ifindex: loopback.ifindex, loopback: true },
+			owner,
+		};
+	}
+	if (family === Family.Ipv4 && !forwarding) {
+		return { decision: 'unreachable', error: Errno.EHOSTUNREACH };
+	}
+	return { decision: 'forward', route };
+}
+
+/** Addresses that no packet from outside may have; one of ours as source among them. */
+function isMartian(stack: Stack, daddr: Address, saddr: Address): boolean {
+	const from = ipv4Class(saddr);
+	const to = ipv4Class(daddr);
+	if (from === 'multicast' || from === 'broadcast' || to === 'multicast') {
+		return true;
+	}
+	if (from === 'zero' || to === 'zero' || from === 'loopback' || to === 'loopback') {
+		return true;
+	}
+	return stack.devices.withAddress(Family.Ipv4, saddr) !== undefined;
+}
+
+/** Is it an address of this host? */
+export function isLocalAddress(stack: Stack, family: number, address: Address): boolean {
+	return stack.devices.withAddress(family, address) !== undefined;
+}
+
+/** Do both ends have the same address? */
+export function sameEnds(daddr: Address, saddr: Address, family: number): boolean {
+	return addressEquals(daddr, saddr, family);
+}
