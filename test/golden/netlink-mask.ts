@@ -1,0 +1,34 @@
+/**
+ * Octets of XFRM notifications that no two runs have in common: times of adding and use, sequence
+ * numbers that the kernel counts over all namespaces (golden/README.md).
+ */
+import { formatHex, parseHex } from '@xfrm/wire';
+
+/** Netlink header's seq and port id; then by message the spans [from, to) from the message's start. */
+const SPANS: Readonly<Record<number, readonly (readonly [number, number])[]>> = {
+	// ACQUIRE: curlft times of the policy, seq.
+	23: [
+		[248, 264],
+		[292, 296],
+	],
+	// EXPIRE: curlft times of the state, seq.
+	24: [
+		[192, 208],
+		[220, 224],
+	],
+	// POLEXPIRE: curlft times of the policy.
+	27: [[152, 168]],
+};
+
+/** The message with those octets as zeros. */
+export function maskNotification(hex: string): string {
+	const bytes = parseHex(hex);
+	if (!(bytes instanceof Uint8Array) || bytes.length < 16) {
+		return hex;
+	}
+	const type = (bytes[4] ?? 0) | ((bytes[5] ?? 0) << 8);
+	for (const [from, to] of [[8, 16] as const, ...(SPANS[type] ?? [])]) {
+		bytes.fill(0, from, Math.min(to, bytes.length));
+	}
+	return formatHex(bytes);
+}

@@ -1,0 +1,89 @@
+/**
+ * `npm run test:golden [-- --only PART] [--file NAME] [--verbose]`: judges the engine by what real kernels
+ * did. Prints a line a file and profile, `FILE (PROFILE): N of M`; exit status 0 only if every file that
+ * is there is complete (golden/README.md, golden/profiles.json).
+ */
+import { parseArgs } from 'node:util';
+import { formatDifference } from './difference.ts';
+import { type Entry, goldenFolder, readProfiles } from './golden-files.ts';
+import { type CaseReport, runEntry } from './suite.ts';
+
+const { values } = parseArgs({
+	options: {
+		only: { type: 'string', default: '' },
+		file: { type: 'string', default: '' },
+		verbose: { type: 'boolean', default: false },
+		ids: { type: 'boolean', default: false },
+	},
+});
+
+interface Tally {
+	right: number;
+	of: number;
+	readonly wrong: Map<string, number>;
+	readonly skipped: Map<string, number>;
+}
+
+/** Runs one entry; true when it is complete or does not count. undefined: absent. */
+function judge(entry: Entry): boolean | undefined {
+	const name = `${entry.file} (${entry.profile})`;
+	const tally: Tally = { right: 0, of: 0, wrong: new Map(), skipped: new Map() };
+	const cases = runEntry(goldenFolder(), entry, values.only);
+	let next = cases.next();
+	for (; next.done !== true; next = cases.next()) {
+		count(tally, next.value);
+	}
+	if (!next.value) {
+		print(`${name}: absent`);
+		return undefined;
+	}
+	if (entry.kind === 'later') {
+		print(`${name}: not judged yet`);
+		return true;
+	}
+	print(`${name}: ${tally.right} of ${tally.of}${entry.informative ? ' (for information)' : ''}`);
+	for (const [reason, cases] of tally.skipped) {
+		print(`  not judged: ${cases} × ${reason}`);
+	}
+	if (tally.wrong.size > 0 && !values.verbose) {
+		const groups = [...tally.wrong].sort((a, b) => b[1] - a[1]).slice(0, 12);
+		print(`  wrong: ${groups.map(([group, cases]) => `${group} ${cases}`).join(', ')}`);
+	}
+	return tally.right === tally.of || entry.informative === true;
+}
+
+function count(tally: Tally, report: CaseReport): void {
+	if (report.skipped !== undefined) {
+		tally.skipped.set(report.skipped, (tally.skipped.get(report.skipped) ?? 0) + 1);
+		return;
+	}
+	tally.right += report.right;
+	tally.of += report.of;
+	if (report.right === report.of) {
+		if (values.ids) {
+			print(`  ok ${report.id}`);
+		}
+		return;
+	}
+	// Groups by the id without its numbers: cases of a kind fail together.
+	const group = report.id.replace(/[0-9]+/g, '');
+	tally.wrong.set(group, (tally.wrong.get(group) ?? 0) + 1);
+	if (values.verbose && report.difference !== undefined) {
+		print(`  ${report.id} [${report.tags.join(' ')}]\n    ${formatDifference(report.difference)}`);
+	}
+}
+
+function print(line: string): void {
+	process.stdout.write(`${line}\n`);
+}
+
+const entries = readProfiles().entries.filter(
+	(entry) => values.file === '' || entry.file === values.file,
+);
+const results = entries.map(judge);
+if (results.every((result) => result === undefined)) {
+	print('no golden file is there');
+	process.exitCode = 1;
+} else if (results.includes(false)) {
+	process.exitCode = 1;
+}

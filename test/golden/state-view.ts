@@ -1,0 +1,75 @@
+/** States at the end of a case, in the form of `after.states`. */
+import type { EngineDoor } from '@xfrm/engine';
+import type { World } from '@xfrm/explain';
+import { formatAddress } from '@xfrm/wire/xfrm';
+import { type Difference, differs } from './difference.ts';
+import type { VectorState } from './vector-case.ts';
+
+/** Compares the states with those of the case. */
+export function afterStates(world: World, want: readonly VectorState[]): Difference | undefined {
+	const have = statesView(world.engine, want);
+	return differs('after states', want.map(withoutClock), have.map(withoutClock).sort(byIdentity));
+}
+
+/** The files have them by protocol, SPI, destination and source. */
+function byIdentity(a: Record<string, unknown>, b: Record<string, unknown>): number {
+	for (const field of ['proto', 'spi', 'dst', 'src']) {
+		const [x, y] = [a[field], b[field]] as [number | string, number | string];
+		if (x !== y) {
+			return x < y ? -1 : 1;
+		}
+	}
+	return 0;
+}
+
+/** Time of last use is told to a second, more or less: only whether there was any. */
+function withoutClock(state: Record<string, unknown>): Record<string, unknown> {
+	const { lastused_s, ...rest } = state;
+	return { ...rest, ...(lastused_s === undefined ? {} : { lastused: true }) };
+}
+
+function statesView(engine: EngineDoor, want: readonly VectorState[]): Record<string, unknown>[] {
+	const tells = (field: string): boolean => want.some((state) => field in state);
+	return [...engine.states()].map((object) => {
+		const state = engine.snapshotState(object);
+		const { lifetimeCurrent, stats, replay, replayEsn, id, family } = state;
+		const optional: Record<string, unknown> = {
+			...(state.direction ? { dir: state.direction === 1 ? 'in' : 'out' } : {}),
+			...(state.pcpu === undefined ? {} : { pcpu: state.pcpu }),
+			...(state.natKeepaliveSeconds === undefined
+				? {}
+				: { nat_keepalive_interval: state.natKeepaliveSeconds }),
+			...(state.lastUsed ? { lastused_s: 1 } : {}),
+		};
+		for (const field of Object.keys(optional)) {
+			if (!tells(field) && field === 'lastused_s') {
+				delete optional[field];
+			}
+		}
+		return {
+			dst: formatAddress(id.daddr, family),
+			proto: id.proto,
+			spi: id.spi,
+			src: formatAddress(state.saddr, family),
+			bytes: lifetimeCurrent.bytes,
+			packets: lifetimeCurrent.packets,
+			used: lifetimeCurrent.useTime !== 0,
+			replay_window_errors: stats.replayWindow,
+			replay_errors: stats.replay,
+			integrity_failed: stats.integrityFailed,
+			...(replayEsn === undefined
+				? { oseq: replay?.oseq ?? 0, seq: replay?.seq ?? 0, bitmap: replay?.bitmap ?? 0 }
+				: {
+						esn: {
+							oseq: replayEsn.oseq,
+							seq: replayEsn.seq,
+							oseq_hi: replayEsn.oseqHi,
+							seq_hi: replayEsn.seqHi,
+							window: replayEsn.replayWindow,
+							bmp: [...replayEsn.bmp],
+						},
+					}),
+			...optional,
+		};
+	});
+}

@@ -1,0 +1,108 @@
+/**
+ * A golden file judged under a kernel profile: which cases are right, which are not judged, and the first
+ * difference of each that fails. `run.ts` prints it, `golden.test.ts` asks for the complete ones.
+ */
+import { PROFILES } from '@xfrm/engine';
+import type { Difference } from './difference.ts';
+import { type ExplainCase, runExplainCase } from './explain-runner.ts';
+import { availableOf, type Entry, readLines, readProfiles } from './golden-files.ts';
+import { type PolicyCase, runPolicyCase } from './policy-runner.ts';
+import type { VectorCase } from './vector-case.ts';
+import { runVectorCase } from './vector-runner.ts';
+
+export interface CaseReport {
+	readonly id: string;
+	/** Lines or flows that are right, and how many there are. */
+	readonly right: number;
+	readonly of: number;
+	readonly difference?: Difference | undefined;
+	readonly skipped?: string | undefined;
+	readonly tags: readonly string[];
+}
+
+/** Runs the cases of an entry whose id contains `only`; undefined when the file is absent. */
+export function* runEntry(
+	folder: string,
+	entry: Entry,
+	only: string,
+): Generator<CaseReport, boolean> {
+	switch (entry.kind) {
+		case 'cases':
+			return yield* each<VectorCase>(folder, entry, only, (one) => runVector(one, entry));
+		case 'policies':
+			return yield* each<PolicyCase>(folder, entry, only, (one) => runPolicy(one, entry));
+		case 'explain':
+			return yield* each<ExplainCase>(folder, entry, only, runExplain);
+		case 'later':
+			return readLines(folder, entry.file) !== undefined;
+	}
+}
+
+function* each<T extends { readonly id: string }>(
+	folder: string,
+	entry: Entry,
+	only: string,
+	run: (one: T) => CaseReport,
+): Generator<CaseReport, boolean> {
+	const cases = readLines<T>(folder, entry.file);
+	for (const one of cases ?? []) {
+		if (one.id.includes(only)) {
+			yield run(one);
+		}
+	}
+	return cases !== undefined;
+}
+
+const { available } = readProfiles();
+
+function runVector(one: VectorCase, entry: Entry): CaseReport {
+	const { id, tags } = one;
+	const text = available[entry.available];
+	if (text === undefined) {
+		throw new RangeError(`golden/profiles.json has no available "${entry.available}"`);
+	}
+	const unjudged = Object.entries(entry.unjudged ?? {}).find(
+		([name]) => name === id || tags.includes(name),
+	);
+	if (unjudged !== undefined) {
+		return { id, tags, right: 0, of: 0, skipped: unjudged[1] };
+	}
+	try {
+		const result = runVectorCase(one, PROFILES[entry.profile], availableOf(text));
+		if (result !== undefined && 'skipped' in result) {
+			return { id, tags, right: 0, of: 0, skipped: result.skipped };
+		}
+		return { id, tags, right: result === undefined ? 1 : 0, of: 1, difference: result };
+	} catch (error) {
+		return { id, tags, right: 0, of: 1, difference: thrown(error) };
+	}
+}
+
+function runPolicy(one: PolicyCase, entry: Entry): CaseReport {
+	const of = one.flows.length;
+	try {
+		return { id: one.id, tags: [], of, ...runPolicyCase(one, PROFILES[entry.profile]) };
+	} catch (error) {
+		return { id: one.id, tags: [], right: 0, of, difference: thrown(error) };
+	}
+}
+
+function runExplain(one: ExplainCase): CaseReport {
+	const { id } = one;
+	try {
+		const result = runExplainCase(one);
+		if (result !== undefined && 'skipped' in result) {
+			return { id, tags: [], right: 0, of: 0, skipped: result.skipped };
+		}
+		return { id, tags: [], right: result === undefined ? 1 : 0, of: 1, difference: result };
+	} catch (error) {
+		return { id, tags: [], right: 0, of: 1, difference: thrown(error) };
+	}
+}
+
+/** An exception is a failure of the case that it happened in. */
+function thrown(error: unknown): Difference {
+	const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+	const have = text.split('\n').slice(0, 4).join(' ');
+	return { field: 'exception', want: 'none', have };
+}
