@@ -4,9 +4,10 @@
  * Whether an algorithm can run is the provider's business, whether a kernel would have it is `available`.
  */
 
+/** The four tables. */
 export type AlgorithmKind = 'aead' | 'auth' | 'crypt' | 'comp';
 
-/** @spec section 4.1 */
+/** An AEAD of ESP (spec section 4.1). */
 export interface AeadInfo {
 	readonly kind: 'aead';
 	readonly name: string;
@@ -20,7 +21,7 @@ export interface AeadInfo {
 	readonly keyOctets: readonly number[];
 }
 
-/** @spec section 4.2 */
+/** A MAC of ESP and AH (spec section 4.2). */
 export interface AuthInfo {
 	readonly kind: 'auth';
 	readonly name: string;
@@ -28,11 +29,11 @@ export interface AuthInfo {
 	readonly icvDefaultBits: number;
 	readonly icvFullBits: number;
 	readonly pfkeyId: number;
-	/** undefined: any length (HMAC). */
+	/** undefined: any length (HMAC, digest_null). */
 	readonly keyOctets: readonly number[] | undefined;
 }
 
-/** @spec section 4.3 */
+/** A cipher of ESP without integrity of its own (spec section 4.3). */
 export interface CryptInfo {
 	readonly kind: 'crypt';
 	readonly name: string;
@@ -42,13 +43,13 @@ export interface CryptInfo {
 	readonly pfkeyId: number;
 	readonly keyOctetsMin: number;
 	readonly keyOctetsMax: number;
-	/** Step between legal key lengths in octets. */
+	/** Step between legal key lengths in octets; the minimum is the kernel's cipher's, PF_KEY's is higher. */
 	readonly keyOctetsStep: number;
-	/** A counter mode takes its IV from a counter, a chained one has to be unpredictable. */
+	/** A counter mode takes its IV from a counter (seqiv), a chained one has to be unpredictable (echainiv). */
 	readonly ivCounter: boolean;
 }
 
-/** @spec section 4.4 */
+/** A compression of IPComp (spec section 4.4). */
 export interface CompInfo {
 	readonly kind: 'comp';
 	readonly name: string;
@@ -63,12 +64,22 @@ function aead(
 	pfkeyId: number,
 	keyOctets: readonly number[],
 ): AeadInfo {
-	return { kind: 'aead', name, icvBits, saltOctets, ivOctets: 8, blockOctets: 1, pfkeyId, keyOctets };
+	return {
+		kind: 'aead',
+		name,
+		icvBits,
+		saltOctets,
+		ivOctets: 8,
+		blockOctets: 1,
+		pfkeyId,
+		keyOctets,
+	};
 }
 
 const GCM_KEYS = [20, 28, 36];
 const CCM_KEYS = [19, 27, 35];
 
+/** In the kernel's order; one entry a name and ICV length. */
 export const AEAD_ALGORITHMS: readonly AeadInfo[] = [
 	aead('rfc4106(gcm(aes))', 64, 4, 18, GCM_KEYS),
 	aead('rfc4106(gcm(aes))', 96, 4, 19, GCM_KEYS),
@@ -91,6 +102,7 @@ function auth(
 	return { kind: 'auth', name, alias, icvDefaultBits, icvFullBits, pfkeyId, keyOctets };
 }
 
+/** In the kernel's order. */
 export const AUTH_ALGORITHMS: readonly AuthInfo[] = [
 	auth('digest_null', undefined, 0, 0, 251),
 	auth('hmac(md5)', 'md5', 96, 128, 2),
@@ -128,6 +140,7 @@ function crypt(
 	};
 }
 
+/** In the kernel's order. */
 export const CRYPT_ALGORITHMS: readonly CryptInfo[] = [
 	crypt('ecb(cipher_null)', 'cipher_null', 1, 0, 11, [0, 0, 1]),
 	crypt('cbc(des)', 'des', 8, 8, 2, [8, 8, 1]),
@@ -142,6 +155,7 @@ export const CRYPT_ALGORITHMS: readonly CryptInfo[] = [
 	crypt('cbc(sm4)', 'sm4', 16, 16, 24, [16, 16, 1]),
 ];
 
+/** In the kernel's order; only deflate was ever implemented. */
 export const COMP_ALGORITHMS: readonly CompInfo[] = [
 	{ kind: 'comp', name: 'deflate', thresholdOctets: 90, pfkeyId: 2 },
 	{ kind: 'comp', name: 'lzs', thresholdOctets: 90, pfkeyId: 3 },
@@ -153,19 +167,26 @@ export function findAead(name: string, icvBits: number): AeadInfo | undefined {
 	return AEAD_ALGORITHMS.find((info) => info.name === name && info.icvBits === icvBits);
 }
 
+/** By name or alias, compared exactly. */
 export function findAuth(name: string): AuthInfo | undefined {
 	return AUTH_ALGORITHMS.find((info) => info.name === name || info.alias === name);
 }
 
+/** By name or alias, compared exactly. */
 export function findCrypt(name: string): CryptInfo | undefined {
 	return CRYPT_ALGORITHMS.find((info) => info.name === name || info.alias === name);
 }
 
+/** By name, compared exactly. */
 export function findComp(name: string): CompInfo | undefined {
 	return COMP_ALGORITHMS.find((info) => info.name === name);
 }
 
-/** Would the kernel's cipher take a key of so many octets (T-8)? HMAC takes any. */
+/**
+ * Would the kernel's cipher take a key of so many octets? HMAC takes any length, none at all too.
+ *
+ * @spec T-8
+ */
 export function keyFits(info: AeadInfo | AuthInfo | CryptInfo, octets: number): boolean {
 	if (info.kind === 'crypt') {
 		return (

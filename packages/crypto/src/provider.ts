@@ -11,7 +11,8 @@
  *
  * - ESP, combined mode: AAD is the 8 octets at aadAt; with ESN seqHi stands between SPI and seq (T-4).
  * - ESP, cipher plus MAC: the MAC covers aadAt … textEnd, with ESN seqHi follows (T-5).
- * - ESP, GMAC (RFC 4543): the AAD is everything from aadAt to textEnd, nothing is encrypted.
+ * - ESP, GMAC (RFC 4543): the AAD is everything from aadAt to textEnd, with ESN seqHi between SPI and
+ *   seq; nothing is encrypted.
  * - AH: the MAC covers aadAt … textEnd, with ESN seqHi follows (T-21); ivAt, textAt unused.
  * - Compression: textAt … textEnd becomes out[i] from outAt[i] to at most outEnd[i], length in length[i].
  */
