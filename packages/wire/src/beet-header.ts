@@ -4,7 +4,7 @@
  *
  *     +---------------+---------------+---------------+---------------+
  *     |  Next Header  |  Header Len   |  Pad Length   |   Reserved    |
- *     |  IPv4 options and padding …                                   |
+ *     |  padding (NOPs), IPv4 options …                               |
  *
  * Header Len counts units of 8 octets beyond the first 8. What input makes of it is M-10.
  *
@@ -28,22 +28,34 @@ export function beetHeaderUnits(view: DataView, at: number): number {
 export function beetPadOctets(view: DataView, at: number): number {
 	return view.getUint8(at + 2);
 }
-/** Octets of IPv4 options that follow, by M-10; negative when the header contradicts itself. */
+/**
+ * Octets of IPv4 options behind header and padding; negative when the header contradicts itself.
+ *
+ * @spec M-10
+ */
 export function beetOptionOctets(view: DataView, at: number): number {
 	return beetHeaderUnits(view, at) * 8 + 8 - (BEET_HEADER_OCTETS + beetPadOctets(view, at));
 }
 
-/** Writes the fixed part; returns 4. */
+/**
+ * Writes the header in front of `optionOctets` of options (a multiple of 4), padding of NOPs included;
+ * returns where the options begin, counted from `at`.
+ *
+ * @spec M-9
+ */
 export function writeBeetHeader(
 	view: DataView,
 	at: number,
 	nextHeader: number,
-	units: number,
-	padOctets: number,
+	optionOctets: number,
 ): number {
+	const padOctets = 4 - (optionOctets & 4);
 	view.setUint8(at, nextHeader);
-	view.setUint8(at + 1, units);
+	view.setUint8(at + 1, optionOctets >> 3);
 	view.setUint8(at + 2, padOctets);
 	view.setUint8(at + 3, 0);
-	return BEET_HEADER_OCTETS;
+	for (let i = 0; i < padOctets; i++) {
+		view.setUint8(at + BEET_HEADER_OCTETS + i, 1);
+	}
+	return BEET_HEADER_OCTETS + padOctets;
 }

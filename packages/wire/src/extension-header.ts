@@ -15,6 +15,7 @@
  * @hotpath
  */
 import { findDestinationOption, OptionType } from './destination-options.ts';
+import { fragmentOffset } from './fragment.ts';
 import { IPV6_HEADER_OCTETS, IPV6_NEXT_HEADER_AT, IPV6_PAYLOAD_OCTETS_MAX } from './ipv6.ts';
 import { IpProto } from './xfrm/constants.ts';
 
@@ -81,6 +82,8 @@ export class HeaderChain {
 	at: number = 0;
 	/** A header of the chain does not fit: `at` and `proto` are those of that header. */
 	broken: boolean = false;
+	/** The walk has passed the header of a later fragment: at `at` are data from the middle of something. */
+	inFragment: boolean = false;
 }
 
 /** Puts the walk on the first header behind the IPv6 header at `ipAt`, which the caller knows to fit. */
@@ -89,11 +92,15 @@ export function startChain(chain: HeaderChain, view: DataView, ipAt: number): vo
 	chain.proto = view.getUint8(chain.nextHeaderAt);
 	chain.at = ipAt + IPV6_HEADER_OCTETS;
 	chain.broken = false;
+	chain.inFragment = false;
 }
 
-/** Moves on behind the extension header the walk stands on; false when it stands on none or on a broken one. */
+/**
+ * Moves on behind the extension header that the walk stands on; false when it stands on none, on a
+ * broken one, or in a later fragment.
+ */
 export function stepChain(chain: HeaderChain, view: DataView, end: number): boolean {
-	if (!isExtensionHeader(chain.proto)) {
+	if (chain.inFragment || !isExtensionHeader(chain.proto)) {
 		return false;
 	}
 	if (!fitsExtensionHeader(chain.proto, view, chain.at, end)) {
@@ -101,13 +108,17 @@ export function stepChain(chain: HeaderChain, view: DataView, end: number): bool
 		return false;
 	}
 	const octets = extensionHeaderOctets(chain.proto, view, chain.at, end);
+	chain.inFragment = chain.proto === IpProto.Fragment && fragmentOffset(view, chain.at) !== 0;
 	chain.nextHeaderAt = chain.at;
 	chain.proto = view.getUint8(chain.at);
 	chain.at += octets;
 	return true;
 }
 
-/** Walks to the first header that is no extension header (a fragment's data counts as none); false when broken. */
+/**
+ * Walks to the first header that is no extension header, to a Mobility Header, or to a later
+ * fragment's data; false when a header before that is broken.
+ */
 export function walkToUpperHeader(
 	chain: HeaderChain,
 	view: DataView,
@@ -116,14 +127,12 @@ export function walkToUpperHeader(
 ): boolean {
 	startChain(chain, view, ipAt);
 	while (chain.proto !== IpProto.MobilityHeader && stepChain(chain, view, end)) {
-		if (view.getUint8(chain.nextHeaderAt) === IpProto.NoNext) {
-			break;
-		}
+		// Every step leads forward.
 	}
 	return !chain.broken;
 }
 
-/** Walks to the extension header `proto`; false when it is not in the chain, or behind a broken header. */
+/** Walks to the header `proto`; false when it is not in the chain, or behind a broken header. */
 export function walkToHeader(
 	chain: HeaderChain,
 	view: DataView,
@@ -137,7 +146,7 @@ export function walkToHeader(
 			return false;
 		}
 	}
-	return true;
+	return !chain.inFragment;
 }
 
 /**

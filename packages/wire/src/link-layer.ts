@@ -2,7 +2,7 @@
  * From a captured frame to the IP packet in it, by link type (https://www.tcpdump.org/linktypes.html).
  * VLAN tags are gone through; what follows the IP packet (Ethernet padding, frame checks) is cut off.
  */
-import { fitsIpv4, ipv4TotalLength } from './ipv4.ts';
+import { fitsIpv4, ipv4HeaderOctets, ipv4TotalLength } from './ipv4.ts';
 import { fitsIpv6, IPV6_HEADER_OCTETS, ipv6NextHeader, ipv6PayloadLength } from './ipv6.ts';
 import { Family, IpProto } from './xfrm/constants.ts';
 
@@ -119,7 +119,9 @@ function behindFamily(view: DataView): LinkPayload | LinkRefusal {
 function ipAt(view: DataView, at: number): LinkPayload | LinkRefusal {
 	const end = view.byteLength;
 	if (fitsIpv4(view, at, end)) {
-		return { family: Family.Ipv4, at, end: namedEnd(end, at, ipv4TotalLength(view, at)) };
+		const total = ipv4TotalLength(view, at);
+		const octets = total < ipv4HeaderOctets(view, at) ? 0 : total;
+		return { family: Family.Ipv4, at, end: namedEnd(end, at, octets) };
 	}
 	if (fitsIpv6(view, at, end)) {
 		const payloadOctets = ipv6PayloadLength(view, at);
@@ -141,8 +143,8 @@ function ipAt(view: DataView, at: number): LinkPayload | LinkRefusal {
 }
 
 /**
- * The end that the IP header names: `octets` is 0 where the length was left for the network device to
- * fill in, and reaches beyond the frame when the capture was cut short.
+ * The end that the IP header names: `octets` is 0 where it names none (left for the network device to
+ * fill in, or nonsense), and reaches beyond the frame when the capture was cut short.
  */
 function namedEnd(frameEnd: number, at: number, octets: number): number {
 	return octets === 0 ? frameEnd : Math.min(frameEnd, at + octets);
