@@ -1,7 +1,8 @@
 /**
- * The algorithms that XFRM knows by name (spec section 4; net/xfrm/xfrm_algo.c): sizes and numbers, no
- * code. A name is found by exact comparison with the name or its alias; an AEAD by name *and* ICV length.
- * Whether an algorithm can run is the provider's business, whether a kernel would have it is `available`.
+ * The algorithms that XFRM knows by name (spec section 4; net/xfrm/xfrm_algo.c): sizes and numbers,
+ * no code. A name is found by exact comparison with the name or its alias; an AEAD by name *and*
+ * ICV length. Whether an algorithm can run is the provider's business, whether a kernel would have
+ * it is `available`.
  */
 
 /** The four tables. */
@@ -43,9 +44,15 @@ export interface CryptInfo {
 	readonly pfkeyId: number;
 	readonly keyOctetsMin: number;
 	readonly keyOctetsMax: number;
-	/** Step between legal key lengths in octets; the minimum is the kernel's cipher's, PF_KEY's is higher. */
+	/**
+	 * Step between legal key lengths in octets; the minimum is the kernel's cipher's, PF_KEY's is
+	 * higher.
+	 */
 	readonly keyOctetsStep: number;
-	/** A counter mode takes its IV from a counter (seqiv), a chained one has to be unpredictable (echainiv). */
+	/**
+	 * A counter mode takes its IV from a counter (seqiv), a chained one has to be unpredictable
+	 * (echainiv).
+	 */
 	readonly ivCounter: boolean;
 }
 

@@ -1,8 +1,8 @@
 /**
- * A provider that does nothing: every job succeeds and no octet changes. For benches of the engine's
- * own part and for tests that are not about bytes; **it protects nothing**. ICV lengths are right, so
- * that packets have their real sizes. It has no compressor, since one that changes nothing is not
- * one that shortens.
+ * A provider that does nothing: every job succeeds and no octet changes. For benches of the
+ * engine's own part and for tests that are not about bytes; **it protects nothing**. ICV lengths
+ * are right, so that packets have their real sizes. It has no compressor, since one that changes
+ * nothing is not one that shortens.
  */
 
 import { findAead, findAuth, findCrypt } from './algorithms.ts';

@@ -9,12 +9,15 @@
  *     | SPI | seq    | IV      | payload, padding …   |   ICV
  *     '--- authenticated (kinds below) -------------------'  at out[i][outAt[i]]
  *
- * - ESP, combined mode: AAD is the 8 octets at aadAt; with ESN seqHi stands between SPI and seq (T-4).
+ * - ESP, combined mode: AAD is the 8 octets at aadAt; with ESN seqHi stands between SPI and seq
+ *   (T-4).
  * - ESP, cipher plus MAC: the MAC covers aadAt … textEnd, with ESN seqHi follows (T-5).
- * - ESP, GMAC (RFC 4543): the AAD is everything from aadAt to textEnd, with ESN seqHi between SPI and
+ * - ESP, GMAC (RFC 4543): the AAD is everything from aadAt to textEnd, with ESN seqHi between SPI
+ *   and
  *   seq; nothing is encrypted.
  * - AH: the MAC covers aadAt … textEnd, with ESN seqHi follows (T-21); ivAt, textAt unused.
- * - Compression: textAt … textEnd becomes out[i] from outAt[i] to at most outEnd[i], length in length[i].
+ * - Compression: textAt … textEnd becomes out[i] from outAt[i] to at most outEnd[i], length in
+ *   length[i].
  */
 
 /** What was asked of `espKey`; names are canonical ones of algorithms.ts, keys are copied. */
@@ -64,7 +67,9 @@ export class CryptoBatch {
 	readonly ivAt: Int32Array;
 	readonly textAt: Int32Array;
 	readonly textEnd: Int32Array;
-	/** Where the ICV stands (ESP: the packet itself; AH on input: a copy), or the compressor's output. */
+	/**
+	 * Where the ICV stands (ESP: the packet itself; AH on input: a copy), or the compressor's output.
+	 */
 	readonly out: Uint8Array[];
 	readonly outAt: Int32Array;
 	readonly outEnd: Int32Array;
@@ -97,13 +102,19 @@ export interface CryptoProvider {
 	readonly name: string;
 	/** Can it do the algorithm of this canonical name? `icvBits` matters for AEADs only. */
 	supports(kind: 'aead' | 'auth' | 'crypt' | 'comp', name: string, icvBits?: number): boolean;
-	/** undefined when an algorithm is not supported. Throws RangeError on a key length the caller let through. */
+	/**
+	 * undefined when an algorithm is not supported. Throws RangeError on a key length the caller let
+	 * through.
+	 */
 	espKey(spec: EspKeySpec): CryptoKey | undefined;
 	macKey(spec: MacKeySpec): CryptoKey | undefined;
 	/** Raw deflate, window bits 11 (T-34); undefined when not supported. */
 	compressor(name: string): CryptoKey | undefined;
 	/** Encrypts, computes ICVs, compresses: jobs 0 … count - 1, each status set. */
 	seal(batch: CryptoBatch): void;
-	/** Verifies ICVs in constant time and then decrypts; decompresses. A bad ICV leaves the text as it was or garbled. */
+	/**
+	 * Verifies ICVs in constant time and then decrypts; decompresses. A bad ICV leaves the text as it
+	 * was or garbled.
+	 */
 	open(batch: CryptoBatch): void;
 }

@@ -2,8 +2,8 @@
  * Combined modes of ESP: AES-GCM (RFC 4106), AES-CCM (RFC 4309), ChaCha20-Poly1305 (RFC 7634) and
  * AES-GMAC (RFC 4543). The nonce is salt | IV: 4 + 8 octets, CCM 3 + 8 (hence L = 4).
  *
- * AAD is SPI | seq, with ESN SPI | seqHi | seq (T-4); GMAC's is followed by IV and payload. A cipher
- * context is made for each packet: node:crypto has no other way to set a nonce.
+ * AAD is SPI | seq, with ESN SPI | seqHi | seq (T-4); GMAC's is followed by IV and payload. A
+ * cipher context is made for each packet: node:crypto has no other way to set a nonce.
  */
 
 import {
@@ -27,8 +27,8 @@ abstract class NonceKey extends JobKey {
 	readonly icvOctets: number;
 	readonly esn: boolean;
 	/**
-	 * The type is GCM's for CCM and ChaCha20-Poly1305 too: node:crypto runs them the same way, only the
-	 * types are apart.
+	 * The type is GCM's for CCM and ChaCha20-Poly1305 too: node:crypto runs them the same way, only
+	 * the types are apart.
 	 */
 	protected readonly cipherName: CipherGCMTypes;
 	protected readonly workspace: Workspace;

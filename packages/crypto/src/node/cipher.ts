@@ -1,6 +1,7 @@
 /**
- * Ciphers without integrity of their own, in place: CBC modes, the counter mode of RFC 3686, and the
- * null cipher. Contexts of OpenSSL are made when a direction is used first, since a state has one.
+ * Ciphers without integrity of their own, in place: CBC modes, the counter mode of RFC 3686, and
+ * the null cipher. Contexts of OpenSSL are made when a direction is used first, since a state has
+ * one.
  */
 
 import { type Cipher, createCipheriv, createSecretKey, type KeyObject } from 'node:crypto';
@@ -112,8 +113,9 @@ const IV_OCTETS = 8;
 const BLOCK_OCTETS = 16;
 
 /**
- * Counter block: nonce (4) | IV (8) | counter (4) from 1 (RFC 3686 section 4). The blocks are made here
- * and encrypted in ECB on one context, for the reason told in cbc-chain.ts; then the text is XORed.
+ * Counter block: nonce (4) | IV (8) | counter (4) from 1 (RFC 3686 section 4). The blocks are made
+ * here and encrypted in ECB on one context, for the reason told in cbc-chain.ts; then the text is
+ * XORed.
  */
 class CounterKey implements CipherKey {
 	readonly #name: string;

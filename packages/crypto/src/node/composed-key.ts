@@ -1,6 +1,5 @@
 /**
- * ESP with a cipher and a MAC, encrypt-then-MAC (the kernel's authenc), and the MAC alone, as AH and
- * ESP's integrity with the null cipher use it.
+ * ESP with a cipher and a MAC, encrypt-then-MAC (the kernel's authenc), and the MAC alone, for AH.
  */
 
 import { type CryptoBatch, CryptoStatus } from '../provider.ts';

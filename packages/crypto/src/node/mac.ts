@@ -1,9 +1,10 @@
 /**
  * Message authentication: HMAC (RFC 2104) over every hash of OpenSSL that XFRM knows, AES-XCBC
- * (RFC 3566) and AES-CMAC (RFC 4493) on CBC with a zero IV, and digest_null. Truncation, and thereby
- * the ICV, is the caller's business.
+ * (RFC 3566) and AES-CMAC (RFC 4493) on CBC with a zero IV, and digest_null. Truncation, and
+ * thereby the ICV, is the caller's business.
  *
- * A MAC reads `bytes` from `from` to `to` and, with ESN, the four octets of seqHi behind (T-5, T-21).
+ * A MAC reads `bytes` from `from` to `to` and, with ESN, the four octets of seqHi behind (T-5,
+ * T-21).
  */
 
 import {
@@ -172,8 +173,8 @@ class BlockMacKey implements MacKey {
 }
 
 /**
- * RFC 3566: K1 = E(K, 01…), K2 = E(K, 02…), K3 = E(K, 03…); messages are chained under K1. Longer keys
- * (crypto/xcbc.c) make K1 to K3 with AES-192 or AES-256, the chain itself stays AES-128.
+ * RFC 3566: K1 = E(K, 01…), K2 = E(K, 02…), K3 = E(K, 03…); messages are chained under K1. Longer
+ * keys (crypto/xcbc.c) make K1 to K3 with AES-192 or AES-256, the chain itself stays AES-128.
  */
 function xcbcKey(key: Uint8Array, workspace: Workspace): BlockMacKey {
 	const chainKey = encryptBlock(key, new Uint8Array(BLOCK_OCTETS).fill(1));

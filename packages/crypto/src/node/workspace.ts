@@ -11,7 +11,9 @@ const BLOCK = 16;
 /** Blocks of keystream for the longest message. */
 const COUNTER_BLOCKS = Math.ceil(MESSAGE_OCTETS_MAX / BLOCK);
 
-/** In front of the message stands an HMAC's pad (at most 128 octets), behind it seqHi and padding. */
+/**
+ * In front of the message stands an HMAC's pad (at most 128 octets), behind it seqHi and padding.
+ */
 const MESSAGE_AREA_OCTETS = 128 + COUNTER_BLOCKS * BLOCK + 2 * BLOCK;
 
 export class Workspace {

@@ -1,6 +1,6 @@
 /**
- * The conformance suite of crypto providers, as data: every provider runs the same cases, on whatever
- * test runner or page calls `run` on each. Test-only; no Node in it.
+ * The conformance suite of crypto providers, as data: every provider runs the same cases, on
+ * whatever test runner or page calls `run` on each. Test-only; no Node in it.
  */
 
 import type { CryptoProvider } from '../provider.ts';

@@ -121,8 +121,8 @@ export function openOne(provider: CryptoProvider, key: CryptoKey | undefined, jo
 }
 
 /**
- * A batch of one job whose message is authenticated (or packed) as it stands: `iv` is put behind it,
- * the ICV or result is at the start of `out` and may fill it.
+ * A batch of one job whose message is authenticated (or packed) as it stands: `iv` is put behind
+ * it, the ICV or result is at the start of `out` and may fill it.
  */
 export function messageBatch(
 	key: CryptoKey | undefined,

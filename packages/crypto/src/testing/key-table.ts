@@ -1,4 +1,6 @@
-/** Every kind of key a provider can make: algorithm × key size × ICV × ESN, for the property cases. */
+/**
+ * Every kind of key a provider can make: algorithm × key size × ICV × ESN, for the property cases.
+ */
 
 import { AEAD_ALGORITHMS, AUTH_ALGORITHMS, CRYPT_ALGORITHMS, keyFits } from '../algorithms.ts';
 import type { CryptoProvider, EspKeySpec } from '../provider.ts';

@@ -1,6 +1,6 @@
 /**
- * Known answers: packages/crypto/vectors (sources in its README). Each is sealed twice and opened twice
- * with one key, since a provider may keep a context from packet to packet.
+ * Known answers: packages/crypto/vectors (sources in its README). Each is sealed twice and opened
+ * twice with one key, since a provider may keep a context from packet to packet.
  */
 
 import { findCrypt } from '../algorithms.ts';
