@@ -6,7 +6,7 @@
  *
  * This file only delegates; read output.ts, input.ts and policy-check.ts for what happens to a packet.
  */
-import type { PacketBuffer } from '@xfrm/wire';
+import type { Flow, PacketBuffer, Route } from '@xfrm/wire';
 import type {
 	Address,
 	Encap,
@@ -117,6 +117,17 @@ export interface EngineDoor {
 	 * or Fragment. Packets without a bundle stay as they are.
 	 */
 	transform(batch: Batch): void;
+	/**
+	 * OUT lookup of an ICMP error made by this host (O-15), in place of `lookup`: by the error's own flow and
+	 * route, then by `quoted`, the reversed flow of the packet in error, and its route (null: none). Writes
+	 * what `lookup` does, and `route` when the second lookup decided.
+	 */
+	lookupIcmpError(
+		packet: PacketBuffer,
+		quoted: Flow,
+		quotedRoute: Route | null,
+		nowUs: number,
+	): void;
 	/** lookup, then transform. */
 	output(batch: Batch): void;
 	/**
