@@ -56,7 +56,10 @@ export function optionOctets(view: DataView, at: number, end: number): number {
 	return at + octets <= end ? octets : 0;
 }
 
-/** Offset of the first option of this type in the options header at `at`, or -1 (none, or the header is damaged before it). */
+/**
+ * Offset of the first option of this type in the options header at `at`; -1 when there is none, or the
+ * header is damaged in front of it.
+ */
 export function findDestinationOption(
 	view: DataView,
 	at: number,

@@ -142,7 +142,10 @@ export class PacketBuffer {
 		this.verifiedCount = 0;
 	}
 
-	/** Makes sure of `head` octets before `start` and `tail` behind `end`; offsets move together. False when it would be too long. */
+	/**
+	 * Makes sure of `head` octets before `start` and `tail` behind `end`; offsets move together. False,
+	 * with nothing changed, when the buffer would become too long.
+	 */
 	reserve(head: number, tail: number): boolean {
 		if (this.start >= head && this.bytes.length - this.end >= tail) {
 			return true;
