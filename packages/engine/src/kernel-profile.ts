@@ -29,6 +29,8 @@ export interface KernelProfile {
 	readonly migrateByFlow: boolean;
 	/** MIGRATE_STATE exists (after 6.18; G-9). */
 	readonly migrateState: boolean;
+	/** ALLOCSPI, NEWAE, MIGRATE and thresholds say why they refuse (6.2); NEWSA and NEWPOLICY always do. */
+	readonly refusalTexts: boolean;
 	/** Policies and states may ask for packet offload (6.2). */
 	readonly packetOffload: boolean;
 	/** How many counters /proc/net/xfrm_stat has. */
@@ -52,6 +54,7 @@ export const linux61: KernelProfile = {
 	genericDissector: false,
 	migrateByFlow: false,
 	migrateState: false,
+	refusalTexts: false,
 	packetOffload: false,
 	counterCount: 28,
 	attributeMax: 32,
@@ -72,6 +75,7 @@ export const linux619: KernelProfile = {
 	genericDissector: true,
 	migrateByFlow: true,
 	migrateState: false,
+	refusalTexts: true,
 	packetOffload: true,
 	counterCount: 32,
 	attributeMax: 41,

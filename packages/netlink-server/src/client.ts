@@ -2,6 +2,7 @@
  * A socket of NETLINK_XFRM as the server sees it: who it is, what it may do, which groups it listens to
  * and what waits to be read. The queue is bounded: a slow listener loses messages and learns it.
  */
+import type { Dump } from './dump.ts';
 
 /** Who connects. Everything has the default of a privileged program's fresh socket. */
 export interface ClientOptions {
@@ -27,6 +28,8 @@ export class NetlinkClient {
 	groups: number = 0;
 	/** Notifications were lost since the last `takeOverrun` (ENOBUFS on a real socket). */
 	overrun: boolean = false;
+	/** The dump that it is reading, if any (N-12). */
+	dump: Dump | undefined = undefined;
 	readonly #queue: Uint8Array[] = [];
 	readonly #queueMax: number;
 

@@ -1,10 +1,55 @@
 /**
- * Answers NETLINK_XFRM requests from an engine, as net/xfrm/xfrm_user.c does (spec section 2).
+ * The namespace's end of NETLINK_XFRM: takes datagrams of requests, answers each message in order, and
+ * tells subscribers what happened (net/xfrm/xfrm_user.c: xfrm_user_rcv_msg, net/netlink/af_netlink.c:
+ * netlink_rcv_skb, netlink_ack; spec 2.1).
+ *
+ * For each message, in this order: not a request or netlink's own → acknowledged if asked; number too
+ * high → EINVAL; no right → EPERM; dump; payload length; attributes; forbidden attributes; handler.
+ * Sans-IO: nothing here knows a socket or a clock.
  */
 import type { EngineDoor } from '@xfrm/engine';
+import {
+	type AttributeSpace,
+	ControlType,
+	type ExtendedAck,
+	encodeError,
+	type MessageBodies,
+	MessageFlag,
+	type MessageName,
+	MessageType,
+	messageSpec,
+	type RawMessage,
+	splitMessages,
+	viewOf,
+	XFRM_ATTRIBUTES,
+} from '@xfrm/netlink';
+import { Errno } from '@xfrm/wire/xfrm';
 import { type ClientOptions, NetlinkClient } from './client.ts';
+import type { Notification } from './context.ts';
+import { dumpPolicies, dumpStates } from './dump.ts';
+import { HANDLERS, type Handler } from './handlers.ts';
+import { eventNotification } from './notify.ts';
+import { attributesAt, checkPayload, RequestAttributes } from './request.ts';
+import { invalid, XfrmError } from './xfrm-error.ts';
 
-/** The namespace's end of NETLINK_XFRM. */
+const LEFTOVER = 'bytes leftover after parsing attributes';
+
+/** How a request ended, before it is decided whether to tell. */
+interface Outcome {
+	readonly errno: number;
+	readonly extended: ExtendedAck | undefined;
+	/** A dump began: its end is its acknowledgement. */
+	readonly dumping: boolean;
+}
+const SUCCESS: Outcome = { errno: 0, extended: undefined, dumping: false };
+
+/** Messages that may carry SA_DIR, and SA_PCPU too; ACQUIRE only the latter (spec 2.5). */
+const DIRECTED: ReadonlySet<number> = new Set([
+	MessageType.NewSa,
+	MessageType.UpdSa,
+	MessageType.AllocSpi,
+]);
+
 export class NetlinkServer {
 	readonly engine: EngineDoor;
 	readonly #clients: Set<NetlinkClient> = new Set();
@@ -26,7 +71,11 @@ export class NetlinkServer {
 		this.#updateListeners();
 	}
 
-	/** Subscribes a client to exactly these groups (bit `1 << (group - 1)`) and tells the engine. */
+	/**
+	 * Subscribes a client to exactly these groups (bit `1 << (group - 1)`) and tells the engine.
+	 *
+	 * @spec A-6 R-11
+	 */
 	subscribe(client: NetlinkClient, groups: number): void {
 		client.groups = groups;
 		this.#updateListeners();
@@ -34,14 +83,185 @@ export class NetlinkServer {
 
 	/**
 	 * Carries out one datagram (it may hold several messages, or none) and answers with all datagrams that
-	 * come back, in order. Notifications of the same datagram are queued at the subscribed clients.
+	 * come back, dumps to their end. Notifications are queued at the subscribed clients.
+	 *
+	 * @param nowUs microseconds since the Unix epoch
 	 */
-	request(_client: NetlinkClient, _datagram: Uint8Array, _nowUs: number): Uint8Array[] {
-		return [];
+	request(client: NetlinkClient, datagram: Uint8Array, nowUs: number): Uint8Array[] {
+		const answers = this.begin(client, datagram, nowUs);
+		for (let part = this.continueDump(client); part !== undefined; ) {
+			answers.push(part);
+			part = this.continueDump(client);
+		}
+		return answers;
+	}
+
+	/**
+	 * As `request`, but of a dump only the first part is answered: the rest comes by `continueDump`, part
+	 * by part as the client reads. Until then the client's further dumps are EBUSY.
+	 *
+	 * @spec N-10 N-11 N-12 N-16b
+	 */
+	begin(client: NetlinkClient, datagram: Uint8Array, nowUs: number): Uint8Array[] {
+		const answers: Uint8Array[] = [];
+		for (const message of splitMessages(datagram)) {
+			const outcome = this.#receive(client, message, nowUs, answers);
+			this.dispatchEvents();
+			if (!outcome.dumping && (outcome.errno !== 0 || (message.flags & MessageFlag.Ack) !== 0)) {
+				answers.push(this.#acknowledge(client, message, outcome));
+			}
+		}
+		return answers;
+	}
+
+	/** The next part of a client's dump; undefined when none is in progress. */
+	continueDump(client: NetlinkClient): Uint8Array | undefined {
+		if (client.dump === undefined) {
+			return undefined;
+		}
+		const { datagram, last } = client.dump.next();
+		if (last) {
+			client.dump = undefined;
+		}
+		return datagram;
 	}
 
 	/** Takes the engine's events and queues them, as notifications, at the clients that subscribed. */
-	dispatchEvents(): void {}
+	dispatchEvents(): void {
+		for (
+			let event = this.engine.pollEvent();
+			event !== undefined;
+			event = this.engine.pollEvent()
+		) {
+			this.#notify(eventNotification(event));
+		}
+	}
+
+	#receive(
+		client: NetlinkClient,
+		message: RawMessage,
+		nowUs: number,
+		answers: Uint8Array[],
+	): Outcome {
+		const isRequest = (message.flags & MessageFlag.Request) !== 0;
+		if (!isRequest || message.type < ControlType.Min) {
+			return SUCCESS;
+		}
+		let leftover = false;
+		try {
+			if (message.type > this.engine.net.profile.messageMax) {
+				invalid();
+			}
+			if (!client.privileged) {
+				throw new XfrmError(Errno.EPERM);
+			}
+			if (this.#beginDump(client, message, answers)) {
+				return { ...SUCCESS, dumping: true };
+			}
+			const attributes = this.#parse(message);
+			leftover = attributes.leftover > 0;
+			this.#handle(client, message, attributes, nowUs, answers);
+			return leftover ? { ...SUCCESS, extended: { message: LEFTOVER } } : SUCCESS;
+		} catch (error) {
+			if (!(error instanceof XfrmError)) {
+				throw error;
+			}
+			const extended = leftover ? { message: LEFTOVER, ...error.extended } : error.extended;
+			return { errno: error.errno, extended, dumping: false };
+		}
+	}
+
+	/** Starts a dump if the message asks for one, and answers its first part. */
+	#beginDump(client: NetlinkClient, message: RawMessage, answers: Uint8Array[]): boolean {
+		const isState = message.type === MessageType.GetSa;
+		const dumpable = isState || message.type === MessageType.GetPolicy;
+		if (!dumpable || (message.flags & MessageFlag.Dump) === 0) {
+			return false;
+		}
+		if (client.dump !== undefined) {
+			throw new XfrmError(Errno.EBUSY);
+		}
+		client.dump = isState
+			? dumpStates(this.engine, message, client.portId, client.extAck)
+			: dumpPolicies(this.engine, message, client.portId);
+		const part = this.continueDump(client);
+		if (part !== undefined) {
+			answers.push(part);
+		}
+		return true;
+	}
+
+	#parse(message: RawMessage): RequestAttributes {
+		const spec = messageSpec(message.type);
+		// NEWSADINFO comes from the kernel only: as a request it has neither payload nor attributes of its own.
+		const known = spec !== undefined && spec.name !== 'newsadinfo';
+		const octets = known ? spec.body.octets : 0;
+		const space: AttributeSpace = known ? spec.attributes : XFRM_ATTRIBUTES;
+		checkPayload(message, octets);
+		const { attributeMax } = this.engine.net.profile;
+		const attributes = new RequestAttributes(
+			message.payload,
+			attributesAt(octets),
+			space,
+			attributeMax,
+		);
+		if (space === XFRM_ATTRIBUTES && !DIRECTED.has(message.type)) {
+			if (attributes.has('saDir')) {
+				invalid('Invalid attribute SA_DIR');
+			}
+			if (attributes.has('saPcpu') && message.type !== MessageType.Acquire) {
+				invalid('Invalid attribute SA_PCPU');
+			}
+		}
+		return attributes;
+	}
+
+	#handle(
+		client: NetlinkClient,
+		request: RawMessage,
+		attributes: RequestAttributes,
+		nowUs: number,
+		answers: Uint8Array[],
+	): void {
+		const spec = messageSpec(request.type);
+		const handler = spec && HANDLERS[spec.name];
+		if (spec === undefined || handler === undefined) {
+			invalid();
+		}
+		const context = {
+			engine: this.engine,
+			client,
+			request,
+			attributes,
+			nowUs,
+			reply: (message: Uint8Array) => answers.push(message),
+			notify: (notification: Notification) => this.#notify(notification),
+		};
+		const body = spec.body.read(viewOf(request.payload), 0);
+		// The table gives each name the handler of its payload.
+		(handler as Handler<MessageName>)(context, body as MessageBodies[MessageName]);
+	}
+
+	#acknowledge(client: NetlinkClient, message: RawMessage, outcome: Outcome): Uint8Array {
+		const { errno, extended } = outcome;
+		const told =
+			client.extAck && extended !== undefined && Object.keys(extended).length > 0
+				? { extended }
+				: {};
+		return encodeError(message, errno, {
+			pid: client.portId,
+			capAck: client.capAck,
+			...told,
+		});
+	}
+
+	#notify({ group, message }: Notification): void {
+		for (const client of this.#clients) {
+			if ((client.groups & (1 << (group - 1))) !== 0) {
+				client.deliver(message);
+			}
+		}
+	}
 
 	#updateListeners(): void {
 		let groups = 0;

@@ -135,6 +135,8 @@ export interface AttributeSpec<N extends AttributeName = AttributeName> {
 	readonly codec: ValueCodec<AttributeValues[N]>;
 	/** Values outside are ERANGE (N-8). */
 	readonly range?: readonly [min: number, max: number];
+	/** Only the kernel sends it: nobody checks that of a request. */
+	readonly answerOnly?: true;
 }
 
 type AnySpec = { [N in AttributeName]: AttributeSpec<N> }[AttributeName];
@@ -213,8 +215,8 @@ export const SAD_ATTRIBUTES: AttributeSpace = space('sad', [
 
 /** Attributes of NEWSPDINFO. */
 export const SPD_ATTRIBUTES: AttributeSpace = space('spd', [
-	{ number: 1, name: 'spdInfo', codec: fixed(spdCounts) },
-	{ number: 2, name: 'spdHinfo', codec: fixed(spdHashInfo) },
+	{ number: 1, name: 'spdInfo', codec: fixed(spdCounts), answerOnly: true },
+	{ number: 2, name: 'spdHinfo', codec: fixed(spdHashInfo), answerOnly: true },
 	{ number: 3, name: 'spdIpv4Hthresh', codec: fixed(spdHashThreshold) },
 	{ number: 4, name: 'spdIpv6Hthresh', codec: fixed(spdHashThreshold) },
 ]);

@@ -4,5 +4,7 @@ export * from './codec.ts';
 export * from './info.ts';
 export * from './messages.ts';
 export * from './policy.ts';
+export * from './policy-config.ts';
 export * from './selector.ts';
 export * from './state.ts';
+export * from './state-config.ts';
