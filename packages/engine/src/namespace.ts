@@ -7,8 +7,12 @@ import { CryptoBatch, type CryptoProvider } from '@xfrm/crypto/provider';
 import type { Route } from '@xfrm/wire';
 import { type Address, DefaultAction, type Group } from '@xfrm/wire/xfrm';
 import type { EngineEvent } from './events.ts';
+import { InputPlan } from './input-plan.ts';
 import type { Available, KernelProfile } from './kernel-profile.ts';
+import { HelperSpis } from './helper-spis.ts';
 import { CRYPTO_JOBS_MAX, EVENTS_MAX } from './limits.ts';
+import { OutputRun } from './output-run.ts';
+import { PolicyCheckRun } from './policy-check-run.ts';
 import { Sad } from './sad.ts';
 import { Spd } from './spd.ts';
 import { TimerTable } from './timer-table.ts';
@@ -33,7 +37,10 @@ export interface EngineOptions {
 	readonly random: (bytes: Uint8Array) => void;
 	readonly processors?: number;
 	readonly route: RouteLookup;
-	/** Of all routes together: changes when any answer of `route` may have changed. */
+	/**
+	 * Of all routes together: changes when any answer of `route` may have changed. Without it the OUT lookup asks
+	 * anew for every packet, and remembers no flow.
+	 */
 	readonly routeGeneration?: () => number;
 	/** Is this address one of the host's, and a home address (T-58)? */
 	readonly isHomeAddress?: (address: Address) => boolean;
@@ -65,6 +72,8 @@ export class Namespace {
 	readonly sad: Sad = new Sad();
 	readonly spd: Spd;
 	readonly timers: TimerTable = new TimerTable();
+	/** Numbers of IPv6 sources, for IPComp's helper states (T-32). */
+	readonly helperSpis: HelperSpis = new HelperSpis();
 	/** Counters by verdict; entry 0 is unused. */
 	readonly counters: Float64Array = new Float64Array(COUNTER_COUNT + 1);
 	readonly sysctl: Sysctls = {
@@ -95,6 +104,12 @@ export class Namespace {
 	/** Processor of the call in progress. */
 	processor: number = 0;
 	readonly jobs: CryptoBatch = new CryptoBatch(CRYPTO_JOBS_MAX);
+	/** What the output path keeps between calls. */
+	readonly outputRun: OutputRun;
+	/** What the input path keeps between calls. */
+	readonly inputPlan: InputPlan = new InputPlan();
+	/** What the policy check keeps between calls. */
+	readonly checkRun: PolicyCheckRun = new PolicyCheckRun();
 	readonly events: EngineEvent[] = [];
 	eventsLost: number = 0;
 
@@ -105,6 +120,7 @@ export class Namespace {
 		this.provider = options.provider;
 		this.processors = options.processors ?? 1;
 		this.spd = new Spd(options.profile);
+		this.outputRun = new OutputRun(options.random);
 	}
 
 	/** Whole Unix seconds of the call in progress. */

@@ -1,0 +1,77 @@
+/**
+ * ESP, input half (RFC 4303 §3.4): one job for the crypto provider, then the trailer.
+ *
+ *     transportAt        textAt                     textEnd      end
+ *     | SPI | seq | IV    | payload | padding | n | nh | ICV       |
+ *
+ * Nothing of the plaintext is looked at before the ICV was found right. Counterpart: net/ipv4/esp4.c,
+ * net/ipv6/esp6.c. Replay and lifetimes are input.ts, a changed peer address is udp-encap.ts.
+ *
+ * @hotpath
+ */
+import type { CryptoBatch } from '@xfrm/crypto/provider';
+import {
+	ESP_HEADER_OCTETS,
+	ESP_TRAILER_OCTETS,
+	espNextHeader,
+	espPadLength,
+	type PacketBuffer,
+} from '@xfrm/wire';
+import { Errno, IpProto } from '@xfrm/wire/xfrm';
+import type { XfrmState } from '../state.ts';
+import type { Opened } from './opened.ts';
+
+/**
+ * Adds the job that verifies and decrypts the packet.
+ *
+ * @returns 0, or EINVAL when the packet cannot hold IV and ICV
+ * @spec T-4 T-5 T-9
+ */
+export function planEspInput(
+	jobs: CryptoBatch,
+	packet: PacketBuffer,
+	state: XfrmState,
+	seqHi: number,
+): number {
+	const textAt = packet.transportAt + ESP_HEADER_OCTETS + state.ivOctets;
+	const textEnd = packet.end - state.icvOctets;
+	if (packet.end <= textAt || textEnd < textAt) {
+		return Errno.EINVAL;
+	}
+	const job = jobs.count++;
+	jobs.keys[job] = state.key;
+	jobs.bytes[job] = packet.bytes;
+	jobs.aadAt[job] = packet.transportAt;
+	jobs.ivAt[job] = packet.transportAt + ESP_HEADER_OCTETS;
+	jobs.textAt[job] = textAt;
+	jobs.textEnd[job] = textEnd;
+	jobs.out[job] = packet.bytes;
+	jobs.outAt[job] = textEnd;
+	jobs.outEnd[job] = packet.end;
+	jobs.seqHi[job] = seqHi;
+	return 0;
+}
+
+/**
+ * Takes off header and trailer of an opened packet.
+ *
+ * @returns 0, or EINVAL for a pad length that leaves nothing, so a payload of no octets too
+ * @spec T-9
+ */
+export function finishEspInput(packet: PacketBuffer, state: XfrmState, opened: Opened): number {
+	const textAt = packet.transportAt + ESP_HEADER_OCTETS + state.ivOctets;
+	const textEnd = packet.end - state.icvOctets;
+	const trailerOctets = espPadLength(packet.view, textEnd) + ESP_TRAILER_OCTETS;
+	if (trailerOctets >= textEnd - textAt) {
+		return Errno.EINVAL;
+	}
+	opened.payloadAt = textAt;
+	opened.nextHeader = espNextHeader(packet.view, textEnd);
+	packet.end = textEnd - trailerOctets;
+	return 0;
+}
+
+/** Is it a dummy packet, which only hides how much is said (RFC 4303 §2.6)? */
+export function isEspDummy(opened: Opened): boolean {
+	return opened.nextHeader === IpProto.NoNext;
+}
