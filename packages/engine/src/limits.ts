@@ -23,3 +23,12 @@ export const LEGACY_WINDOW_MAX = 32;
  * in the kernels that we are judged by.
  */
 export const TICKS_PER_SECOND = 100;
+
+/** Flows whose OUT lookup is remembered; a power of two. More flows at once look their policies up again. */
+export const FLOW_CACHE_ENTRIES = 4096;
+
+/** Random octets fetched at once for IVs, so that a packet costs no call of the random source. */
+export const RANDOM_POOL_OCTETS = 4096;
+
+/** Longest payload that IPComp can make of a packet, and read one of (T-33: 65400 is what Linux takes). */
+export const COMPRESSION_SCRATCH_OCTETS = 65400;

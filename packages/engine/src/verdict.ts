@@ -45,6 +45,8 @@ export const Verdict = {
 	SocketNoState: 66,
 	/** Home address option or type 2 routing header broke a rule of its own (T-57, T-58). */
 	MobilityHeaderRule: 67,
+	/** Larger than the tunnel's MTU before any state was asked (IPv6, U-6): EMSGSIZE or packet too big. */
+	OutTooBig: 68,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 

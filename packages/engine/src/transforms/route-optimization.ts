@@ -2,8 +2,13 @@
  * The type 2 routing header of Mobile IPv6 as a transform (RFC 6275 §6.4): packets to a mobile node go to
  * its care-of address and carry the home address. Counterpart of the mip6_rthdr functions in net/ipv6/mip6.c.
  */
-import { ROUTING_TYPE2_OCTETS } from '@xfrm/wire';
-import { Errno, Mode, type Refusal } from '@xfrm/wire/xfrm';
+import {
+	IPV6_DESTINATION_AT,
+	type PacketBuffer,
+	ROUTING_TYPE2_OCTETS,
+	writeRoutingType2,
+} from '@xfrm/wire';
+import { Errno, IpProto, Mode, type Refusal } from '@xfrm/wire/xfrm';
 import type { Namespace } from '../namespace.ts';
 import type { XfrmState } from '../state.ts';
 
@@ -29,4 +34,32 @@ export function mobilityInit(state: XfrmState, octets: number): Refusal | undefi
 	state.headerOctets = octets;
 	state.trailerOctets = 0;
 	return undefined;
+}
+
+/**
+ * Writes the header into the room at the packet's `transportAt`: the destination becomes the home
+ * address in it, and the care-of address the destination.
+ *
+ * @spec T-52
+ */
+export function routeOptimizationWrite(packet: PacketBuffer, state: XfrmState): void {
+	const { bytes, view, start, transportAt, nextHeaderAt } = packet;
+	const addressAt = writeRoutingType2(view, transportAt, bytes[nextHeaderAt] ?? 0);
+	bytes[nextHeaderAt] = IpProto.Routing;
+	exchangeAddress(packet, start + IPV6_DESTINATION_AT, addressAt, state);
+}
+
+/** Moves the address of the IPv6 header at `headerAt` to `homeAt`, and puts the care-of address in its place. */
+export function exchangeAddress(
+	packet: PacketBuffer,
+	headerAt: number,
+	homeAt: number,
+	state: XfrmState,
+): void {
+	const { bytes } = packet;
+	const { coaddr } = state;
+	for (let i = 0; i < 16; i++) {
+		bytes[homeAt + i] = bytes[headerAt + i] ?? 0;
+		bytes[headerAt + i] = coaddr === undefined ? 0 : (coaddr[i] ?? 0);
+	}
 }

@@ -1,0 +1,127 @@
+/**
+ * What the OUT lookup said of flows that were seen lately, so that the next packet of a flow meets no
+ * table. Linux has had none since 4.14; here it is what makes the steady state cheap, and an entry is
+ * good only as long as a lookup would give the same: no state, policy, default or route has changed
+ * (their generations), and each state found is still VALID (O-10).
+ *
+ * Direct mapped: a flow has one place, the newer one takes it.
+ *
+ * @hotpath
+ */
+import { Flow, type PacketBuffer, type Route } from '@xfrm/wire';
+import { Family } from '@xfrm/wire/xfrm';
+import { type Bundle, sameRoute } from './bundle.ts';
+import { FLOW_CACHE_ENTRIES } from './limits.ts';
+import type { XfrmPolicy } from './policy.ts';
+import { StateCondition } from './state.ts';
+
+export class CachedFlow {
+	readonly flow: Flow = new Flow();
+	ifId: number = 0;
+	socketId: number = 0;
+	processor: number = 0;
+	route: Route | null = null;
+	/** null: the flow goes in clear. */
+	bundle: Bundle | null = null;
+	/** Policies that were met, for their use time. */
+	policy: XfrmPolicy | null = null;
+	secondPolicy: XfrmPolicy | null = null;
+	generation: number = 0;
+	routeGeneration: number = 0;
+}
+
+export class FlowCache {
+	private readonly entries: (CachedFlow | null)[] = new Array<CachedFlow | null>(
+		FLOW_CACHE_ENTRIES,
+	).fill(null);
+
+	/** The entry of this packet's flow, or null when there is none that is still good. */
+	find(
+		packet: PacketBuffer,
+		processor: number,
+		generation: number,
+		routeGeneration: number,
+	): CachedFlow | null {
+		const entry = this.entries[place(packet.flow)] ?? null;
+		if (
+			entry === null ||
+			entry.generation !== generation ||
+			entry.routeGeneration !== routeGeneration ||
+			entry.ifId !== packet.ifId ||
+			entry.socketId !== packet.socketId ||
+			entry.processor !== processor ||
+			!flowsEqual(entry.flow, packet.flow)
+		) {
+			return null;
+		}
+		const route = packet.route;
+		if (route === null || entry.route === null || !sameRoute(entry.route, route)) {
+			return null;
+		}
+		return entry.bundle === null || statesAreValid(entry.bundle) ? entry : null;
+	}
+
+	/** The place for this packet's flow, with the flow filled in; the rest is the caller's. */
+	claim(packet: PacketBuffer, processor: number): CachedFlow {
+		const at = place(packet.flow);
+		let entry = this.entries[at] ?? null;
+		if (entry === null) {
+			entry = new CachedFlow();
+			this.entries[at] = entry;
+		}
+		entry.flow.copyFrom(packet.flow);
+		entry.ifId = packet.ifId;
+		entry.socketId = packet.socketId;
+		entry.processor = processor;
+		entry.route = packet.route;
+		return entry;
+	}
+}
+
+function statesAreValid(bundle: Bundle): boolean {
+	for (let step = bundle.first; step !== null; step = step.next) {
+		if (step.state.condition !== StateCondition.Valid) {
+			return false;
+		}
+	}
+	return true;
+}
+
+function flowsEqual(a: Flow, b: Flow): boolean {
+	if (
+		a.family !== b.family ||
+		a.proto !== b.proto ||
+		a.sport !== b.sport ||
+		a.dport !== b.dport ||
+		a.mark !== b.mark ||
+		a.oif !== b.oif ||
+		a.saddr[0] !== b.saddr[0] ||
+		a.daddr[0] !== b.daddr[0]
+	) {
+		return false;
+	}
+	return (
+		a.family === Family.Ipv4 ||
+		(a.saddr[1] === b.saddr[1] &&
+			a.saddr[2] === b.saddr[2] &&
+			a.saddr[3] === b.saddr[3] &&
+			a.daddr[1] === b.daddr[1] &&
+			a.daddr[2] === b.daddr[2] &&
+			a.daddr[3] === b.daddr[3])
+	);
+}
+
+/** Place of a flow: its addresses, ports and protocol, stirred. */
+function place(flow: Flow): number {
+	let hash = Math.imul((flow.saddr[0] ?? 0) ^ (flow.sport << 16), 0x9e3779b1 | 0);
+	hash = Math.imul(hash ^ (hash >>> 15) ^ (flow.daddr[0] ?? 0), 0x85ebca6b | 0);
+	hash ^= flow.dport ^ (flow.proto << 24);
+	if (flow.family !== Family.Ipv4) {
+		hash = Math.imul(hash ^ (flow.saddr[1] ?? 0) ^ (flow.daddr[1] ?? 0), 0xc2b2ae35 | 0);
+		hash = Math.imul(hash ^ (hash >>> 13) ^ (flow.saddr[2] ?? 0), 0x9e3779b1 | 0);
+		hash = Math.imul(hash ^ (hash >>> 13) ^ (flow.daddr[2] ?? 0), 0x85ebca6b | 0);
+		hash ^= Math.imul((flow.saddr[3] ?? 0) ^ ((flow.daddr[3] ?? 0) << 7), 0xc2b2ae35 | 0);
+	}
+	hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b | 0);
+	return (hash ^ (hash >>> 13)) & (FLOW_CACHE_ENTRIES - 1);
+}

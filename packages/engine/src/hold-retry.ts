@@ -1,0 +1,56 @@
+/**
+ * What happens when the timer of a hold queue is due (net/xfrm/xfrm_policy.c: xfrm_policy_queue_process):
+ * the oldest packet is looked up again; if it may go, all are.
+ */
+import type { PacketBuffer } from '@xfrm/wire';
+import { Bundle } from './bundle.ts';
+import { type HoldQueue, purgeHeld } from './hold-queue.ts';
+import { HOLD_QUEUE_RETRY_LAST_US } from './limits.ts';
+import type { Namespace } from './namespace.ts';
+import { sealPlanned, transformPacket } from './output.ts';
+import { lookupHeld } from './output-lookup.ts';
+import { PacketAction } from './verdict.ts';
+
+/**
+ * Tries to send what a policy holds; `net.now` is the time. Packets that go are handed out by
+ * `releasedPacket`.
+ *
+ * @spec O-8
+ */
+export function retryHoldQueue(net: Namespace, queue: HoldQueue): void {
+	const { policy } = queue;
+	const oldest = queue.packets[0];
+	if (oldest === undefined) {
+		return;
+	}
+	lookupHeld(net, oldest, policy, true);
+	if (oldest.action === PacketAction.Drop) {
+		purgeHeld(net, policy);
+		return;
+	}
+	if (oldest.bundle instanceof Bundle && oldest.bundle.first === null) {
+		if (queue.waitUs >= HOLD_QUEUE_RETRY_LAST_US) {
+			purgeHeld(net, policy);
+			return;
+		}
+		queue.waitUs *= 2;
+		net.timers.set(queue.timer, (net.now[0] ?? 0) + queue.waitUs);
+		return;
+	}
+	const { packets } = queue;
+	queue.packets = [];
+	queue.waitUs = 0;
+	for (const packet of packets) {
+		lookupHeld(net, packet, policy, false);
+		transformPacket(net, packet);
+		sealPlanned(net);
+		if (packet.action !== PacketAction.Drop) {
+			net.outputRun.released.push(packet);
+		}
+	}
+}
+
+/** The next packet that was held and may go: Transformed, Pass or Fragment; undefined when there is none. */
+export function releasedPacket(net: Namespace): PacketBuffer | undefined {
+	return net.outputRun.released.shift();
+}

@@ -1,0 +1,63 @@
+/**
+ * What the output path keeps between packets and batches: packets that wait for the crypto provider,
+ * random octets, the counter of IPv4 identifications, and the flows seen lately. One a namespace.
+ *
+ * @hotpath
+ */
+import type { PacketBuffer } from '@xfrm/wire';
+import type { BundleStep } from './bundle.ts';
+import { FlowCache } from './flow-cache.ts';
+import { COMPRESSION_SCRATCH_OCTETS, CRYPTO_JOBS_MAX, RANDOM_POOL_OCTETS } from './limits.ts';
+import type { XfrmState } from './state.ts';
+
+export class OutputRun {
+	readonly flows: FlowCache = new FlowCache();
+	/** Packets planned and not yet sealed, by number of their job. */
+	readonly packets: (PacketBuffer | null)[] = new Array<PacketBuffer | null>(CRYPTO_JOBS_MAX).fill(
+		null,
+	);
+	readonly steps: (BundleStep | null)[] = new Array<BundleStep | null>(CRYPTO_JOBS_MAX).fill(null);
+	/** States of the bundle that is being resolved. */
+	readonly states: (XfrmState | null)[] = [null, null, null, null, null, null];
+	/** Held packets that may go now (O-8), oldest first. */
+	readonly released: PacketBuffer[] = [];
+	private readonly pool: Uint8Array = new Uint8Array(RANDOM_POOL_OCTETS);
+	private poolAt: number = RANDOM_POOL_OCTETS;
+	private ipId: number = -1;
+	private compressed: Uint8Array | null = null;
+	private readonly random: (bytes: Uint8Array) => void;
+
+	constructor(random: (bytes: Uint8Array) => void) {
+		this.random = random;
+	}
+
+	/** Writes `octets` random octets (at most 16) at `at`. */
+	writeRandom(bytes: Uint8Array, at: number, octets: number): void {
+		if (this.poolAt + octets > RANDOM_POOL_OCTETS) {
+			this.random(this.pool);
+			this.poolAt = 0;
+		}
+		for (let i = 0; i < octets; i++) {
+			bytes[at + i] = this.pool[this.poolAt + i] ?? 0;
+			this.pool[this.poolAt + i] = 0;
+		}
+		this.poolAt += octets;
+	}
+
+	/** The next identification of an outer IPv4 header that may be fragmented: a counter from a random start. */
+	nextIpId(): number {
+		if (this.ipId < 0) {
+			const start = new Uint8Array(2);
+			this.random(start);
+			this.ipId = ((start[0] ?? 0) << 8) | (start[1] ?? 0);
+		}
+		this.ipId = (this.ipId + 1) & 0xffff;
+		return this.ipId;
+	}
+
+	/** Room for what a compressor makes of one packet. */
+	compressionScratch(): Uint8Array {
+		this.compressed ??= new Uint8Array(COMPRESSION_SCRATCH_OCTETS);
+		return this.compressed;
+	}
+}

@@ -1,0 +1,394 @@
+/**
+ * The output path: what a packet's bundle does to it (net/xfrm/xfrm_output.c: xfrm_output_one,
+ * xfrm_output_resume; net/ipv6/xfrm6_output.c). The functions stand in the order in which a packet meets
+ * them:
+ *
+ *     output     lookup, then transform, packet by packet
+ *     transform  a batch: plan each packet, seal all, finish each
+ *       planStep     room, mark, mode header, checks, sequence number, count, the transform's own fields
+ *       (provider)   one call for all packets planned
+ *       finishStep   what is left after sealing; lengths, when a group of states is done
+ *
+ * Only packets that go through a single ESP or AH state share a call of the provider. Whatever could let
+ * the order of events or numbers differ from that of one packet after the other closes the batch: several
+ * states, byte or packet limits, IPComp, a tracer.
+ *
+ * @hotpath
+ */
+import { CryptoStatus } from '@xfrm/crypto/provider';
+import {
+	fitsIpv4,
+	fitsIpv6,
+	IPV6_HEADER_OCTETS,
+	IPV6_PAYLOAD_OCTETS_MAX,
+	ipv6NextHeader,
+	type PacketBuffer,
+	setIpv4Checksum,
+	setIpv4TotalLength,
+	setIpv6PayloadLength,
+} from '@xfrm/wire';
+import { Errno, Family, IpProto, Mode } from '@xfrm/wire/xfrm';
+import type { Batch } from './batch.ts';
+import { applyOutputMark, Bundle, type BundleStep } from './bundle.ts';
+import { holdPacket } from './hold-queue.ts';
+import { checkExpire } from './lifetime.ts';
+import type { Namespace } from './namespace.ts';
+import { lookupPacket } from './output-lookup.ts';
+import { keepBefore, noteMode, noteSeal, noteVerdict, sealDetails } from './output-trace.ts';
+import { replayNext } from './replay.ts';
+import { Current, StateCondition, type XfrmState } from './state.ts';
+import { ahFinish, ahPlan } from './transforms/ah-output.ts';
+import { espFinish, espPlan } from './transforms/esp-output.ts';
+import { homeAddressWrite } from './transforms/home-address.ts';
+import { ipcompFinish, ipcompPlan } from './transforms/ipcomp-output.ts';
+import { beetOutput } from './transforms/mode-beet.ts';
+import { routeOptimizationOutput } from './transforms/mode-ro.ts';
+import { transportOutput } from './transforms/mode-transport.ts';
+import { tunnelOutput } from './transforms/mode-tunnel.ts';
+import { routeOptimizationWrite } from './transforms/route-optimization.ts';
+import { PacketAction, Verdict } from './verdict.ts';
+
+/** BEET may need so much more than a state's header octets for IPv4 options. */
+const BEET_PSEUDO_HEADER_OCTETS = 8;
+/** Most TFC padding that room is kept for: no packet is longer. */
+const TFC_OCTETS_MAX = 65535;
+
+/** Lookup and transform of a batch: see `EngineDoor.output`. */
+export function output(net: Namespace, batch: Batch): void {
+	net.now[0] = batch.nowUs;
+	net.processor = batch.processor;
+	for (let i = 0; i < batch.packets.length; i++) {
+		const packet = batch.packets[i];
+		if (packet !== undefined) {
+			lookupPacket(net, packet);
+			transformPacket(net, packet);
+		}
+	}
+	sealPlanned(net);
+}
+
+/**
+ * Applies each packet's bundle: see `EngineDoor.transform`.
+ *
+ * @spec O-11 O-13
+ */
+export function transform(net: Namespace, batch: Batch): void {
+	net.now[0] = batch.nowUs;
+	net.processor = batch.processor;
+	for (let i = 0; i < batch.packets.length; i++) {
+		const packet = batch.packets[i];
+		if (packet !== undefined) {
+			transformPacket(net, packet);
+		}
+	}
+	sealPlanned(net);
+}
+
+/** Plans a packet, or, when it must not share a batch, does all that it needs. */
+export function transformPacket(net: Namespace, packet: PacketBuffer): void {
+	const bundle = packet.bundle;
+	if (!(bundle instanceof Bundle)) {
+		return;
+	}
+	const { first } = bundle;
+	if (first === null) {
+		sealPlanned(net);
+		holdPacket(net, packet, bundle);
+		return;
+	}
+	if (!beginTransform(net, packet, bundle, first)) {
+		return;
+	}
+	if (!bundle.batchable || first.state.hasCountLimits || net.tracer !== null) {
+		sealPlanned(net);
+		transformAlone(net, packet, first);
+		return;
+	}
+	const { jobs, outputRun } = net;
+	if (jobs.count === jobs.capacity) {
+		sealPlanned(net);
+	}
+	const job = jobs.count;
+	if (planStep(net, packet, first)) {
+		outputRun.packets[job] = packet;
+		outputRun.steps[job] = first;
+	}
+}
+
+/**
+ * What stands before the first state: the packet is one, it fits, and it forgets where it came from.
+ * False: it goes no further, and its action says so.
+ *
+ * @spec U-6
+ */
+function beginTransform(
+	net: Namespace,
+	packet: PacketBuffer,
+	bundle: Bundle,
+	first: BundleStep,
+): boolean {
+	const { view, start, end } = packet;
+	if (packet.family === Family.Ipv4 ? !fitsIpv4(view, start, end) : !fitsIpv6(view, start, end)) {
+		packet.bundle = null;
+		drop(net, packet, Verdict.OutError, Errno.EINVAL, null, 'out.header');
+		return false;
+	}
+	if (
+		packet.family === Family.Ipv6 &&
+		first.state.mode === Mode.Tunnel &&
+		packet.length > bundle.mtu &&
+		!isSealedFragment(packet)
+	) {
+		packet.mtu = bundle.mtu;
+		if (packet.forwarded || packet.dontFragment) {
+			packet.bundle = null;
+			drop(net, packet, Verdict.OutTooBig, Errno.EMSGSIZE, null, 'out.mtu.ipv6-tunnel');
+		} else {
+			packet.action = PacketAction.Fragment;
+		}
+		return false;
+	}
+	packet.bundle = null;
+	packet.clearPath();
+	packet.verdict = Verdict.Pass;
+	packet.error = 0;
+	packet.action = PacketAction.Transformed;
+	packet.route = bundle.route === bundle.original ? packet.route : bundle.route;
+	return true;
+}
+
+/** A fragment of an ESP or AH packet is not cut once more. */
+function isSealedFragment(packet: PacketBuffer): boolean {
+	const { view, start, end } = packet;
+	const upperAt = start + IPV6_HEADER_OCTETS;
+	if (ipv6NextHeader(view, start) !== IpProto.Fragment || upperAt >= end) {
+		return false;
+	}
+	const proto = view.getUint8(upperAt);
+	return proto === IpProto.Esp || proto === IpProto.Ah;
+}
+
+/** One packet through all its states, a call of the provider each. */
+function transformAlone(net: Namespace, packet: PacketBuffer, first: BundleStep): void {
+	for (let step: BundleStep | null = first; step !== null; step = step.next) {
+		if (!planStep(net, packet, step)) {
+			return;
+		}
+		const details = net.tracer === null ? null : sealDetails(net, packet, step);
+		if (net.jobs.count > 0) {
+			net.provider.seal(net.jobs);
+		}
+		const finished = finishStep(net, packet, step, 0);
+		net.jobs.count = 0;
+		if (!finished) {
+			return;
+		}
+		if (details !== null) {
+			finishLengths(packet);
+			noteSeal(net, packet, step.state, details);
+		}
+	}
+}
+
+/** One call of the provider for the packets planned so far. */
+export function sealPlanned(net: Namespace): void {
+	const { jobs, outputRun } = net;
+	const { count } = jobs;
+	if (count === 0) {
+		return;
+	}
+	net.provider.seal(jobs);
+	for (let job = 0; job < count; job++) {
+		const packet = outputRun.packets[job];
+		const step = outputRun.steps[job];
+		if (packet !== null && packet !== undefined && step !== null && step !== undefined) {
+			finishStep(net, packet, step, job);
+			outputRun.packets[job] = null;
+		}
+	}
+	jobs.count = 0;
+}
+
+/**
+ * Everything of one state that comes before sealing, in the order of the kernel. False: the packet is
+ * dropped. A sequence number that was taken stays taken.
+ *
+ * @spec O-11 O-12 O-16
+ */
+function planStep(net: Namespace, packet: PacketBuffer, step: BundleStep): boolean {
+	const { state } = step;
+	const tfcOctets = Math.min(state.tfcpad, TFC_OCTETS_MAX);
+	if (
+		!packet.reserve(state.headerOctets + BEET_PSEUDO_HEADER_OCTETS, state.trailerOctets + tfcOctets)
+	) {
+		return drop(net, packet, Verdict.OutError, Errno.ENOMEM, state, 'out.room');
+	}
+	packet.mark = applyOutputMark(state, packet.mark);
+	if (net.tracer !== null) {
+		keepBefore(packet);
+	}
+	const modeError = applyMode(net, packet, step);
+	if (modeError !== 0) {
+		return dropMode(net, packet, step, modeError);
+	}
+	if (net.tracer !== null) {
+		noteMode(net.tracer, packet, state);
+	}
+	return checkState(net, packet, state) && applyTransform(net, packet, step);
+}
+
+function applyMode(net: Namespace, packet: PacketBuffer, step: BundleStep): number {
+	switch (step.state.mode) {
+		case Mode.Transport:
+			return transportOutput(packet, step);
+		case Mode.Tunnel:
+			return tunnelOutput(net, packet, step);
+		case Mode.Beet:
+			return beetOutput(packet, step);
+		case Mode.RouteOptimization:
+			return routeOptimizationOutput(net, packet, step);
+		default:
+			return Errno.EOPNOTSUPP;
+	}
+}
+
+/** May the state be used once more? Takes a sequence number and counts (steps 4 to 7 of O-11). */
+function checkState(net: Namespace, packet: PacketBuffer, state: XfrmState): boolean {
+	if (state.condition !== StateCondition.Valid) {
+		return drop(net, packet, Verdict.OutStateInvalid, Errno.EINVAL, state, 'out.state.invalid');
+	}
+	if (checkExpire(net, state) !== 0) {
+		return drop(net, packet, Verdict.OutStateExpired, Errno.EINVAL, state, 'out.state.expired');
+	}
+	if ((state.proto === IpProto.Esp || state.proto === IpProto.Ah) && replayNext(net, state) !== 0) {
+		return drop(
+			net,
+			packet,
+			Verdict.OutStateSeqError,
+			Errno.EOVERFLOW,
+			state,
+			'out.sequence.overflow',
+		);
+	}
+	const { lifetime } = state;
+	const octets = packet.end - packet.transportAt - state.transformOctets;
+	lifetime[Current.Bytes] = (lifetime[Current.Bytes] ?? 0) + octets;
+	lifetime[Current.Packets] = (lifetime[Current.Packets] ?? 0) + 1;
+	if (net.profile.lastUsedEveryPacket) {
+		lifetime[Current.LastUsed] = net.nowSeconds();
+	}
+	return true;
+}
+
+/** The transform's own fields; ESP, AH and IPComp queue a job (step 8 of O-11). */
+function applyTransform(net: Namespace, packet: PacketBuffer, step: BundleStep): boolean {
+	let error: number = 0;
+	switch (step.state.proto) {
+		case IpProto.Esp:
+			error = espPlan(net, packet, step);
+			break;
+		case IpProto.Ah:
+			error = ahPlan(net, packet, step);
+			break;
+		case IpProto.Comp:
+			error = ipcompPlan(net, packet, step);
+			break;
+		case IpProto.Routing:
+			routeOptimizationWrite(packet, step.state);
+			break;
+		case IpProto.DestinationOptions:
+			homeAddressWrite(packet, step.state);
+			break;
+		default:
+			error = Errno.EPROTONOSUPPORT;
+	}
+	if (error === 0) {
+		return true;
+	}
+	const code =
+		error === Errno.ENOSYS
+			? 'out.transform.algorithm'
+			: error === Errno.EMSGSIZE
+				? 'out.transform.udp-length'
+				: 'out.transform.header';
+	return drop(net, packet, Verdict.OutStateProtoError, error, step.state, code);
+}
+
+/** What is left of one state after sealing; `job` is the packet's. False: the packet is dropped. */
+function finishStep(net: Namespace, packet: PacketBuffer, step: BundleStep, job: number): boolean {
+	const { state } = step;
+	const { jobs } = net;
+	const status = jobs.status[job] ?? 0;
+	switch (state.proto) {
+		case IpProto.Esp:
+			if (status !== CryptoStatus.Ok) {
+				return dropUnsealed(net, packet, state, status);
+			}
+			espFinish(packet, state);
+			break;
+		case IpProto.Ah:
+			if (status !== CryptoStatus.Ok) {
+				return dropUnsealed(net, packet, state, status);
+			}
+			ahFinish(packet);
+			break;
+		case IpProto.Comp:
+			ipcompFinish(net, packet, step);
+			break;
+		default:
+			break;
+	}
+	if (step.endsGroup) {
+		finishLengths(packet);
+	}
+	return true;
+}
+
+/** A whole IP packet again: its length, and for IPv4 the checksum (ip_local_out, ip6_local_out). */
+function finishLengths(packet: PacketBuffer): void {
+	const { view, start } = packet;
+	if (packet.family === Family.Ipv4) {
+		setIpv4TotalLength(view, start, packet.length);
+		setIpv4Checksum(view, start);
+		return;
+	}
+	const octets = packet.length - IPV6_HEADER_OCTETS;
+	setIpv6PayloadLength(view, start, octets > IPV6_PAYLOAD_OCTETS_MAX ? 0 : octets);
+}
+
+function dropUnsealed(
+	net: Namespace,
+	packet: PacketBuffer,
+	state: XfrmState,
+	status: number,
+): boolean {
+	const code =
+		status === CryptoStatus.NotSupported ? 'out.transform.algorithm' : 'out.transform.crypto';
+	return drop(net, packet, Verdict.OutStateProtoError, status, state, code);
+}
+
+/** @spec U-4 U-5 M-8 */
+function dropMode(net: Namespace, packet: PacketBuffer, step: BundleStep, error: number): boolean {
+	let code = 'out.mode.headers';
+	if (error === Errno.EMSGSIZE) {
+		code = packet.family === Family.Ipv4 ? 'out.mtu.ipv4' : 'out.mtu.ipv6';
+	} else if (error === Errno.EAFNOSUPPORT) {
+		code = 'out.mode.beet-fragment';
+	}
+	return drop(net, packet, Verdict.OutStateModeError, error, step.state, code);
+}
+
+function drop(
+	net: Namespace,
+	packet: PacketBuffer,
+	verdict: Verdict,
+	error: number,
+	state: XfrmState | null,
+	code: string,
+): boolean {
+	noteVerdict(net, verdict, state, null, code);
+	packet.verdict = verdict;
+	packet.error = error;
+	packet.action = PacketAction.Drop;
+	return false;
+}
