@@ -27,6 +27,8 @@ export class BundleStep {
 	readonly checksSize: boolean;
 	/** Behind it stands a whole IP packet again: a tunnel follows, or the route. */
 	readonly endsGroup: boolean;
+	/** Had the state passed its soft limit when it was chosen? If that changes, another may be better (S-23). */
+	readonly dying: boolean;
 	readonly next: BundleStep | null;
 
 	constructor(
@@ -43,6 +45,7 @@ export class BundleStep {
 		this.childMtu = childMtu;
 		this.checksSize = checksSize;
 		this.endsGroup = next === null || isTunnelFlagged(next.state.mode);
+		this.dying = state.dying;
 		this.next = next;
 	}
 }
@@ -251,7 +254,7 @@ function leadsNowhere(route: Route): boolean {
 function hasStates(bundle: Bundle, states: readonly (XfrmState | null)[], count: number): boolean {
 	let step = bundle.first;
 	for (let i = 0; i < count; i++) {
-		if (step === null || step.state !== states[i]) {
+		if (step === null || step.state !== states[i] || step.state.dying !== step.dying) {
 			return false;
 		}
 		step = step.next;

@@ -2,7 +2,7 @@
  * What the OUT lookup said of flows that were seen lately, so that the next packet of a flow meets no
  * table. Linux has had none since 4.14; here it is what makes the steady state cheap, and an entry is
  * good only as long as a lookup would give the same: no state, policy, default or route has changed
- * (their generations), and each state found is still VALID (O-10).
+ * (their generations), and each state found is still VALID and as young (O-10, S-23).
  *
  * Direct mapped: a flow has one place, the newer one takes it.
  *
@@ -58,7 +58,7 @@ export class FlowCache {
 		if (route === null || entry.route === null || !sameRoute(entry.route, route)) {
 			return null;
 		}
-		return entry.bundle === null || statesAreValid(entry.bundle) ? entry : null;
+		return entry.bundle === null || statesStand(entry.bundle) ? entry : null;
 	}
 
 	/** The place for this packet's flow, with the flow filled in; the rest is the caller's. */
@@ -78,9 +78,9 @@ export class FlowCache {
 	}
 }
 
-function statesAreValid(bundle: Bundle): boolean {
+function statesStand(bundle: Bundle): boolean {
 	for (let step = bundle.first; step !== null; step = step.next) {
-		if (step.state.condition !== StateCondition.Valid) {
+		if (step.state.condition !== StateCondition.Valid || step.state.dying !== step.dying) {
 			return false;
 		}
 	}

@@ -13,22 +13,11 @@
  *
  * @hotpath
  */
-
-import type { Route } from '@xfrm/wire';
-import {
-	decodeFlow,
-	decodeFlowAt,
-	Flow,
-	IcmpType,
-	Icmpv6Type,
-	type PacketBuffer,
-} from '@xfrm/wire';
+import { decodeFlow, Flow, type PacketBuffer, type Route } from '@xfrm/wire';
 import {
 	DefaultAction,
 	Direction,
 	Errno,
-	Family,
-	IpProto,
 	PolicyAction,
 	PolicyFlag,
 	PolicyType,
