@@ -59,7 +59,7 @@ export interface Sysctls {
 export interface FixedFields {
 	readonly ivs: Uint8Array[];
 	readonly ipIds: number[];
-	/** Octets for the ESP padding instead of 1, 2, 3 …; consumed by the next packet. */
+	/** Octets for the ESP padding instead of 1, 2, 3 …, or for the padding of an AH; consumed by the next header. */
 	readonly paddings: Uint8Array[];
 }
 

@@ -18,7 +18,7 @@ import {
 	setIpv6PayloadLength,
 	writeAh,
 } from '@xfrm/wire';
-import { Errno, Family, IpProto } from '@xfrm/wire/xfrm';
+import { Errno, Family, IpProto, Mode } from '@xfrm/wire/xfrm';
 import type { BundleStep } from '../bundle.ts';
 import type { Namespace } from '../namespace.ts';
 import { ReplayCounter } from '../replay-window.ts';
@@ -47,7 +47,11 @@ export function ahPlan(net: Namespace, packet: PacketBuffer, step: BundleStep): 
 	const { counters } = state.replay;
 	const seqLo = counters[ReplayCounter.Oseq] ?? 0;
 	writeAh(view, transportAt, proto, octets, state.spi, seqLo);
-	bytes.fill(0, transportAt + AH_FIXED_OCTETS, transportAt + octets);
+	const padAt = transportAt + AH_FIXED_OCTETS + state.icvOctets;
+	bytes.fill(0, transportAt + AH_FIXED_OCTETS, padAt);
+	if (padAt < transportAt + octets) {
+		writePadding(net, packet, padAt, transportAt + octets, state.mode);
+	}
 	if (!hideMutable(packet)) {
 		return Errno.EINVAL;
 	}
@@ -64,6 +68,31 @@ export function ahPlan(net: Namespace, packet: PacketBuffer, step: BundleStep): 
 	jobs.outEnd[job] = transportAt + octets;
 	jobs.seqHi[job] = counters[ReplayCounter.OseqHi] ?? 0;
 	return 0;
+}
+
+/**
+ * The octets that round the header up. In transport mode Linux leaves what stood there, the end of the IP
+ * header that has moved, and so do we; in front of a tunnelled packet it is whatever the headroom held, for
+ * which we write zeros.
+ *
+ * @spec T-20
+ */
+function writePadding(
+	net: Namespace,
+	packet: PacketBuffer,
+	at: number,
+	end: number,
+	mode: number,
+): void {
+	if (mode !== Mode.Transport) {
+		packet.bytes.fill(0, at, end);
+	}
+	const fixed = net.fixed === null ? undefined : net.fixed.paddings.shift();
+	if (fixed !== undefined) {
+		for (let i = 0; at + i < end && i < fixed.length; i++) {
+			packet.bytes[at + i] = fixed[i] ?? 0;
+		}
+	}
 }
 
 /** Sets the final length, copies the headers away, and clears what the ICV does not cover. */

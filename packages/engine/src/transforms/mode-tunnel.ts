@@ -47,7 +47,6 @@ export function tunnelOutput(net: Namespace, packet: PacketBuffer, step: BundleS
 	const { view } = packet;
 	const inner = packet.start;
 	const innerIpv4 = packet.family === Family.Ipv4;
-	const innerOctets = packet.length;
 	const innerTos = innerIpv4 ? ipv4Tos(view, inner) : ipv6TrafficClass(view, inner);
 	const innerProto = innerIpv4 ? IpProto.Ipip : IpProto.Ipv6;
 	const tos = outerTos(state, innerTos);
@@ -55,7 +54,8 @@ export function tunnelOutput(net: Namespace, packet: PacketBuffer, step: BundleS
 	packet.start = start;
 	packet.family = state.family;
 	if (state.family === Family.Ipv4) {
-		const wantsDf = innerIpv4 ? ipv4DontFragment(view, inner) : innerOctets > IPV6_MTU_MIN;
+		// IPv6 is never fragmented on its way, so its tunnel is not either.
+		const wantsDf = !innerIpv4 || ipv4DontFragment(view, inner);
 		const df = wantsDf && (state.flags & StateFlag.NoPmtuDisc) === 0;
 		view.setUint8(start, 0x45);
 		view.setUint8(start + 1, tos);
