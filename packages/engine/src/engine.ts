@@ -24,12 +24,27 @@ import type {
 	StateId,
 	StateSnapshot,
 } from '@xfrm/wire/xfrm';
+import { nextAcquireSeq } from './acquire.ts';
+import { addressInput } from './address-input.ts';
 import type { Answer } from './answer.ts';
+import { availableFrom } from './available.ts';
 import type { Batch } from './batch.ts';
 import type { EngineEvent } from './events.ts';
-import type { EngineOptions, Namespace } from './namespace.ts';
+import { releasedPacket } from './hold-retry.ts';
+import { input } from './input.ts';
+import { migrate } from './migrate.ts';
+import { type EngineOptions, Namespace } from './namespace.ts';
+import { output, transform } from './output.ts';
+import { lookup, lookupIcmpError } from './output-lookup.ts';
 import type { XfrmPolicy } from './policy.ts';
+import { policyCheck, reverseCheck } from './policy-check.ts';
+import * as policyCommands from './policy-commands.ts';
+import { addressWords } from './selector-match.ts';
+import { snapshotPolicy, snapshotState } from './snapshot.ts';
 import type { XfrmState } from './state.ts';
+import * as stateCommands from './state-commands.ts';
+import { handleTimeout } from './timeouts.ts';
+import { udpEncapInput } from './udp-encap.ts';
 
 /** How a request names a state: by SPI for ESP, AH and IPComp, by source for the others (S-5). */
 export interface StateQuery {
@@ -100,7 +115,7 @@ export interface SpdInfo {
 	readonly threshold6: readonly [local: number, remote: number];
 }
 
-/** The interface that engine.ts implements; written down first so that rooms can be built side by side. */
+/** What the rooms above see of the engine; one of them may put another behind it. */
 export interface EngineDoor {
 	readonly net: Namespace;
 
@@ -165,6 +180,7 @@ export interface EngineDoor {
 	// Commands.
 
 	addState(config: StateConfig, nowUs: number): Answer<XfrmState>;
+	/** Answers the state made of the request, of which the notification tells (N-17). */
 	updateState(config: StateConfig, nowUs: number): Answer<XfrmState>;
 	deleteState(query: StateQuery, nowUs: number): Answer<StateSnapshot>;
 	findState(query: StateQuery): XfrmState | undefined;
@@ -196,8 +212,9 @@ export interface EngineDoor {
 	setDefault(direction: number, action: number): void;
 	/** Prefix lengths from which policies are exact (P-11): family, local, remote bits. */
 	setThreshold(family: number, local: number, remote: number): Refusal | undefined;
-	/** ACQUIRE sent by a user: an acquire event for each template, no state. */
+	/** Moves a policy's endpoints and its states'; emits a migrate event (G-7). */
 	migrate(request: MigrateRequest, nowUs: number): Refusal | undefined;
+	/** For an ACQUIRE that a user sent: the events are the caller's, only the number is the engine's. */
 	nextAcquireSeq(): number;
 	sadInfo(): SadInfo;
 	spdInfo(): SpdInfo;
@@ -213,3 +230,192 @@ export interface EngineDoor {
 }
 
 export type { EngineOptions };
+
+/** One network namespace's XFRM behind its door. */
+export class Engine implements EngineDoor {
+	readonly net: Namespace;
+
+	constructor(options: EngineOptions) {
+		this.net = new Namespace(options, options.available ?? availableFrom(options.provider));
+	}
+
+	lookup(batch: Batch): void {
+		lookup(this.net, batch);
+	}
+
+	transform(batch: Batch): void {
+		transform(this.net, batch);
+	}
+
+	lookupIcmpError(
+		packet: PacketBuffer,
+		quoted: Flow,
+		quotedRoute: Route | null,
+		nowUs: number,
+	): void {
+		lookupIcmpError(this.at(nowUs), packet, quoted, quotedRoute);
+	}
+
+	output(batch: Batch): void {
+		output(this.net, batch);
+	}
+
+	input(batch: Batch): void {
+		input(this.net, batch);
+	}
+
+	udpEncapInput(batch: Batch, encapType: number): void {
+		udpEncapInput(this.net, batch, encapType);
+	}
+
+	addressInput(
+		packet: PacketBuffer,
+		daddr: Address,
+		saddr: Address,
+		proto: number,
+		nowUs: number,
+	): boolean {
+		return addressInput(this.at(nowUs), packet, daddr, saddr, proto);
+	}
+
+	policyCheck(batch: Batch, direction: number): void {
+		policyCheck(this.net, batch, direction);
+	}
+
+	reverseCheck(packet: PacketBuffer, at: number, nowUs: number): boolean {
+		return reverseCheck(this.at(nowUs), packet, at);
+	}
+
+	/** @spec U-7 */
+	knowsQuoted(family: number, daddr: Address, spi: number, proto: number, mark: number): boolean {
+		const words = addressWords(daddr, family);
+		return this.net.sad.bySpi(family, words, spi | 0, proto, mark) !== null;
+	}
+
+	addState(config: StateConfig, nowUs: number): Answer<XfrmState> {
+		return stateCommands.addState(this.at(nowUs), config);
+	}
+
+	updateState(config: StateConfig, nowUs: number): Answer<XfrmState> {
+		return stateCommands.updateState(this.at(nowUs), config);
+	}
+
+	deleteState(query: StateQuery, nowUs: number): Answer<StateSnapshot> {
+		return stateCommands.deleteStateByQuery(this.at(nowUs), query);
+	}
+
+	findState(query: StateQuery): XfrmState | undefined {
+		return stateCommands.findState(this.net, query);
+	}
+
+	flushStates(proto: number, nowUs: number): number {
+		return stateCommands.flushStates(this.at(nowUs), proto);
+	}
+
+	allocSpi(request: AllocSpiRequest, nowUs: number): Answer<XfrmState> {
+		return stateCommands.allocSpi(this.at(nowUs), request);
+	}
+
+	updateAevent(query: StateQuery, update: AeventUpdate, nowUs: number): Answer<XfrmState> {
+		return stateCommands.updateAevent(this.at(nowUs), query, update);
+	}
+
+	expireState(query: StateQuery, hard: boolean, nowUs: number): Answer<StateSnapshot> {
+		return stateCommands.expireState(this.at(nowUs), query, hard);
+	}
+
+	states(): Iterable<XfrmState> {
+		return this.net.sad.states();
+	}
+
+	snapshotState(state: XfrmState): StateSnapshot {
+		return snapshotState(state);
+	}
+
+	addPolicy(config: PolicyConfig, nowUs: number): Answer<XfrmPolicy> {
+		return policyCommands.addPolicy(this.at(nowUs), config);
+	}
+
+	updatePolicy(config: PolicyConfig, nowUs: number): Answer<XfrmPolicy> {
+		return policyCommands.updatePolicy(this.at(nowUs), config);
+	}
+
+	deletePolicy(query: PolicyQuery, nowUs: number): Answer<PolicySnapshot> {
+		return policyCommands.deletePolicy(this.at(nowUs), query);
+	}
+
+	findPolicy(query: PolicyQuery): XfrmPolicy | undefined {
+		return policyCommands.findPolicy(this.net, query);
+	}
+
+	flushPolicies(type: number, nowUs: number): number {
+		return policyCommands.flushPolicies(this.at(nowUs), type);
+	}
+
+	expirePolicy(query: PolicyQuery, hard: boolean, nowUs: number): Answer<PolicySnapshot> {
+		return policyCommands.expirePolicy(this.at(nowUs), query, hard);
+	}
+
+	policies(): Iterable<XfrmPolicy> {
+		return this.net.spd.policies();
+	}
+
+	snapshotPolicy(policy: XfrmPolicy): PolicySnapshot {
+		return snapshotPolicy(policy);
+	}
+
+	setSocketPolicy(
+		socketId: number,
+		direction: number,
+		config: PolicyConfig | undefined,
+		nowUs: number,
+	): Refusal | undefined {
+		return policyCommands.setSocketPolicy(this.at(nowUs), socketId, direction, config);
+	}
+
+	setDefault(direction: number, action: number): void {
+		policyCommands.setDefault(this.net, direction, action);
+	}
+
+	setThreshold(family: number, local: number, remote: number): Refusal | undefined {
+		return policyCommands.setThreshold(this.net, family, local, remote);
+	}
+
+	migrate(request: MigrateRequest, nowUs: number): Refusal | undefined {
+		return migrate(this.at(nowUs), request);
+	}
+
+	nextAcquireSeq(): number {
+		return nextAcquireSeq(this.net);
+	}
+
+	sadInfo(): SadInfo {
+		return stateCommands.sadInfo(this.net);
+	}
+
+	spdInfo(): SpdInfo {
+		return policyCommands.spdInfo(this.net);
+	}
+
+	pollEvent(): EngineEvent | undefined {
+		return this.net.takeEvent();
+	}
+
+	pollPacket(): PacketBuffer | undefined {
+		return releasedPacket(this.net);
+	}
+
+	pollTimeout(): number {
+		return this.net.timers.next();
+	}
+
+	handleTimeout(nowUs: number): void {
+		handleTimeout(this.net, nowUs);
+	}
+
+	/** The namespace, at this time. */
+	private at(nowUs: number): Namespace {
+		this.net.now[0] = nowUs;
+		return this.net;
+	}
+}

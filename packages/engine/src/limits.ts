@@ -3,6 +3,9 @@
 /** Events waiting for `pollEvent`; more are lost and counted, as a netlink listener would lose them. */
 export const EVENTS_MAX = 65536;
 
+/** Taken events that stay in the queue's front, so that taking one does not move all. */
+export const EVENTS_TAKEN_MAX = 1024;
+
 /** Packets a policy's hold queue takes (XFRM_MAX_QUEUE_LEN). */
 export const HOLD_QUEUE_PACKETS_MAX = 100;
 /** Hold queue: first retry and the longest wait between retries (O-8). */
@@ -32,3 +35,6 @@ export const RANDOM_POOL_OCTETS = 4096;
 
 /** Longest payload that IPComp can make of a packet, and read one of (T-33: 65400 is what Linux takes). */
 export const COMPRESSION_SCRATCH_OCTETS = 65400;
+
+/** Timers met at their own time in one call; beyond, at the present: a day of one that ticks each second. */
+export const TIMEOUT_STEPS_MAX = 86_400;

@@ -7,10 +7,10 @@ import { CryptoBatch, type CryptoProvider } from '@xfrm/crypto/provider';
 import type { Route } from '@xfrm/wire';
 import { type Address, DefaultAction, type Group } from '@xfrm/wire/xfrm';
 import type { EngineEvent } from './events.ts';
+import { HelperSpis } from './helper-spis.ts';
 import { InputPlan } from './input-plan.ts';
 import type { Available, KernelProfile } from './kernel-profile.ts';
-import { HelperSpis } from './helper-spis.ts';
-import { CRYPTO_JOBS_MAX, EVENTS_MAX } from './limits.ts';
+import { CRYPTO_JOBS_MAX, EVENTS_MAX, EVENTS_TAKEN_MAX } from './limits.ts';
 import { OutputRun } from './output-run.ts';
 import { PolicyCheckRun } from './policy-check-run.ts';
 import { Sad } from './sad.ts';
@@ -110,7 +110,9 @@ export class Namespace {
 	readonly inputPlan: InputPlan = new InputPlan();
 	/** What the policy check keeps between calls. */
 	readonly checkRun: PolicyCheckRun = new PolicyCheckRun();
+	/** Events not yet taken, from `eventsTaken` on. */
 	readonly events: EngineEvent[] = [];
+	private eventsTaken: number = 0;
 	eventsLost: number = 0;
 
 	constructor(options: EngineOptions, available: Available) {
@@ -133,11 +135,25 @@ export class Namespace {
 	}
 
 	emit(event: EngineEvent): void {
-		if (this.events.length >= EVENTS_MAX) {
+		if (this.events.length - this.eventsTaken >= EVENTS_MAX) {
 			this.eventsLost++;
 			return;
 		}
 		this.events.push(event);
+	}
+
+	/** Takes the oldest event, without moving the others each time. */
+	takeEvent(): EngineEvent | undefined {
+		const event = this.events[this.eventsTaken];
+		if (event === undefined) {
+			return undefined;
+		}
+		this.eventsTaken++;
+		if (this.eventsTaken === this.events.length || this.eventsTaken >= EVENTS_TAKEN_MAX) {
+			this.events.splice(0, this.eventsTaken);
+			this.eventsTaken = 0;
+		}
+		return event;
 	}
 
 	/** Raises the counter of a verdict that Linux counts. */

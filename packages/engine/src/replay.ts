@@ -11,7 +11,7 @@ import { AeventFlag, Errno, ExtraFlag, Group } from '@xfrm/wire/xfrm';
 import { TICKS_PER_SECOND } from './limits.ts';
 import type { Namespace } from './namespace.ts';
 import { ReplayCounter, ReplayMode, type ReplayWindow } from './replay-window.ts';
-import { snapshotState } from './snapshot.ts';
+import { describeState } from './snapshot.ts';
 import { StateCondition, StateStat, type XfrmState } from './state.ts';
 
 /**
@@ -208,7 +208,7 @@ export function replayNotify(net: Namespace, state: XfrmState, cause: number): v
 		return;
 	}
 	window.markReported();
-	net.emit({ kind: 'aevent', state: snapshotState(state), flags });
+	net.emit({ kind: 'aevent', state: describeState(state), flags });
 	// As in the kernel, the deferral ends only when the timer was not running.
 	if (window.maxAgeTicks !== 0 && !startReplayTimer(net, state)) {
 		window.deferred = false;

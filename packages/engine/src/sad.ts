@@ -97,6 +97,8 @@ export class Sad {
 	newest: XfrmState | null = null;
 	oldest: XfrmState | null = null;
 	count: number = 0;
+	/** Most states there ever were: the kernel's table grows with them and never shrinks. */
+	countMost: number = 0;
 
 	/** Puts a state at the head of every index that its identity allows. */
 	insert(state: XfrmState): void {
@@ -110,6 +112,7 @@ export class Sad {
 		}
 		this.newest = state;
 		this.count++;
+		this.countMost = Math.max(this.countMost, this.count);
 		const pair = pairHash(state.daddr, state.saddr, state.family);
 		add(this.byDestination, mix(pair, state.reqid), state);
 		add(this.byPair, pair, state);

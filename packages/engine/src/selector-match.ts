@@ -5,7 +5,7 @@
  * @hotpath
  */
 import type { Flow } from '@xfrm/wire';
-import type { Address, Selector } from '@xfrm/wire/xfrm';
+import { type Address, anyAddress, type Selector } from '@xfrm/wire/xfrm';
 
 /** The address as four words in network order of octets; an IPv4 address fills the first. */
 export function addressWords(address: Address, family: number): Int32Array {
@@ -19,6 +19,15 @@ export function addressWords(address: Address, family: number): Int32Array {
 			(address[4 * i + 3] ?? 0);
 	}
 	return words;
+}
+
+/** The address whose words these are. */
+export function wordsAddress(words: Int32Array): Address {
+	const address = anyAddress();
+	for (let i = 0; i < 16; i++) {
+		address[i] = (words[i >> 2] ?? 0) >>> (24 - 8 * (i & 3));
+	}
+	return address;
 }
 
 /** Masks of a prefix, a word each. */
@@ -43,6 +52,8 @@ export class SelectorMatcher {
 	readonly sportMask: number;
 	readonly proto: number;
 	readonly ifindex: number;
+	readonly prefixlenD: number;
+	readonly prefixlenS: number;
 	/** A prefix longer than its family's address matches nothing (P-25). */
 	readonly impossible4: boolean;
 	readonly impossible6: boolean;
@@ -61,6 +72,8 @@ export class SelectorMatcher {
 		this.sportMask = selector.sportMask;
 		this.proto = selector.proto;
 		this.ifindex = selector.ifindex;
+		this.prefixlenD = selector.prefixlenD;
+		this.prefixlenS = selector.prefixlenS;
 		this.impossible4 = selector.prefixlenD > 32 || selector.prefixlenS > 32;
 		this.impossible6 = selector.prefixlenD > 128 || selector.prefixlenS > 128;
 	}

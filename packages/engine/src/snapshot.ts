@@ -1,7 +1,7 @@
 /**
  * States and policies as values: what dumps, answers and events tell of them (xfrm_user.c:
  * copy_to_user_state_extra, copy_to_user_policy). A snapshot shares nothing that changes later, so it may
- * outlive its object; keys are those of the configuration.
+ * outlive its object.
  */
 import type { PolicySnapshot, ReplayEsn, StateSnapshot } from '@xfrm/wire/xfrm';
 import type { XfrmPolicy } from './policy.ts';
@@ -25,12 +25,27 @@ function replayEsn(window: ReplayWindow): ReplayEsn {
 }
 
 /**
- * A state as it is now. `replay` is there without, `replayEsn` with a circular window, never both;
- * `expiryTimer` is in ticks, as stored.
+ * A state as it is now, keys copied: it stays whole when the state is deleted and its keys are wiped.
  *
  * @spec S-17 S-18
  */
 export function snapshotState(state: XfrmState): StateSnapshot {
+	const snapshot = describeState(state);
+	const { aead, auth, crypt } = snapshot;
+	return {
+		...snapshot,
+		...(aead === undefined ? {} : { aead: { ...aead, key: aead.key.slice() } }),
+		...(auth === undefined ? {} : { auth: { ...auth, key: auth.key.slice() } }),
+		...(crypt === undefined ? {} : { crypt: { ...crypt, key: crypt.key.slice() } }),
+	};
+}
+
+/**
+ * As `snapshotState`, but its keys are the state's own and will be zero once that is deleted: for events,
+ * which tell no keys. `replay` is there without, `replayEsn` with a circular window, never both; `expiryTimer`
+ * is in ticks, as stored.
+ */
+export function describeState(state: XfrmState): StateSnapshot {
 	const { config, lifetime, stats, replay } = state;
 	const { counters } = replay;
 	const circular = replay.mode !== ReplayMode.Legacy;

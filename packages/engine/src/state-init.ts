@@ -1,12 +1,166 @@
-/** Making a state ready (xfrm_state_construct, __xfrm_init_state): signatures first, bodies follow. */
-import type { StateConfig } from '@xfrm/wire/xfrm';
-import type { Answer } from './answer.ts';
-import { answer } from './answer.ts';
+/**
+ * Making a state of a configuration (xfrm_user.c: xfrm_state_construct, xfrm_state.c: __xfrm_init_state):
+ * algorithms by name, mode, type, replay window, each refused as Linux refuses, in its order. Whether the
+ * request is well-formed was checked by whoever decoded it.
+ */
+import { findAead, findAuth, findComp, findCrypt } from '@xfrm/crypto/algorithms';
+import {
+	Errno,
+	Family,
+	Mode,
+	type Refusal,
+	SaDirection,
+	type StateConfig,
+	StateFlag,
+} from '@xfrm/wire/xfrm';
+import { type Answer, answer, refuse } from './answer.ts';
+import { TICKS_PER_SECOND } from './limits.ts';
 import type { Namespace } from './namespace.ts';
-import { XfrmState } from './state.ts';
+import { ReplayMode } from './replay-window.ts';
+import { Current, isTunnelFlagged, XfrmState } from './state.ts';
+import { disposeState } from './state-life.ts';
+import { initTransform } from './transforms/transform-init.ts';
 
-/** A state made of a configuration, its transform ready, in no table yet; or why Linux refuses. */
+/**
+ * A VOID state whose transform is ready, in no table yet; or why Linux refuses. Keys are copied: they are
+ * the state's own from here on.
+ *
+ * @spec S-13 S-14 S-15 S-16 T-8
+ */
 export function initState(net: Namespace, config: StateConfig): Answer<XfrmState> {
-	void net;
-	return answer(new XfrmState(config));
+	const named = nameAlgorithms(net, config);
+	if (named.refusal !== undefined) {
+		return named;
+	}
+	const state = new XfrmState(completeConfig(net, named.value));
+	const refusal = checkMode(net, state) ?? initTransform(net, state) ?? checkReplay(state);
+	if (refusal !== undefined) {
+		disposeState(net, state);
+		return { refusal };
+	}
+	setThresholds(net, state);
+	setCurrent(net, state);
+	return answer(state);
+}
+
+/** What the kernel fills in while it copies the request. */
+function completeConfig(net: Namespace, config: StateConfig): StateConfig {
+	const { selector, family } = config;
+	const noPmtuDisc = family === Family.Ipv4 && net.sysctl.ip_no_pmtu_disc !== 0;
+	const anyFamily = (config.flags & StateFlag.AfUnspec) !== 0;
+	return {
+		...config,
+		flags: noPmtuDisc ? config.flags | StateFlag.NoPmtuDisc : config.flags,
+		selector: selector.family === Family.Unspec && !anyFamily ? { ...selector, family } : selector,
+	};
+}
+
+/** Canonical names, default lengths, own copies of the keys. */
+function nameAlgorithms(net: Namespace, config: StateConfig): Answer<StateConfig> {
+	const { aead, auth, crypt, comp } = config;
+	const named: { -readonly [Key in 'aead' | 'auth' | 'crypt' | 'comp']?: StateConfig[Key] } = {};
+	if (aead !== undefined) {
+		const info = findAead(aead.name, aead.icvBits);
+		if (info === undefined || !net.available.algorithm('aead', info.name, info.icvBits)) {
+			return refuse(Errno.ENOSYS, 'Requested AEAD algorithm not found');
+		}
+		named.aead = { ...aead, name: info.name, key: aead.key.slice() };
+	}
+	if (auth !== undefined) {
+		const info = findAuth(auth.name);
+		if (info === undefined || !net.available.algorithm('auth', info.name)) {
+			const attribute = auth.truncBits === 0 ? 'AUTH' : 'AUTH_TRUNC';
+			return refuse(Errno.ENOSYS, `Requested ${attribute} algorithm not found`);
+		}
+		if (auth.truncBits > info.icvFullBits) {
+			return refuse(Errno.EINVAL, 'Invalid length requested for truncated ICV');
+		}
+		const truncBits = auth.truncBits === 0 ? info.icvDefaultBits : auth.truncBits;
+		named.auth = { ...auth, name: info.name, truncBits, key: auth.key.slice() };
+	}
+	if (crypt !== undefined) {
+		const info = findCrypt(crypt.name);
+		if (info === undefined || !net.available.algorithm('crypt', info.name)) {
+			return refuse(Errno.ENOSYS, 'Requested CRYPT algorithm not found');
+		}
+		named.crypt = { ...crypt, name: info.name, key: crypt.key.slice() };
+	}
+	if (comp !== undefined) {
+		const info = findComp(comp.name);
+		if (info === undefined || !net.available.algorithm('comp', info.name)) {
+			return refuse(Errno.ENOSYS, 'Requested COMP algorithm not found');
+		}
+		named.comp = { ...comp, name: info.name };
+	}
+	return answer({ ...config, ...named });
+}
+
+/**
+ * Does the mode exist, for the inner family and for the outer one?
+ *
+ * @spec S-16 M-7
+ */
+function checkMode(net: Namespace, state: XfrmState): Refusal | undefined {
+	const inner = state.config.selector.family;
+	if (!modeExists(net, state.mode, inner === Family.Unspec ? state.family : inner)) {
+		return { errno: Errno.EPROTONOSUPPORT, message: 'Requested mode not found' };
+	}
+	if (inner !== Family.Unspec && inner !== state.family && !isTunnelFlagged(state.mode)) {
+		return {
+			errno: Errno.EPROTONOSUPPORT,
+			message: 'Only tunnel modes can accommodate a change of family',
+		};
+	}
+	// A mode of the inner family that is tunnel-flagged exists for every outer family.
+	return undefined;
+}
+
+function modeExists(net: Namespace, mode: number, family: number): boolean {
+	if (mode === Mode.InTrigger || (mode === Mode.RouteOptimization && family !== Family.Ipv6)) {
+		return false;
+	}
+	if (mode === Mode.Iptfs && !net.profile.iptfs) {
+		return false;
+	}
+	return net.available.modes.has(mode);
+}
+
+/**
+ * Is the replay window one that works?
+ *
+ * @spec R-1
+ */
+function checkReplay(state: XfrmState): Refusal | undefined {
+	const { replay } = state;
+	if (replay.mode === ReplayMode.Legacy) {
+		return undefined;
+	}
+	if (replay.windowPackets > replay.bitmap.length * 32) {
+		return {
+			errno: Errno.EINVAL,
+			message: 'ESN replay window is too large for the chosen bitmap size',
+		};
+	}
+	const mayBeZero = state.direction === SaDirection.Out;
+	if (replay.mode === ReplayMode.Esn && replay.windowPackets === 0 && !mayBeZero) {
+		return { errno: Errno.EINVAL, message: 'ESN replay window must be > 0' };
+	}
+	return undefined;
+}
+
+/** Thresholds of replay notifications: as asked, or by sysctl (R-11). */
+function setThresholds(net: Namespace, state: XfrmState): void {
+	const { config, replay } = state;
+	// The sysctl counts in 100 ms, the state in ticks.
+	const defaultTicks = Math.floor((net.sysctl.xfrm_aevent_etime * TICKS_PER_SECOND) / 10);
+	replay.maxDiff = config.replayThreshold ?? net.sysctl.xfrm_aevent_rseqth;
+	replay.maxAgeTicks = config.expiryTimer ?? defaultTicks;
+}
+
+function setCurrent(net: Namespace, state: XfrmState): void {
+	const current = state.config.lifetimeCurrent;
+	state.lifetime[Current.Bytes] = current?.bytes ?? 0;
+	state.lifetime[Current.Packets] = current?.packets ?? 0;
+	state.lifetime[Current.AddTime] = current?.addTime ?? net.nowSeconds();
+	state.lifetime[Current.UseTime] = current?.useTime ?? 0;
 }

@@ -72,6 +72,9 @@ export class XfrmState {
 	condition: StateCondition = StateCondition.Void;
 	/** Soft limit passed (`km.dying`). */
 	dying: boolean = false;
+	/** The timer waits for the soft add limit, this many seconds after it was set (L-7). */
+	softAddPending: boolean = false;
+	softAddSeconds: number = 0;
 	/** Made by IPComp for packets that came uncompressed (S-19). */
 	kernelOwned: boolean = false;
 	/** Such a helper, for a state that needs one; and how many states use this one. */

@@ -1,0 +1,505 @@
+/**
+ * What can be asked of the set of states (xfrm_state.c: xfrm_state_add, xfrm_state_update, xfrm_alloc_spi …;
+ * xfrm_user.c around them): each answers a value, or errno and sentence. Requests are well-formed by the
+ * time they come here; nothing in them makes a command throw. Notifications are the caller's.
+ */
+import {
+	anyAddress,
+	Errno,
+	Family,
+	IpProto,
+	SaDirection,
+	type StateConfig,
+	type StateSnapshot,
+	UNLIMITED,
+} from '@xfrm/wire/xfrm';
+import { type Answer, answer, refuse } from './answer.ts';
+import type { AeventUpdate, AllocSpiRequest, SadInfo, StateQuery } from './engine.ts';
+import { attachHelper } from './helper-states.ts';
+import { checkExpire } from './lifetime.ts';
+import type { Namespace } from './namespace.ts';
+import { ReplayMode } from './replay-window.ts';
+import { wordsEqual } from './sad.ts';
+import { addressWords, SelectorMatcher } from './selector-match.ts';
+import { describeState, snapshotState } from './snapshot.ts';
+import { Current, StateCondition, XfrmState } from './state.ts';
+import { initState } from './state-init.ts';
+import {
+	deleteState,
+	disposeState,
+	FIRST_LOOK_US,
+	insertLarval,
+	insertState,
+} from './state-life.ts';
+
+/** Does this protocol's identity have an SPI (IPSEC_PROTO_ANY), rather than a source address? */
+export function hasSpi(proto: number): boolean {
+	return proto === IpProto.Esp || proto === IpProto.Ah || proto === IpProto.Comp;
+}
+
+/** A VOID state with its helper, in no table yet. */
+function constructState(net: Namespace, config: StateConfig): Answer<XfrmState> {
+	const made = initState(net, config);
+	if (made.refusal !== undefined) {
+		return made;
+	}
+	const refusal = attachHelper(net, made.value);
+	if (refusal !== undefined) {
+		disposeState(net, made.value);
+		return { refusal };
+	}
+	return made;
+}
+
+/** The state that has this one's identity and a mark that fits (__xfrm_state_locate). */
+function locate(net: Namespace, state: XfrmState): XfrmState | null {
+	const mark = state.markValue & state.markMask;
+	return hasSpi(state.proto)
+		? net.sad.bySpi(state.family, state.daddr, state.spi, state.proto, mark)
+		: net.sad.byAddress(state.family, state.daddr, state.saddr, state.proto, mark);
+}
+
+/**
+ * Adds a state: NEWSA. A larval state that it answers goes without a word.
+ *
+ * @spec S-3 S-6 S-7 S-8 S-9
+ */
+export function addState(net: Namespace, config: StateConfig): Answer<XfrmState> {
+	const made = constructState(net, config);
+	if (made.refusal !== undefined) {
+		return made;
+	}
+	const state = made.value;
+	if (!insertUnique(net, state)) {
+		disposeState(net, state);
+		return refuse(Errno.EEXIST);
+	}
+	state.condition = StateCondition.Valid;
+	return answer(state);
+}
+
+/**
+ * Inserts a state unless its identity is taken, and removes the larval state that it answers.
+ *
+ * @spec S-3 S-7
+ */
+export function insertUnique(net: Namespace, state: XfrmState): boolean {
+	if (locate(net, state) !== null) {
+		return false;
+	}
+	const larval = hasSpi(state.proto) ? findAnswered(net, state) : null;
+	insertState(net, state);
+	if (larval !== null) {
+		deleteState(net, larval);
+	}
+	return true;
+}
+
+/** The larval state that a new one answers: by sequence number, else by tuple. */
+function findAnswered(net: Namespace, state: XfrmState): XfrmState | null {
+	const mark = state.markValue & state.markMask;
+	if (state.seq !== 0) {
+		const larval = findAcquiredBySeq(net, state.seq, mark, state.pcpu);
+		if (
+			larval !== null &&
+			larval.proto === state.proto &&
+			wordsEqual(larval.daddr, state.daddr, state.family)
+		) {
+			return larval;
+		}
+	}
+	return findAcquired(net, state);
+}
+
+/** The newest larval state with this sequence number. */
+function findAcquiredBySeq(
+	net: Namespace,
+	seq: number,
+	mark: number,
+	pcpu: number,
+): XfrmState | null {
+	const bucket = net.sad.seqBucket(seq);
+	for (let i = bucket.length - 1; i >= 0; i--) {
+		const state = bucket[i];
+		if (
+			state !== undefined &&
+			state.condition === StateCondition.Acq &&
+			state.pcpu === pcpu &&
+			state.markFits(mark)
+		) {
+			return state;
+		}
+	}
+	return null;
+}
+
+/** The newest larval state without SPI that has the addresses, reqid, mode and so on of `like`. */
+function findAcquired(net: Namespace, like: XfrmState): XfrmState | null {
+	const mark = like.markValue & like.markMask;
+	const bucket = net.sad.destinationBucket(like.family, like.daddr, like.saddr, like.reqid);
+	for (let i = bucket.length - 1; i >= 0; i--) {
+		const state = bucket[i];
+		if (
+			state !== undefined &&
+			state.reqid === like.reqid &&
+			state.mode === like.mode &&
+			state.family === like.family &&
+			state.condition === StateCondition.Acq &&
+			state.spi === 0 &&
+			state.proto === like.proto &&
+			state.pcpu === like.pcpu &&
+			state.markFits(mark) &&
+			wordsEqual(state.daddr, like.daddr, like.family) &&
+			wordsEqual(state.saddr, like.saddr, like.family)
+		) {
+			return state;
+		}
+	}
+	return null;
+}
+
+/**
+ * Updates a state: UPDSA. A larval one is replaced; of a VALID one a few fields change (S-11). The answer is
+ * the state that was made of the request, which is what the notification tells of (N-17): in the table only
+ * when it replaced a larval one.
+ *
+ * @spec S-10 S-11 S-19
+ */
+export function updateState(net: Namespace, config: StateConfig): Answer<XfrmState> {
+	const made = constructState(net, config);
+	if (made.refusal !== undefined) {
+		return made;
+	}
+	const state = made.value;
+	const errno = replaceOrChange(net, state);
+	if (errno !== 0) {
+		disposeState(net, state);
+		return refuse(errno);
+	}
+	if (state.condition === StateCondition.Void) {
+		state.condition = StateCondition.Valid;
+	}
+	return answer(state);
+}
+
+function replaceOrChange(net: Namespace, state: XfrmState): 0 | Errno {
+	const old = locate(net, state);
+	if (old === null) {
+		return Errno.ESRCH;
+	}
+	if (old.kernelOwned) {
+		return Errno.EEXIST;
+	}
+	const isLarval = old.condition === StateCondition.Acq;
+	const minds = !isLarval || state.direction !== SaDirection.Unset;
+	if (minds && old.direction !== state.direction) {
+		return Errno.ESRCH;
+	}
+	if (isLarval) {
+		insertState(net, state);
+		deleteState(net, old);
+		return 0;
+	}
+	if (old.condition !== StateCondition.Valid || old.encap?.type !== state.encap?.type) {
+		return Errno.EINVAL;
+	}
+	changeState(net, old, state);
+	disposeState(net, state);
+	return 0;
+}
+
+/** Takes over into a VALID state what an update may change. */
+function changeState(net: Namespace, old: XfrmState, update: XfrmState): void {
+	const { config } = update;
+	const takesSelector = !hasSpi(old.proto);
+	const takesCoaddr = old.coaddr !== undefined && update.coaddr !== undefined;
+	const takesMark = update.outputMarkValue !== 0 || update.outputMarkMask !== 0;
+	old.config = {
+		...old.config,
+		lifetime: config.lifetime,
+		...(config.encap === undefined ? {} : { encap: config.encap }),
+		...(takesCoaddr && config.coaddr !== undefined ? { coaddr: config.coaddr } : {}),
+		...(takesSelector ? { selector: config.selector } : {}),
+		...(takesMark && config.outputMark !== undefined ? { outputMark: config.outputMark } : {}),
+		...(update.ifId !== 0 && config.ifId !== undefined ? { ifId: config.ifId } : {}),
+	};
+	old.encap = update.encap;
+	if (takesCoaddr) {
+		old.coaddr = update.coaddr;
+	}
+	if (takesSelector) {
+		old.selector = new SelectorMatcher(config.selector);
+	}
+	if (takesMark) {
+		old.outputMarkValue = update.outputMarkValue;
+		old.outputMarkMask = update.outputMarkMask;
+	}
+	if (update.ifId !== 0) {
+		old.ifId = update.ifId;
+	}
+	old.setLimits(config);
+	old.dying = false;
+	net.generation++;
+	net.timers.set(old.lifetimeTimer, (net.now[0] ?? 0) + FIRST_LOOK_US);
+	if ((old.lifetime[Current.UseTime] ?? 0) !== 0) {
+		checkExpire(net, old);
+	}
+}
+
+/**
+ * The state that a request names, by SPI or, for protocols without, by source address.
+ *
+ * @spec S-3 S-5
+ */
+export function findState(net: Namespace, query: StateQuery): XfrmState | undefined {
+	const { family, id, saddr, mark } = query;
+	const daddr = addressWords(id.daddr, family);
+	if (hasSpi(id.proto)) {
+		return net.sad.bySpi(family, daddr, id.spi | 0, id.proto, mark) ?? undefined;
+	}
+	const source = addressWords(saddr ?? anyAddress(), family);
+	return net.sad.byAddress(family, daddr, source, id.proto, mark) ?? undefined;
+}
+
+/**
+ * Deletes a state: DELSA. The answer is the state as it was, with its keys.
+ *
+ * @spec S-12 S-19
+ */
+export function deleteStateByQuery(net: Namespace, query: StateQuery): Answer<StateSnapshot> {
+	if (!hasSpi(query.id.proto) && query.saddr === undefined) {
+		return refuse(Errno.EINVAL);
+	}
+	const state = findState(net, query);
+	if (state === undefined) {
+		return refuse(Errno.ESRCH);
+	}
+	if (state.kernelOwned) {
+		return refuse(Errno.EPERM);
+	}
+	const snapshot = snapshotState(state);
+	deleteState(net, state);
+	return answer(snapshot);
+}
+
+/**
+ * Deletes all states of a protocol: 0 all, 255 ESP, AH and IPComp. Answers how many went; helpers go with
+ * their users and do not count.
+ *
+ * @spec S-19
+ */
+export function flushStates(net: Namespace, proto: number): number {
+	let count = 0;
+	for (const state of net.sad.states()) {
+		const isMeant =
+			proto === 0 || proto === state.proto || (proto === IpProto.Raw && hasSpi(state.proto));
+		if (isMeant && !state.kernelOwned && deleteState(net, state)) {
+			count++;
+		}
+	}
+	return count;
+}
+
+/**
+ * Gives a larval state an SPI, making one if there is none: ALLOCSPI. When no SPI is free the larval state
+ * stays behind without.
+ *
+ * @spec S-2 A-3
+ */
+export function allocSpi(net: Namespace, request: AllocSpiRequest): Answer<XfrmState> {
+	const { proto } = request.id;
+	if (!hasSpi(proto)) {
+		return refuse(Errno.EINVAL, 'Invalid protocol, must be one of AH, ESP, IPCOMP');
+	}
+	if (proto === IpProto.Comp && request.max > 0xffff) {
+		return refuse(Errno.EINVAL, 'IPCOMP SPI must be <= 65535');
+	}
+	if (request.min > request.max) {
+		return refuse(Errno.EINVAL, 'Invalid SPI range: min > max');
+	}
+	const state = findOrMakeLarval(net, request);
+	if (state.spi === 0) {
+		const spi = drawSpi(net, request);
+		if (spi === 0) {
+			return refuse(Errno.ENOENT, 'No SPI available in the requested range');
+		}
+		net.sad.assignSpi(state, spi);
+	}
+	if (request.direction !== undefined) {
+		state.direction = request.direction;
+	}
+	return answer(state);
+}
+
+function findOrMakeLarval(net: Namespace, request: AllocSpiRequest): XfrmState {
+	const made = new XfrmState(larvalConfig(net, request));
+	const mark = made.markValue & made.markMask;
+	if (request.seq !== 0) {
+		const larval = findAcquiredBySeq(net, request.seq | 0, mark, made.pcpu);
+		const daddr = addressWords(request.id.daddr, request.family);
+		if (larval !== null && wordsEqual(larval.daddr, daddr, request.family)) {
+			return larval;
+		}
+	}
+	const larval = findAcquired(net, made);
+	if (larval !== null) {
+		return larval;
+	}
+	made.lifetime[Current.AddTime] = net.nowSeconds();
+	insertLarval(net, made);
+	return made;
+}
+
+/** A state between two hosts that nothing is known of yet; of an unknown family it has no addresses. */
+function larvalConfig(net: Namespace, request: AllocSpiRequest): StateConfig {
+	const { family } = request;
+	const isKnown = family === Family.Ipv4 || family === Family.Ipv6;
+	const bits = family === Family.Ipv4 ? 32 : 128;
+	const daddr = isKnown ? request.id.daddr : anyAddress();
+	const saddr = isKnown ? request.saddr : anyAddress();
+	return {
+		id: { daddr, spi: 0, proto: request.id.proto },
+		saddr,
+		family,
+		selector: {
+			daddr,
+			saddr,
+			dport: 0,
+			dportMask: 0,
+			sport: 0,
+			sportMask: 0,
+			family: Family.Unspec,
+			prefixlenD: isKnown ? bits : 0,
+			prefixlenS: isKnown ? bits : 0,
+			proto: 0,
+			ifindex: 0,
+			user: 0,
+		},
+		lifetime: { ...UNLIMITED, hardAddExpiresSeconds: net.sysctl.xfrm_acq_expires },
+		reqid: request.reqid,
+		mode: request.mode,
+		replayWindow: 0,
+		flags: 0,
+		seq: 0,
+		...(request.mark === undefined ? {} : { mark: request.mark }),
+		...(request.ifId === undefined ? {} : { ifId: request.ifId }),
+		...(request.pcpu === undefined ? {} : { pcpu: request.pcpu }),
+	};
+}
+
+/** An SPI of the range that no state of the protocol has; as many draws as there are numbers. 0 for none. */
+function drawSpi(net: Namespace, request: AllocSpiRequest): number {
+	const { min, max } = request;
+	const { proto } = request.id;
+	if (min === max) {
+		return net.sad.spiInUse(min, proto) ? 0 : min;
+	}
+	const range = max - min + 1;
+	const octets = new Uint8Array(4);
+	const view = new DataView(octets.buffer);
+	for (let draw = 0; draw < range; draw++) {
+		net.options.random(octets);
+		const spi = min + Math.floor((view.getUint32(0) / 0x1_0000_0000) * range);
+		if (!net.sad.spiInUse(spi, proto)) {
+			return spi;
+		}
+	}
+	return 0;
+}
+
+/**
+ * Sets replay values, lifetimes and thresholds: NEWAE. They count as reported.
+ *
+ * @spec R-10 R-11
+ */
+export function updateAevent(
+	net: Namespace,
+	query: StateQuery,
+	update: AeventUpdate,
+): Answer<XfrmState> {
+	const state = findBySpi(net, query);
+	if (state === null) {
+		return refuse(Errno.ESRCH);
+	}
+	if (state.condition !== StateCondition.Valid) {
+		return refuse(Errno.EINVAL, 'SA must be in VALID state');
+	}
+	const { replay } = state;
+	const esn = replay.mode === ReplayMode.Legacy ? undefined : update.replayEsn;
+	if (esn !== undefined) {
+		if (esn.bmp.length < esn.bmpLen) {
+			return refuse(Errno.EINVAL, 'ESN attribute is too short');
+		}
+		if (esn.bmpLen !== replay.bitmap.length) {
+			return refuse(Errno.EINVAL, "New ESN size doesn't match the existing SA's ESN size");
+		}
+		if (esn.replayWindow > esn.bmpLen * 32) {
+			return refuse(Errno.EINVAL, 'ESN replay window is longer than the bitmap');
+		}
+		replay.windowPackets = esn.replayWindow;
+		replay.setCounters(esn.oseq, esn.oseqHi, esn.seq, esn.seqHi);
+		replay.bitmap.set(esn.bmp.subarray(0, esn.bmpLen));
+		replay.markReported();
+	}
+	if (update.replay !== undefined && replay.mode === ReplayMode.Legacy) {
+		replay.setLegacy(update.replay.oseq, update.replay.seq, update.replay.bitmap);
+	}
+	const current = update.lifetimeCurrent;
+	if (current !== undefined) {
+		state.lifetime[Current.Bytes] = current.bytes;
+		state.lifetime[Current.Packets] = current.packets;
+		state.lifetime[Current.AddTime] = current.addTime;
+		state.lifetime[Current.UseTime] = current.useTime;
+	}
+	replay.maxAgeTicks = update.expiryTimer ?? replay.maxAgeTicks;
+	replay.maxDiff = update.replayThreshold ?? replay.maxDiff;
+	state.mappingThresholdSeconds = update.mappingThresholdSeconds ?? state.mappingThresholdSeconds;
+	return answer(state);
+}
+
+/** NEWAE, GETAE and EXPIRE look by SPI whatever the protocol: states without one are never found. */
+export function findBySpi(net: Namespace, query: StateQuery): XfrmState | null {
+	const { family, id, mark } = query;
+	return net.sad.bySpi(family, addressWords(id.daddr, family), id.spi | 0, id.proto, mark);
+}
+
+/**
+ * Expires a state because a user says so: EXPIRE. The answer is what to tell of it.
+ *
+ * @spec L-9
+ */
+export function expireState(
+	net: Namespace,
+	query: StateQuery,
+	hard: boolean,
+): Answer<StateSnapshot> {
+	const state = findBySpi(net, query);
+	if (state === null) {
+		return refuse(Errno.ENOENT);
+	}
+	if (state.condition !== StateCondition.Valid) {
+		return refuse(Errno.EINVAL, 'SA must be in VALID state');
+	}
+	const snapshot = describeState(state);
+	if (hard) {
+		deleteState(net, state);
+	}
+	return answer(snapshot);
+}
+
+/** Most buckets of the kernel's tables (xfrm_state_hashmax). */
+const BUCKETS_MAX = 1 << 20;
+
+/**
+ * Counts as GETSADINFO tells them. We have no fixed buckets: the number is what the kernel's table would
+ * have grown to, if every state met another in its bucket.
+ *
+ * @spec S-20
+ */
+export function sadInfo(net: Namespace): SadInfo {
+	let bucketCount = 8;
+	while (bucketCount <= net.sad.countMost && bucketCount < BUCKETS_MAX) {
+		bucketCount *= 2;
+	}
+	return { stateCount: net.sad.count, bucketCount, bucketCountMax: BUCKETS_MAX };
+}
