@@ -109,6 +109,8 @@ function resolvePolicy(net: Namespace, policy: XfrmPolicy, flow: Flow, from: num
 				return -Errno.EINVAL;
 			}
 			if (state !== null) {
+				// A stand-in while the processor's own state is asked for is good for one packet (S-24).
+				resolution.complete &&= net.selectErrno === 0;
 				states[count++] = state;
 				daddr = wantDaddr;
 				saddr = wantSaddr;
