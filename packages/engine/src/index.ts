@@ -1,5 +1,7 @@
 export * from './answer.ts';
+export * from './available.ts';
 export * from './batch.ts';
+export { Bundle, type BundleStep } from './bundle.ts';
 export * from './engine.ts';
 export * from './events.ts';
 export * from './kernel-profile.ts';
@@ -7,6 +9,7 @@ export { TICKS_PER_SECOND } from './limits.ts';
 export * from './namespace.ts';
 export * from './policy.ts';
 export * from './replay-window.ts';
+export { Spd } from './spd.ts';
 export * from './state.ts';
 export * from './trace.ts';
 export * from './verdict.ts';

@@ -209,7 +209,12 @@ export class Host {
 		config: PolicyConfig | undefined,
 		nowUs: number,
 	): Refusal | undefined {
-		return this.engine.setSocketPolicy(socketId, direction, config, nowUs);
+		const refusal = this.engine.setSocketPolicy(socketId, direction, config, nowUs);
+		const socket = this.stack.sockets.get(socketId);
+		if (refusal === undefined && socket !== undefined && direction === Direction.In) {
+			socket.hasInPolicy = config !== undefined;
+		}
+		return refusal;
 	}
 
 	// Packets. Octets are copied; `nowUs` is microseconds since the Unix epoch and never goes back.

@@ -4,21 +4,26 @@
  * net/ipv6/route.c). Neither changes anything.
  */
 import type { Route } from '@xfrm/wire';
-import {
-	type Address,
-	addressEquals,
-	anyAddress,
-	Errno,
-	Family,
-	isAnyAddress,
-	prefixMatches,
-} from '@xfrm/wire/xfrm';
+import { type Address, Errno, Family, isAnyAddress, prefixMatches } from '@xfrm/wire/xfrm';
 import type { Device } from './device.ts';
 import type { EngineLinks } from './host.ts';
 import type { RouteEntry } from './route.ts';
 import { ruleMatches } from './rule.ts';
 import { selectSource } from './source-address.ts';
 import type { Stack } from './stack.ts';
+
+/** A route with what only its host needs to know of it. */
+export interface HostRoute extends Route {
+	/** MTU of the route or its device, without what was learned about the path. */
+	readonly ownMtu: number;
+	/** The route itself names the source (`src`). */
+	readonly preferredSource: boolean;
+}
+
+/** MTU for forwarding, which does not profit from what was learned (net.ipv4.ip_forward_use_pmtu 0). */
+export function ownMtu(route: Route): number {
+	return 'ownMtu' in route && typeof route.ownMtu === 'number' ? route.ownMtu : route.mtu;
+}
 
 /** What the engine borrows, as functions of this stack. */
 export function engineLinks(stack: Stack): EngineLinks {
@@ -139,7 +144,7 @@ export function routeOutput(
 	mark: number,
 	oif: number,
 	tos: number = 0,
-): Route | Errno {
+): HostRoute | Errno {
 	const bound = oif === 0 ? undefined : stack.devices.numbered(oif);
 	if (oif !== 0 && bound === undefined) {
 		return Errno.ENODEV;
@@ -158,7 +163,7 @@ export function routeOutput(
 	return entry;
 }
 
-function onLink(stack: Stack, device: Device, daddr: Address, saddr: Address): Route {
+function onLink(stack: Stack, device: Device, daddr: Address, saddr: Address): HostRoute | Errno {
 	const entry: RouteEntry = {
 		family: Family.Ipv4,
 		destination: daddr,
@@ -168,26 +173,16 @@ function onLink(stack: Stack, device: Device, daddr: Address, saddr: Address): R
 		metric: 0,
 		kind: 'unicast',
 	};
-	const route = routeOf(stack, entry, daddr, saddr);
-	return typeof route === 'number' ? { ...noRoute(Family.Ipv4), ifindex: device.ifindex } : route;
-}
-
-/** A route of kind unreachable, for what needs one to stand for "none". */
-export function noRoute(family: number): Route {
-	return {
-		family,
-		ifindex: 0,
-		loopback: false,
-		kind: 'unreachable',
-		source: anyAddress(),
-		mtu: 0,
-		hopLimit: 0,
-		noXfrm: false,
-	};
+	return routeOf(stack, entry, daddr, saddr);
 }
 
 /** What an entry means for this destination. Packets to ourselves go by the loopback device. */
-function routeOf(stack: Stack, entry: RouteEntry, daddr: Address, saddr: Address): Route | Errno {
+function routeOf(
+	stack: Stack,
+	entry: RouteEntry,
+	daddr: Address,
+	saddr: Address,
+): HostRoute | Errno {
 	const { family, kind } = entry;
 	const named = entry.device === undefined ? undefined : stack.devices.named(entry.device);
 	const device = kind === 'local' ? stack.devices.loopback : named;
@@ -212,6 +207,8 @@ function routeOf(stack: Stack, entry: RouteEntry, daddr: Address, saddr: Address
 		mtu: learned === undefined || kind === 'local' ? own : Math.min(own, learned),
 		hopLimit: entry.hopLimit ?? hopLimit,
 		noXfrm: family === Family.Ipv4 && (conf.disable_xfrm | all.disable_xfrm) !== 0,
+		ownMtu: own,
+		preferredSource: entry.source !== undefined,
 	};
 }
 
@@ -284,9 +281,4 @@ function isMartian(stack: Stack, daddr: Address, saddr: Address): boolean {
 /** Is it an address of this host? */
 export function isLocalAddress(stack: Stack, family: number, address: Address): boolean {
 	return stack.devices.withAddress(family, address) !== undefined;
-}
-
-/** Do both ends have the same address? */
-export function sameEnds(daddr: Address, saddr: Address, family: number): boolean {
-	return addressEquals(daddr, saddr, family);
 }

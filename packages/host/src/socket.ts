@@ -50,6 +50,8 @@ export class Socket {
 	readonly headerIncluded: boolean;
 	/** UDP_ENCAP type, 0 for none. */
 	readonly encap: number;
+	/** It has a policy for direction in, so that checks are never left out (I-21). */
+	hasInPolicy: boolean = false;
 
 	constructor(id: number, kind: 'raw' | 'udp', options: RawSocketOptions | UdpSocketOptions) {
 		this.id = id;

@@ -13,7 +13,7 @@ export function selectSource(
 	family: number,
 	device: Device,
 	daddr: Address,
-	entry: RouteEntry,
+	entry: Pick<RouteEntry, 'kind' | 'gateway'>,
 ): Address {
 	if (entry.kind === 'local') {
 		return daddr;

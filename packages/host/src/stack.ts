@@ -6,28 +6,19 @@
 import { Batch, type EngineDoor } from '@xfrm/engine';
 import type { PacketBuffer } from '@xfrm/wire';
 import { Family } from '@xfrm/wire/xfrm';
-import { type Device, DeviceTable } from './device.ts';
+import { DeviceTable } from './device.ts';
 import type { HostEffect } from './effect.ts';
 import type { HostOptions } from './host.ts';
 import type { HostDrop, HostTracer } from './host-trace.ts';
 import { EFFECTS_MAX } from './limits.ts';
 import { PathMtuTable } from './path-mtu.ts';
 import { Reassembly } from './reassembly.ts';
+import type { Reception } from './reception.ts';
 import { RouteTables } from './route.ts';
 import { engineLinks } from './route-lookup.ts';
 import { RuleList } from './rule.ts';
 import { SocketTable } from './socket.ts';
 import { Sysctls } from './sysctl.ts';
-
-/** A packet that is to be received: by a device from outside, out of a tunnel, or sent to ourselves. */
-export interface Pending {
-	readonly packet: PacketBuffer;
-	readonly device: Device;
-	/** How often it has been received before. */
-	readonly passes: number;
-	/** Sent by this host to itself: its route is known to be local. */
-	readonly looped: boolean;
-}
 
 export class Stack {
 	readonly devices: DeviceTable = new DeviceTable();
@@ -41,7 +32,7 @@ export class Stack {
 	readonly sysctls: Sysctls = new Sysctls();
 	readonly engine: EngineDoor;
 	/** Packets to receive before a call returns, oldest first. */
-	readonly pending: Pending[] = [];
+	readonly pending: Reception[] = [];
 	readonly effects: HostEffect[] = [];
 	effectsLost: number = 0;
 	/** Changes whenever any answer of a route lookup may have changed. */

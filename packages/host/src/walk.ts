@@ -1,5 +1,47 @@
+/**
+ * The frame of every call: time moves on first, and before the call returns all packets that came up on
+ * the way are received: out of tunnels, sent to ourselves, released by the engine.
+ */
+import { IcmpType, Icmpv6Type } from '@xfrm/wire';
+import { Family } from '@xfrm/wire/xfrm';
+import { HostDrop } from './host-trace.ts';
+import { sendIcmpError } from './icmp-send.ts';
+import { outputPacket } from './output.ts';
+import { receivePacket } from './receive.ts';
 import type { Stack } from './stack.ts';
+
+/** Code of "time exceeded": in reassembly. */
+const REASSEMBLY_TIME = 1;
+
+/** Begins a call: what ended meanwhile ends. */
 export function advance(stack: Stack, nowUs: number): void {
 	stack.nowUs = nowUs;
+	if (stack.pathMtus.expire(nowUs)) {
+		stack.routeGeneration++;
+	}
+	if (stack.reassembly.deadlineUs() > nowUs) {
+		return;
+	}
+	for (const first of stack.reassembly.expire(nowUs)) {
+		stack.drop(HostDrop.ReassemblyTimeout);
+		const ipv4 = first.packet.family === Family.Ipv4;
+		const type = ipv4 ? IcmpType.TimeExceeded : Icmpv6Type.TimeExceeded;
+		sendIcmpError(stack, first, type, REASSEMBLY_TIME, 0);
+	}
 }
-export function settle(_stack: Stack): void {}
+
+/** Ends a call: nothing is left to be received or sent. */
+export function settle(stack: Stack): void {
+	for (;;) {
+		const next = stack.pending.shift();
+		if (next !== undefined) {
+			receivePacket(stack, next);
+			continue;
+		}
+		const kept = stack.engine.pollPacket();
+		if (kept === undefined) {
+			return;
+		}
+		outputPacket(stack, kept, false, stack.devices.loopback);
+	}
+}

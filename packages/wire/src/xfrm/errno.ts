@@ -16,6 +16,7 @@ export const Errno = {
 	ENAMETOOLONG: 36,
 	ENOSYS: 38,
 	ENODATA: 61,
+	ENONET: 64,
 	EREMOTE: 66,
 	EPROTO: 71,
 	EBADMSG: 74,
@@ -31,6 +32,7 @@ export const Errno = {
 	ENETUNREACH: 101,
 	ENOBUFS: 105,
 	ECONNREFUSED: 111,
+	EHOSTDOWN: 112,
 	EHOSTUNREACH: 113,
 	EINPROGRESS: 115,
 } as const;
@@ -61,6 +63,7 @@ const texts: Readonly<Record<number, string>> = {
 	36: 'File name too long',
 	38: 'Function not implemented',
 	61: 'No data available',
+	64: 'Machine is not on the network',
 	66: 'Object is remote',
 	71: 'Protocol error',
 	74: 'Bad message',
@@ -76,6 +79,7 @@ const texts: Readonly<Record<number, string>> = {
 	101: 'Network is unreachable',
 	105: 'No buffer space available',
 	111: 'Connection refused',
+	112: 'Host is down',
 	113: 'No route to host',
 	115: 'Operation now in progress',
 };

@@ -1,0 +1,247 @@
+/**
+ * Local delivery (net/ipv4/ip_input.c, ip_protocol_deliver_rcu; net/ipv6/ip6_input.c,
+ * ip6_protocol_deliver_rcu): from the first header behind the IP header to whoever takes the packet.
+ * Raw sockets see every protocol first; then its handler takes it. Transforms take a header off, and
+ * it goes on with what follows.
+ *
+ * Every taker makes the policy check for itself, so that one packet may be checked, and counted, more
+ * than once.
+ */
+import { PacketAction } from '@xfrm/engine';
+import {
+	fitsFragment,
+	fragmentIsAtomic,
+	fragmentOffset,
+	HeaderChain,
+	ICMP_HEADER_OCTETS,
+	IcmpType,
+	IcmpUnreachableCode,
+	Icmpv6ParameterCode,
+	IPV4_PROTOCOL_AT,
+	ipv4HeaderOctets,
+	ipv4IsFragment,
+	ipv4Protocol,
+	type PacketBuffer,
+	TCP_HEADER_OCTETS,
+	UDP_HEADER_OCTETS,
+	walkToUpperHeader,
+} from '@xfrm/wire';
+import { Direction, IpProto } from '@xfrm/wire/xfrm';
+import {
+	parameterProblem,
+	receiveDestinationOptions,
+	receiveRoutingHeader,
+} from './extension-headers.ts';
+import { HostDrop } from './host-trace.ts';
+import { receiveIcmp } from './icmp-receive.ts';
+import { sendIcmpError } from './icmp-send.ts';
+import { HEADERS_MAX } from './limits.ts';
+import { policyAccepts } from './policy.ts';
+import { deliverRaw } from './raw-socket.ts';
+import type { ReassemblyAnswer } from './reassembly.ts';
+import type { Reception } from './reception.ts';
+import type { Stack } from './stack.ts';
+import { receiveUdp } from './udp-socket.ts';
+
+/** Code of a parameter problem: the first fragment lacks headers (RFC 7112). */
+const INCOMPLETE_CHAIN = 3;
+
+const chain: HeaderChain = new HeaderChain();
+
+/** Hands an IPv4 packet to its protocol; fragments wait for one another first. */
+export function deliverIpv4(stack: Stack, reception: Reception): void {
+	const { packet } = reception;
+	if (ipv4IsFragment(packet.view, packet.start)) {
+		const whole = reassembled(stack, stack.reassembly.addIpv4(reception, stack.nowUs));
+		if (whole !== undefined) {
+			deliverIpv4(stack, whole);
+		}
+		return;
+	}
+	for (let headers = 0; headers < HEADERS_MAX; headers++) {
+		const { view, start } = packet;
+		packet.proto = ipv4Protocol(view, start);
+		packet.nextHeaderAt = start + IPV4_PROTOCOL_AT;
+		packet.transportAt = start + ipv4HeaderOctets(view, start);
+		const taken = deliverRaw(stack, reception);
+		if (!handleIpv4(stack, reception, taken)) {
+			return;
+		}
+	}
+	stack.drop(HostDrop.Loop);
+}
+
+/** The whole datagram, if there is one now. */
+function reassembled(stack: Stack, answer: ReassemblyAnswer): Reception | undefined {
+	if (answer.outcome === 'dropped') {
+		stack.drop(HostDrop.Fragment);
+	} else if (answer.outcome !== 'problem' && stack.tracer !== null) {
+		stack.tracer.note({ kind: 'reassembly', complete: answer.outcome === 'complete' });
+	}
+	return answer.outcome === 'complete' ? answer.reception : undefined;
+}
+
+/** One protocol of IPv4; true when a header was taken off and the next one follows. */
+function handleIpv4(stack: Stack, reception: Reception, taken: boolean): boolean {
+	switch (reception.packet.proto) {
+		case IpProto.Esp:
+		case IpProto.Ah:
+		case IpProto.Comp:
+		case IpProto.Ipip:
+		case IpProto.Ipv6:
+			return transformInput(stack, reception);
+		case IpProto.Udp:
+			return receiveUdp(stack, reception);
+		case IpProto.Icmp:
+			receiveIcmp(stack, reception);
+			return false;
+		default:
+			refuseProtocol(stack, reception, taken);
+			return false;
+	}
+}
+
+/** Takes a transform off; true when the protocol behind it follows (I-8). */
+function transformInput(stack: Stack, reception: Reception): boolean {
+	stack.engine.input(stack.batchOf(reception.packet));
+	return afterInput(stack, reception);
+}
+
+/** What the engine's answer means: go on (true), or the packet comes anew, or it is gone. */
+export function afterInput(stack: Stack, reception: Reception): boolean {
+	switch (reception.packet.action) {
+		case PacketAction.Continue:
+			return true;
+		case PacketAction.Reinject:
+			stack.pending.push(reception.again());
+			return false;
+		default:
+			return false;
+	}
+}
+
+/** Nobody speaks this protocol. TCP is refused in silence: there is none here. */
+function refuseProtocol(stack: Stack, reception: Reception, taken: boolean): void {
+	const { proto } = reception.packet;
+	if (taken && proto !== IpProto.Tcp) {
+		return;
+	}
+	if (!policyAccepts(stack, reception, Direction.In)) {
+		return;
+	}
+	stack.drop(HostDrop.NoProtocol);
+	if (proto !== IpProto.Tcp) {
+		const code = IcmpUnreachableCode.Protocol;
+		sendIcmpError(stack, reception, IcmpType.DestinationUnreachable, code, 0);
+	}
+}
+
+/** Hands an IPv6 packet on, from the header at `transportAt`, header by header. */
+export function deliverIpv6(stack: Stack, reception: Reception): void {
+	const { packet } = reception;
+	for (let headers = 0; headers < HEADERS_MAX; headers++) {
+		packet.proto = packet.view.getUint8(packet.nextHeaderAt);
+		const taken = deliverRaw(stack, reception);
+		if (!handleIpv6(stack, reception, taken)) {
+			return;
+		}
+	}
+	stack.drop(HostDrop.Loop);
+}
+
+/** One header of IPv6; true when the next one follows. */
+function handleIpv6(stack: Stack, reception: Reception, taken: boolean): boolean {
+	switch (reception.packet.proto) {
+		case IpProto.DestinationOptions:
+			return receiveDestinationOptions(stack, reception);
+		case IpProto.Routing:
+			return receiveRoutingHeader(stack, reception);
+		case IpProto.Fragment:
+			return receiveFragment(stack, reception);
+		case IpProto.Esp:
+		case IpProto.Ah:
+		case IpProto.Comp:
+		case IpProto.Ipip:
+		case IpProto.Ipv6:
+			return transformInput(stack, reception);
+		case IpProto.Udp:
+			return receiveUdp(stack, reception);
+		case IpProto.Icmpv6:
+			receiveIcmp(stack, reception);
+			return false;
+		case IpProto.NoNext:
+			return false;
+		default:
+			refuseNextHeader(stack, reception, taken);
+			return false;
+	}
+}
+
+function refuseNextHeader(stack: Stack, reception: Reception, taken: boolean): void {
+	const { packet } = reception;
+	if (taken && packet.proto !== IpProto.Tcp) {
+		return;
+	}
+	if (!policyAccepts(stack, reception, Direction.In)) {
+		return;
+	}
+	stack.drop(HostDrop.NoProtocol);
+	if (packet.proto !== IpProto.Tcp) {
+		const code = Icmpv6ParameterCode.UnknownNextHeader;
+		parameterProblem(stack, reception, code, packet.nextHeaderAt - packet.start);
+	}
+}
+
+/** A fragment header: an atomic one is skipped (RFC 6946), others wait for the rest of their datagram. */
+function receiveFragment(stack: Stack, reception: Reception): boolean {
+	const { packet } = reception;
+	const { view, start, transportAt: at, end } = packet;
+	if (reception.reassembled || !fitsFragment(view, at, end)) {
+		stack.drop(HostDrop.Fragment);
+		parameterProblem(stack, reception, Icmpv6ParameterCode.Header, at - start);
+		return false;
+	}
+	if (fragmentIsAtomic(view, at)) {
+		reception.reassembled = true;
+		packet.nextHeaderAt = at;
+		packet.transportAt = at + 8;
+		return true;
+	}
+	if (headersAreCut(packet)) {
+		stack.drop(HostDrop.Fragment);
+		parameterProblem(stack, reception, INCOMPLETE_CHAIN, 0);
+		return false;
+	}
+	const answer = stack.reassembly.addIpv6(reception, stack.nowUs);
+	if (answer.outcome === 'problem') {
+		stack.drop(HostDrop.Fragment);
+		parameterProblem(stack, reception, Icmpv6ParameterCode.Header, answer.pointer);
+	}
+	const whole = reassembled(stack, answer);
+	if (whole !== undefined) {
+		deliverIpv6(stack, whole);
+	}
+	return false;
+}
+
+/** Is it a first fragment that ends before its upper header does (RFC 7112)? */
+function headersAreCut(packet: PacketBuffer): boolean {
+	const { view, start, end, transportAt } = packet;
+	if (fragmentOffset(view, transportAt) !== 0 || !walkToUpperHeader(chain, view, start, end)) {
+		return false;
+	}
+	return chain.at + leastOctets(chain.proto) > end;
+}
+
+function leastOctets(proto: number): number {
+	switch (proto) {
+		case IpProto.Tcp:
+			return TCP_HEADER_OCTETS;
+		case IpProto.Udp:
+			return UDP_HEADER_OCTETS;
+		case IpProto.Icmpv6:
+			return ICMP_HEADER_OCTETS;
+		default:
+			return 1;
+	}
+}

@@ -1,0 +1,39 @@
+/**
+ * A packet on its way in: the buffer, and what the host knows of it beside the octets (the kernel's
+ * skb->dev, IPCB and IP6CB). One object serves the packet until it is delivered, forwarded or dropped;
+ * what comes out of a tunnel is a new reception of the same buffer.
+ */
+import type { PacketBuffer } from '@xfrm/wire';
+import type { Device } from './device.ts';
+
+export class Reception {
+	readonly packet: PacketBuffer;
+	/** The device it arrived by, `lo` for packets sent to ourselves. */
+	readonly device: Device;
+	/** How often this buffer has been received before. */
+	readonly passes: number;
+	/** Sent by this host to itself: `packet.route` is known, and local. */
+	readonly looped: boolean;
+	/** The device that has the destination address, for packets to us. */
+	owner: Device | undefined;
+	/** The policy check is left out: sysctl disable_policy (P-18). */
+	exempt: boolean = false;
+	/** Sent to a broadcast address: no ICMP errors about it. */
+	broadcast: boolean = false;
+	/** IPv6: an extension header for fragments has been dealt with. */
+	reassembled: boolean = false;
+	/** IPv6: offset from the packet's start of the address that changed places with the source (HAO), 0 for none. */
+	homeAddressAt: number = 0;
+
+	constructor(packet: PacketBuffer, device: Device, passes: number, looped: boolean) {
+		this.packet = packet;
+		this.device = device;
+		this.passes = passes;
+		this.looped = looped;
+	}
+
+	/** The same packet with a tunnel removed, to be received anew on the same device. */
+	again(): Reception {
+		return new Reception(this.packet, this.device, this.passes + 1, false);
+	}
+}

@@ -1,0 +1,147 @@
+/**
+ * UDP on the way in (RFC 768; net/ipv4/udp.c, net/ipv6/udp.c): the socket for a datagram, its policy
+ * check, ESP in UDP on sockets that asked for it, "port unreachable" when nobody listens.
+ */
+import { PacketAction } from '@xfrm/engine';
+import {
+	checksumAdd,
+	checksumFold,
+	fitsUdp,
+	IcmpType,
+	IcmpUnreachableCode,
+	Icmpv6Type,
+	Icmpv6UnreachableCode,
+	ipv4PseudoSum,
+	ipv6PseudoSum,
+	type PacketBuffer,
+	UDP_HEADER_OCTETS,
+	udpChecksum,
+	udpDestinationPort,
+	udpLength,
+	udpLengthIsSound,
+	udpSourcePort,
+} from '@xfrm/wire';
+import { type Address, Direction, Family, IpProto, isAnyAddress } from '@xfrm/wire/xfrm';
+import { destinationOf, sourceOf } from './address-words.ts';
+import { afterInput } from './deliver.ts';
+import { HostDrop } from './host-trace.ts';
+import { sendIcmpError } from './icmp-send.ts';
+import { policyAccepts } from './policy.ts';
+import { socketView } from './raw-socket.ts';
+import type { Reception } from './reception.ts';
+import type { Socket } from './socket.ts';
+import type { Stack } from './stack.ts';
+
+/** The socket for a datagram: the most closely bound, of equals the youngest. */
+export function findUdpSocket(
+	stack: Stack,
+	family: number,
+	destination: Address,
+	port: number,
+	device: string,
+): Socket | undefined {
+	let best: Socket | undefined;
+	let bestScore = -1;
+	for (const socket of stack.sockets.all()) {
+		if (
+			socket.kind !== 'udp' ||
+			socket.port !== port ||
+			!socket.accepts(family, destination, device)
+		) {
+			continue;
+		}
+		const { source, device: bound } = socket.options;
+		const bySource = source !== undefined && !isAnyAddress(source, family) ? 1 : 0;
+		const score = bySource + (bound === undefined ? 0 : 1);
+		if (score >= bestScore) {
+			best = socket;
+			bestScore = score;
+		}
+	}
+	return best;
+}
+
+/**
+ * Takes the datagram at `transportAt`; true when ESP was in it and another protocol follows now.
+ *
+ * @spec I-1 I-22 NT-2
+ */
+export function receiveUdp(stack: Stack, reception: Reception): boolean {
+	const { packet, device } = reception;
+	const { view, transportAt: at, family } = packet;
+	if (!fitsUdp(view, at, packet.end) || !udpLengthIsSound(view, at, packet.end)) {
+		stack.drop(HostDrop.TransportHeader);
+		return false;
+	}
+	packet.end = at + udpLength(view, at);
+	if (family === Family.Ipv6 && udpChecksum(view, at) === 0) {
+		stack.drop(HostDrop.TransportChecksum);
+		return false;
+	}
+	const destination = destinationOf(packet);
+	const port = udpDestinationPort(view, at);
+	const socket = findUdpSocket(stack, family, destination, port, device.name);
+	if (socket === undefined) {
+		refusePort(stack, reception);
+		return false;
+	}
+	if (!policyAccepts(stack, reception, Direction.In, socket)) {
+		return false;
+	}
+	if (!checksumIsRight(packet)) {
+		stack.drop(HostDrop.TransportChecksum);
+		return false;
+	}
+	if (socket.encap !== 0) {
+		stack.engine.udpEncapInput(stack.batchOf(packet), socket.encap);
+		if (packet.action !== PacketAction.ToSocket) {
+			return afterInput(stack, reception);
+		}
+	}
+	stack.effect({
+		kind: 'deliver',
+		socketId: socket.id,
+		family,
+		proto: IpProto.Udp,
+		source: sourceOf(packet),
+		destination,
+		...socketView(packet),
+		sport: udpSourcePort(view, at),
+		dport: port,
+		payload: packet.bytes.slice(at + UDP_HEADER_OCTETS, packet.end),
+	});
+	return false;
+}
+
+/** Nobody has the port. */
+function refusePort(stack: Stack, reception: Reception): void {
+	const { packet } = reception;
+	if (!policyAccepts(stack, reception, Direction.In)) {
+		return;
+	}
+	if (!checksumIsRight(packet)) {
+		stack.drop(HostDrop.TransportChecksum);
+		return;
+	}
+	stack.drop(HostDrop.NoSocket);
+	if (packet.family === Family.Ipv4) {
+		const code = IcmpUnreachableCode.Port;
+		sendIcmpError(stack, reception, IcmpType.DestinationUnreachable, code, 0);
+	} else {
+		const code = Icmpv6UnreachableCode.Port;
+		sendIcmpError(stack, reception, Icmpv6Type.DestinationUnreachable, code, 0);
+	}
+}
+
+/** Right, or absent over IPv4. */
+function checksumIsRight(packet: PacketBuffer): boolean {
+	const { bytes, view, start, end, transportAt: at, family } = packet;
+	if (udpChecksum(view, at) === 0) {
+		return true;
+	}
+	const pseudo =
+		family === Family.Ipv4
+			? ipv4PseudoSum(view, start, end - at, IpProto.Udp)
+			: ipv6PseudoSum(view, start, end - at, IpProto.Udp);
+	return checksumFold(checksumAdd(bytes, at, end, pseudo)) === 0;
+}
