@@ -50,7 +50,8 @@ const OFFENDING_FIRST = -2;
 
 /**
  * Checks packets for local delivery (IN) or forwarding (FWD): action Pass or Drop. The flow is decoded
- * here, with `flow.oif` as the caller set it: the device of the packet's route (P-29).
+ * here, with `flow.oif` as the caller set it: the device of the packet's route (P-29). `nextHeaderAt` is
+ * where the caller has come to in an IPv6 packet's headers.
  *
  * @spec I-11 I-22 P-29
  */
@@ -70,8 +71,9 @@ function checkPacket(net: Namespace, packet: PacketBuffer, direction: number): b
 		return true;
 	}
 	flow.mark = packet.mark;
-	const { view, start, end, family } = packet;
-	if (!decodeFlowAt(flow, view, start, end, family, false, net.profile.genericDissector)) {
+	const { view, start, end, family, nextHeaderAt } = packet;
+	const generic = net.profile.genericDissector;
+	if (!decodeFlowAt(flow, view, start, end, family, false, generic, nextHeaderAt)) {
 		return refuse(net, packet, Verdict.InHdrError, 'check.flow', null, null);
 	}
 	return checkFlow(net, packet, flow, direction, start);
