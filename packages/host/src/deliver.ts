@@ -37,7 +37,7 @@ import { receiveIcmp } from './icmp-receive.ts';
 import { sendIcmpError } from './icmp-send.ts';
 import { HEADERS_MAX } from './limits.ts';
 import { policyAccepts } from './policy.ts';
-import { deliverRaw } from './raw-socket.ts';
+import { deliverRaw, deliverWhole } from './raw-socket.ts';
 import type { ReassemblyAnswer } from './reassembly.ts';
 import type { Reception } from './reception.ts';
 import type { Stack } from './stack.ts';
@@ -93,7 +93,7 @@ function handleIpv4(stack: Stack, reception: Reception, taken: boolean): boolean
 		case IpProto.Udp:
 			return receiveUdp(stack, reception);
 		case IpProto.Icmp:
-			receiveIcmp(stack, reception);
+			receiveIcmp(stack, reception, taken);
 			return false;
 		default:
 			refuseProtocol(stack, reception, taken);
@@ -127,6 +127,10 @@ function refuseProtocol(stack: Stack, reception: Reception, taken: boolean): voi
 		return;
 	}
 	if (!policyAccepts(stack, reception, Direction.In)) {
+		return;
+	}
+	if (stack.assumeSockets) {
+		deliverWhole(stack, reception.packet, 0);
 		return;
 	}
 	stack.drop(HostDrop.NoProtocol);
@@ -167,7 +171,7 @@ function handleIpv6(stack: Stack, reception: Reception, taken: boolean): boolean
 		case IpProto.Udp:
 			return receiveUdp(stack, reception);
 		case IpProto.Icmpv6:
-			receiveIcmp(stack, reception);
+			receiveIcmp(stack, reception, taken);
 			return false;
 		case IpProto.NoNext:
 			return false;
@@ -183,6 +187,10 @@ function refuseNextHeader(stack: Stack, reception: Reception, taken: boolean): v
 		return;
 	}
 	if (!policyAccepts(stack, reception, Direction.In)) {
+		return;
+	}
+	if (stack.assumeSockets) {
+		deliverWhole(stack, reception.packet, 0);
 		return;
 	}
 	stack.drop(HostDrop.NoProtocol);

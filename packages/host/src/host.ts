@@ -100,6 +100,18 @@ export class Host {
 		this.stack.tracer = tracer;
 	}
 
+	/**
+	 * Somebody is taken to listen everywhere: what passes the policy check and no socket is open for is
+	 * delivered to socket 0, instead of being refused with an ICMP error. For questions about packets, where
+	 * the host's sockets are not known.
+	 */
+	get assumeSockets(): boolean {
+		return this.stack.assumeSockets;
+	}
+	set assumeSockets(assume: boolean) {
+		this.stack.assumeSockets = assume;
+	}
+
 	// Configuration. Refusals are those of `ip` and sysctl; nothing is half applied.
 
 	/** Makes a device, down, MTU 1500, with the next free interface number unless one is given. */

@@ -37,7 +37,7 @@ import { HostDrop } from './host-trace.ts';
 import { sendEchoReply } from './icmp-send.ts';
 import { PMTU_MIN } from './limits.ts';
 import { policyAccepts } from './policy.ts';
-import { checksumIsRight } from './raw-socket.ts';
+import { checksumIsRight, deliverWhole } from './raw-socket.ts';
 import type { Reception } from './reception.ts';
 import { routeOutput } from './route-lookup.ts';
 import type { Socket } from './socket.ts';
@@ -65,8 +65,12 @@ interface Quote {
 	readonly payloadAt: number;
 }
 
-/** Takes an ICMP (IPv4) or ICMPv6 message at `transportAt`. */
-export function receiveIcmp(stack: Stack, reception: Reception): void {
+/**
+ * Takes an ICMP (IPv4) or ICMPv6 message at `transportAt`.
+ *
+ * @param taken a raw socket is open for it
+ */
+export function receiveIcmp(stack: Stack, reception: Reception, taken: boolean): void {
 	const { packet } = reception;
 	const { view, transportAt: at, end, family } = packet;
 	if (!policyAccepts(stack, reception, Direction.In) && !quotedIsAccepted(stack, reception)) {
@@ -83,6 +87,9 @@ export function receiveIcmp(stack: Stack, reception: Reception): void {
 	if (!fitsIcmp(view, at, end)) {
 		stack.drop(HostDrop.TransportHeader);
 		return;
+	}
+	if (stack.assumeSockets && !taken) {
+		deliverWhole(stack, packet, 0);
 	}
 	const type = icmpType(view, at);
 	if (family === Family.Ipv4) {

@@ -69,13 +69,19 @@ function deliverTo(stack: Stack, reception: Reception, socket: Socket): void {
 		return;
 	}
 	const { packet } = reception;
-	const { family, proto, bytes, start, end, transportAt } = packet;
+	const { family, proto } = packet;
 	if (family === Family.Ipv6 && hasChecksum(proto) && !checksumIsRight(packet)) {
 		return;
 	}
+	deliverWhole(stack, packet, socket.id);
+}
+
+/** The packet as a raw socket gets it; socket 0 is whoever is assumed to listen (`Host.assumeSockets`). */
+export function deliverWhole(stack: Stack, packet: PacketBuffer, socketId: number): void {
+	const { family, proto, bytes, start, end, transportAt } = packet;
 	stack.effect({
 		kind: 'deliver',
-		socketId: socket.id,
+		socketId,
 		family,
 		proto,
 		source: sourceOf(packet),

@@ -38,6 +38,8 @@ export class Stack {
 	/** Changes whenever any answer of a route lookup may have changed. */
 	routeGeneration: number = 1;
 	tracer: HostTracer | null = null;
+	/** Somebody is taken to listen everywhere: see `Host.assumeSockets`. */
+	assumeSockets: boolean = false;
 	/** Time and processor of the call in progress. */
 	nowUs: number = 0.5;
 	processor: number = 0;

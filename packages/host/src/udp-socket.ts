@@ -98,19 +98,24 @@ export function receiveUdp(stack: Stack, reception: Reception): boolean {
 			return afterInput(stack, reception);
 		}
 	}
+	deliverDatagram(stack, packet, socket.id);
+	return false;
+}
+
+function deliverDatagram(stack: Stack, packet: PacketBuffer, socketId: number): void {
+	const { view, transportAt: at, family } = packet;
 	stack.effect({
 		kind: 'deliver',
-		socketId: socket.id,
+		socketId,
 		family,
 		proto: IpProto.Udp,
 		source: sourceOf(packet),
-		destination,
+		destination: destinationOf(packet),
 		...socketView(packet),
 		sport: udpSourcePort(view, at),
-		dport: port,
+		dport: udpDestinationPort(view, at),
 		payload: packet.bytes.slice(at + UDP_HEADER_OCTETS, packet.end),
 	});
-	return false;
 }
 
 /** Nobody has the port. */
@@ -121,6 +126,10 @@ function refusePort(stack: Stack, reception: Reception): void {
 	}
 	if (!checksumIsRight(packet)) {
 		stack.drop(HostDrop.TransportChecksum);
+		return;
+	}
+	if (stack.assumeSockets) {
+		deliverDatagram(stack, packet, 0);
 		return;
 	}
 	stack.drop(HostDrop.NoSocket);
