@@ -67,7 +67,7 @@ const rows: readonly (readonly [
 	[
 		'a state for output',
 		[binding({ direction: 2 })],
-		[{ XfrmInNoStates: 1, XfrmInStateDirError: 1 }, ['in.state.dir', 'in.binding.none']],
+		[{ XfrmInNoStates: 1, XfrmInStateDirError: 1 }, ['in.state.direction', 'in.binding.none']],
 	],
 ];
 

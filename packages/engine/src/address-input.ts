@@ -79,7 +79,7 @@ function tryState(
 	}
 	if (state.direction === SaDirection.Out) {
 		net.count(Verdict.InStateDirError);
-		traceVerdict(net, Verdict.InStateDirError, 'in.state.dir', state);
+		traceVerdict(net, Verdict.InStateDirError, 'in.state.direction', state);
 		return null;
 	}
 	if (wildcard && (state.flags & StateFlag.WildRecv) === 0) {

@@ -7,6 +7,7 @@ import { formatAddress, IpProto } from '@xfrm/wire/xfrm';
 import { lookupProto } from './input-header.ts';
 import type { InputPlan } from './input-plan.ts';
 import type { Namespace } from './namespace.ts';
+import { ReplayCounter } from './replay-window.ts';
 import { wordsEqual } from './sad.ts';
 import { wordsAddress } from './selector-match.ts';
 import type { XfrmState } from './state.ts';
@@ -52,6 +53,19 @@ export function traceCheck(
 
 function valueText(value: string | number): string {
 	return typeof value === 'number' ? String(value >>> 0) : value;
+}
+
+/**
+ * Why a sequence number was refused: 0 is never sent, too old, or seen before.
+ *
+ * @param seq low half as on the wire
+ */
+export function replayCode(state: XfrmState, seq: number): string {
+	if (seq === 0) {
+		return 'in.replay.zero';
+	}
+	const behind = ((state.replay.counters[ReplayCounter.Seq] ?? 0) - seq) >>> 0;
+	return behind >= state.replay.windowPackets ? 'in.replay.old' : 'in.replay.repeated';
 }
 
 /** Notes that a transform was taken off, its header still there; `before` is what the packet was. */

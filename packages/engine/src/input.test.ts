@@ -178,7 +178,7 @@ const refusals: readonly Refusal[] = [
 		name: 'a state for output',
 		state: { direction: 2, replayWindow: 0 },
 		counter: 'XfrmInStateDirError',
-		code: 'in.state.dir',
+		code: 'in.state.direction',
 		item: 'S-35',
 	},
 	{
@@ -215,7 +215,7 @@ const refusals: readonly Refusal[] = [
 		name: 'sequence number 0',
 		packet: ip(50, esp(INNER, { seq: 0 })),
 		counter: 'XfrmInStateSeqError',
-		code: 'in.replay',
+		code: 'in.replay.zero',
 		item: 'R-3',
 	},
 	{
@@ -229,21 +229,21 @@ const refusals: readonly Refusal[] = [
 		name: 'no room for IV and ICV',
 		packet: ip(50, esp(INNER).subarray(0, 30)),
 		counter: 'XfrmInStateProtoError',
-		code: 'in.transform.malformed',
+		code: 'in.esp.short',
 		item: 'T-9',
 	},
 	{
 		name: 'payload of no octets',
 		packet: ip(50, esp(new Uint8Array(0), { next: 4 })),
 		counter: 'XfrmInStateProtoError',
-		code: 'in.transform.malformed',
+		code: 'in.esp.padding',
 		item: 'T-9',
 	},
 	{
 		name: 'dummy packet',
 		packet: ip(50, esp(INNER, { next: 59 })),
 		counter: 'XfrmInStateProtoError',
-		code: 'in.transform.malformed',
+		code: 'in.esp.dummy',
 		item: 'T-9',
 	},
 	{
@@ -251,7 +251,7 @@ const refusals: readonly Refusal[] = [
 		state: { proto: 51 },
 		packet: ip(51, join(bytes('04030000c0de00010000000100000000 00000000'), INNER)),
 		counter: 'XfrmInStateProtoError',
-		code: 'in.transform.malformed',
+		code: 'in.ah.length',
 		item: 'T-24',
 	},
 	{
@@ -382,7 +382,7 @@ function jobsOf(state: StateOptions, packets: readonly Uint8Array[]): number[] {
 	const provider = pickyProvider();
 	const net = makeNamespace(linux619, provider);
 	addState(net, state);
-	addState(net, { spi: 0xc0000099, mode: 0, ...state, ...{ spi: 0xc0000099 } });
+	addState(net, { ...state, spi: 0xc0000099 });
 	input(net, batchOf(...packets.map(arrived)));
 	return provider.calls;
 }

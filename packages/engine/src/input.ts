@@ -34,11 +34,18 @@
  */
 import type { CryptoBatch } from '@xfrm/crypto/provider';
 import type { PacketBuffer } from '@xfrm/wire';
-import { Errno, IpProto, MAX_DEPTH, Mode, SaDirection } from '@xfrm/wire/xfrm';
+import { IpProto, MAX_DEPTH, Mode, SaDirection } from '@xfrm/wire/xfrm';
 import type { Batch } from './batch.ts';
 import { beginPacket, findState, isTransform, parseHeader } from './input-header.ts';
 import { type InputPlan, NONE } from './input-plan.ts';
-import { traceCheck, traceLookup, traceMode, traceOpen, traceVerdict } from './input-trace.ts';
+import {
+	replayCode,
+	traceCheck,
+	traceLookup,
+	traceMode,
+	traceOpen,
+	traceVerdict,
+} from './input-trace.ts';
 import { checkExpire } from './lifetime.ts';
 import { CRYPTO_JOBS_MAX } from './limits.ts';
 import type { Namespace } from './namespace.ts';
@@ -46,12 +53,13 @@ import { replayAdvance, replayCheck, replayRecheck, replaySeqHi } from './replay
 import { ReplayCounter } from './replay-window.ts';
 import { Current, isTunnelFlagged, StateCondition, StateStat, type XfrmState } from './state.ts';
 import { finishAhInput, planAhInput, restoreAhInput } from './transforms/ah-input.ts';
-import { finishEspInput, isEspDummy, planEspInput } from './transforms/esp-input.ts';
+import { finishEspInput, planEspInput } from './transforms/esp-input.ts';
 import { finishIpcompInput, planIpcompInput } from './transforms/ipcomp-input.ts';
 import { finishIpipInput } from './transforms/ipip-input.ts';
 import { removeBeetMode } from './transforms/mode-beet-input.ts';
 import { removeTransportMode } from './transforms/mode-transport-input.ts';
 import { removeTunnelMode } from './transforms/mode-tunnel-input.ts';
+import { faultOf, OPEN_FAULT_CODES, OpenFault } from './transforms/opened.ts';
 import { reportMapping } from './udp-encap.ts';
 import { PacketAction, Verdict } from './verdict.ts';
 
@@ -98,7 +106,7 @@ function notePacket(net: Namespace, plan: InputPlan, packet: PacketBuffer): void
 	}
 	if (wouldPass(plan, state)) {
 		const seqHi = replaySeqHi(state.replay, plan.sequence);
-		if (addJob(plan, plan.jobs, packet, state, seqHi) === 0 && hasJob(state)) {
+		if (addJob(plan, plan.jobs, packet, state, seqHi) === OpenFault.None && hasJob(state)) {
 			plan.job[place] = plan.jobs.count - 1;
 			plan.seqHi[place] = seqHi;
 		}
@@ -251,13 +259,12 @@ function settleTransform(
 		return null;
 	}
 	const before = net.tracer === null ? null : packet.copy();
-	let errno =
-		job === NONE ? openAlone(net, plan, packet, state, seqHi) : (plan.jobs.status[job] ?? 0);
-	if (errno === 0) {
-		errno = finishTransform(net, plan, packet, state, job);
-	}
-	if (errno !== 0) {
-		return refuseTransform(net, packet, state, errno);
+	const fault =
+		job === NONE
+			? openAlone(net, plan, packet, state, seqHi)
+			: finishTransform(net, plan, packet, state, plan.jobs, job);
+	if (fault !== OpenFault.None) {
+		return refuseTransform(net, packet, state, fault);
 	}
 	account(net, plan, packet, state);
 	if (before !== null) {
@@ -282,7 +289,7 @@ function admit(
 ): boolean {
 	if (state.direction === SaDirection.Out) {
 		traceCheck(net, state, 'dir', 'in', 'out');
-		drop(net, packet, Verdict.InStateDirError, 'in.state.dir', state);
+		drop(net, packet, Verdict.InStateDirError, 'in.state.direction', state);
 		return false;
 	}
 	const { outputMarkValue: value, outputMarkMask: mask } = state;
@@ -304,7 +311,8 @@ function admit(
 		: replayCheck(state, plan.sequence);
 	if (replayed !== 0) {
 		traceCheck(net, state, 'replay', plan.sequence, state.replay.counters[ReplayCounter.Seq] ?? 0);
-		drop(net, packet, Verdict.InStateSeqError, 'in.replay', state);
+		const code = replayCode(state, plan.sequence);
+		drop(net, packet, Verdict.InStateSeqError, code, state);
 		return false;
 	}
 	if (checkExpire(net, state) !== 0) {
@@ -315,24 +323,25 @@ function admit(
 	return true;
 }
 
-/** Opens one packet by itself; 0 or the errno. */
+/** Opens one packet by itself and takes off its header. */
 function openAlone(
 	net: Namespace,
 	plan: InputPlan,
 	packet: PacketBuffer,
 	state: XfrmState,
 	seqHi: number,
-): number {
+): OpenFault {
 	const { alone } = plan;
 	alone.count = 0;
-	const errno = addJob(plan, alone, packet, state, seqHi);
-	if (errno !== 0 || !hasJob(state)) {
-		return errno;
+	const fault = addJob(plan, alone, packet, state, seqHi);
+	if (fault !== OpenFault.None) {
+		return fault;
 	}
-	net.provider.open(alone);
-	alone.count = 0;
-	restoreNoted(packet, state);
-	return alone.status[0] ?? 0;
+	if (hasJob(state)) {
+		net.provider.open(alone);
+		restoreNoted(packet, state);
+	}
+	return finishTransform(net, plan, packet, state, alone, 0);
 }
 
 /** Has the transform anything to compute? A plain tunnel has not. */
@@ -340,86 +349,80 @@ function hasJob(state: XfrmState): boolean {
 	return state.proto !== IpProto.Ipip && state.proto !== IpProto.Ipv6;
 }
 
-/** Adds the packet's job; 0, or the errno of a packet that cannot be opened. */
+/** Adds the packet's job, if its transform has any. */
 function addJob(
 	plan: InputPlan,
 	jobs: CryptoBatch,
 	packet: PacketBuffer,
 	state: XfrmState,
 	seqHi: number,
-): number {
+): OpenFault {
 	if (!hasJob(state)) {
-		return 0;
+		return OpenFault.None;
 	}
 	if (state.key === undefined) {
-		return Errno.ENOSYS;
+		return OpenFault.Algorithm;
 	}
 	switch (state.proto) {
 		case IpProto.Esp:
 			return planEspInput(jobs, packet, state, seqHi);
 		case IpProto.Ah:
 			return planAhInput(jobs, packet, state, seqHi);
-		case IpProto.Comp:
-			planIpcompInput(jobs, packet, state, plan.scratch);
-			return 0;
 		default:
-			return Errno.EPROTONOSUPPORT;
+			planIpcompInput(jobs, packet, state, plan.scratch);
+			return OpenFault.None;
 	}
 }
 
-/** Takes off the header of a packet that was opened; 0 or the errno. */
+/** Looks at what the provider answered and takes off the transform's header. */
 function finishTransform(
 	net: Namespace,
 	plan: InputPlan,
 	packet: PacketBuffer,
 	state: XfrmState,
+	jobs: CryptoBatch,
 	job: number,
-): number {
+): OpenFault {
 	const { opened } = plan;
+	const status = jobs.status[job] ?? 0;
 	switch (state.proto) {
 		case IpProto.Esp: {
-			const errno = finishEspInput(packet, state, opened);
-			if (errno !== 0) {
-				return errno;
+			let fault = faultOf(status, OpenFault.Blocks);
+			if (fault === OpenFault.None) {
+				fault = finishEspInput(packet, state, opened);
+				// A dummy packet is refused, and yet it tells where its sender is.
+				if (state.encap !== undefined && fault !== OpenFault.Padding) {
+					reportMapping(net, state, packet);
+				}
 			}
-			if (state.encap !== undefined) {
-				reportMapping(net, state, packet);
-			}
-			return isEspDummy(opened) ? Errno.EINVAL : 0;
+			return fault;
 		}
 		case IpProto.Ah:
 			finishAhInput(packet, opened);
-			return 0;
+			return faultOf(status, OpenFault.Icv);
 		case IpProto.Comp: {
-			const jobs = job === NONE ? plan.alone : plan.jobs;
-			return finishIpcompInput(
-				packet,
-				plan.scratch,
-				jobs.length[job === NONE ? 0 : job] ?? 0,
-				opened,
-			);
+			const fault = faultOf(status, OpenFault.Inflate);
+			return fault === OpenFault.None
+				? finishIpcompInput(packet, plan.scratch, jobs.length[job] ?? 0, opened)
+				: fault;
 		}
 		default:
 			finishIpipInput(packet, opened);
-			return 0;
+			return OpenFault.None;
 	}
 }
 
-/** The transform found something wrong. */
+/** The transform found something wrong. @spec S-17 */
 function refuseTransform(
 	net: Namespace,
 	packet: PacketBuffer,
 	state: XfrmState,
-	errno: number,
+	fault: OpenFault,
 ): null {
-	let code = 'in.transform.malformed';
-	if (errno === Errno.EBADMSG) {
+	if (fault === OpenFault.Icv) {
 		state.stats[StateStat.IntegrityFailed] = (state.stats[StateStat.IntegrityFailed] ?? 0) + 1;
-		code = 'in.icv';
-	} else if (errno === Errno.ENOSYS) {
-		code = 'in.algorithm.missing';
 	}
-	return drop(net, packet, Verdict.InStateProtoError, code, state);
+	return drop(net, packet, Verdict.InStateProtoError, OPEN_FAULT_CODES[fault] ?? '', state);
 }
 
 /** The packet was genuine: window, octets, packets, last use. @spec I-5 I-6 S-18 */

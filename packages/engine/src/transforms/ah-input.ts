@@ -12,18 +12,18 @@
  */
 import type { CryptoBatch } from '@xfrm/crypto/provider';
 import { AH_FIXED_OCTETS, ahNextHeader, ahOctets, type PacketBuffer } from '@xfrm/wire';
-import { Errno, Family } from '@xfrm/wire/xfrm';
+import { Family } from '@xfrm/wire/xfrm';
 import type { XfrmState } from '../state.ts';
 import { ahHeaderOctets } from './ah.ts';
 import { clearMutableIpv4, clearMutableIpv6 } from './ah-mutable.ts';
-import type { Opened } from './opened.ts';
+import { type Opened, OpenFault } from './opened.ts';
 
 /**
  * Prepares the packet for the ICV and adds its job; afterwards `restoreAhInput` has to be called. When it
  * refuses, the packet is as it was.
  *
- * @returns 0; ENOMEM for a header length that fits neither the full nor the truncated ICV (the kernel's
- *   choice of errno); EINVAL for damaged options
+ * @returns AhLength for a header that fits neither the full nor the truncated ICV; AhOptions for damage in
+ *   front of it
  * @spec T-21 T-22 T-23 T-24
  */
 export function planAhInput(
@@ -31,7 +31,7 @@ export function planAhInput(
 	packet: PacketBuffer,
 	state: XfrmState,
 	seqHi: number,
-): number {
+): OpenFault {
 	const octets = ahOctets(packet.view, packet.transportAt);
 	const icvFullOctets = (state.auth?.icvFullBits ?? 0) >> 3;
 	if (
@@ -40,7 +40,7 @@ export function planAhInput(
 		packet.transportAt + octets > packet.end ||
 		!packet.reserve(packet.transportAt - packet.start + state.icvOctets, 0)
 	) {
-		return Errno.ENOMEM;
+		return OpenFault.AhLength;
 	}
 	const { bytes, view, start, transportAt } = packet;
 	const icvOctets = state.icvOctets;
@@ -60,7 +60,7 @@ export function planAhInput(
 			: clearMutableIpv6(bytes, view, start, transportAt, false);
 	if (!cleared) {
 		restoreAhInput(packet, state);
-		return Errno.EINVAL;
+		return OpenFault.AhOptions;
 	}
 	const job = jobs.count++;
 	jobs.keys[job] = state.key;
@@ -73,7 +73,7 @@ export function planAhInput(
 	jobs.outAt[job] = icvCopyAt;
 	jobs.outEnd[job] = start;
 	jobs.seqHi[job] = seqHi;
-	return 0;
+	return OpenFault.None;
 }
 
 /**

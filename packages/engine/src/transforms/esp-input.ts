@@ -17,14 +17,14 @@ import {
 	espPadLength,
 	type PacketBuffer,
 } from '@xfrm/wire';
-import { Errno, IpProto } from '@xfrm/wire/xfrm';
+import { IpProto } from '@xfrm/wire/xfrm';
 import type { XfrmState } from '../state.ts';
-import type { Opened } from './opened.ts';
+import { type Opened, OpenFault } from './opened.ts';
 
 /**
  * Adds the job that verifies and decrypts the packet.
  *
- * @returns 0, or EINVAL when the packet cannot hold IV and ICV
+ * @returns Short when the packet cannot hold IV and ICV
  * @spec T-4 T-5 T-9
  */
 export function planEspInput(
@@ -32,11 +32,11 @@ export function planEspInput(
 	packet: PacketBuffer,
 	state: XfrmState,
 	seqHi: number,
-): number {
+): OpenFault {
 	const textAt = packet.transportAt + ESP_HEADER_OCTETS + state.ivOctets;
 	const textEnd = packet.end - state.icvOctets;
 	if (packet.end <= textAt || textEnd < textAt) {
-		return Errno.EINVAL;
+		return OpenFault.Short;
 	}
 	const job = jobs.count++;
 	jobs.keys[job] = state.key;
@@ -49,29 +49,25 @@ export function planEspInput(
 	jobs.outAt[job] = textEnd;
 	jobs.outEnd[job] = packet.end;
 	jobs.seqHi[job] = seqHi;
-	return 0;
+	return OpenFault.None;
 }
 
 /**
  * Takes off header and trailer of an opened packet.
  *
- * @returns 0, or EINVAL for a pad length that leaves nothing, so a payload of no octets too
+ * @returns Padding for a pad length that leaves nothing, so for a payload of no octets too; Dummy for a
+ *   packet that only hides how much is said (RFC 4303 §2.6), its header and trailer gone all the same
  * @spec T-9
  */
-export function finishEspInput(packet: PacketBuffer, state: XfrmState, opened: Opened): number {
+export function finishEspInput(packet: PacketBuffer, state: XfrmState, opened: Opened): OpenFault {
 	const textAt = packet.transportAt + ESP_HEADER_OCTETS + state.ivOctets;
 	const textEnd = packet.end - state.icvOctets;
 	const trailerOctets = espPadLength(packet.view, textEnd) + ESP_TRAILER_OCTETS;
 	if (trailerOctets >= textEnd - textAt) {
-		return Errno.EINVAL;
+		return OpenFault.Padding;
 	}
 	opened.payloadAt = textAt;
 	opened.nextHeader = espNextHeader(packet.view, textEnd);
 	packet.end = textEnd - trailerOctets;
-	return 0;
-}
-
-/** Is it a dummy packet, which only hides how much is said (RFC 4303 §2.6)? */
-export function isEspDummy(opened: Opened): boolean {
-	return opened.nextHeader === IpProto.NoNext;
+	return opened.nextHeader === IpProto.NoNext ? OpenFault.Dummy : OpenFault.None;
 }

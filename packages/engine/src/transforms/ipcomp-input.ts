@@ -9,9 +9,8 @@
  */
 import type { CryptoBatch } from '@xfrm/crypto/provider';
 import { IPCOMP_HEADER_OCTETS, ipcompNextHeader, type PacketBuffer } from '@xfrm/wire';
-import { Errno } from '@xfrm/wire/xfrm';
 import type { XfrmState } from '../state.ts';
-import type { Opened } from './opened.ts';
+import { type Opened, OpenFault } from './opened.ts';
 
 /** Longest result (IPCOMP_SCRATCH_SIZE). */
 export const IPCOMP_RESULT_OCTETS_MAX = 65400;
@@ -40,8 +39,8 @@ export function planIpcompInput(
  * Puts the inflated payload into the packet.
  *
  * @param octets how many the provider made
- * @returns 0; EINVAL when compression had saved less than its header, which no sender lets happen;
- *   EMSGSIZE when the packet cannot grow that far
+ * @returns Inflate when compression had saved less than its header, which no sender lets happen, or when the
+ *   packet cannot grow that far
  * @spec T-30 T-33
  */
 export function finishIpcompInput(
@@ -49,13 +48,13 @@ export function finishIpcompInput(
 	scratch: Uint8Array,
 	octets: number,
 	opened: Opened,
-): number {
+): OpenFault {
 	const compressedOctets = packet.end - packet.transportAt - IPCOMP_HEADER_OCTETS;
 	if (octets < compressedOctets + IPCOMP_HEADER_OCTETS) {
-		return Errno.EINVAL;
+		return OpenFault.Inflate;
 	}
 	if (!packet.reserve(0, octets - compressedOctets)) {
-		return Errno.EMSGSIZE;
+		return OpenFault.Inflate;
 	}
 	const payloadAt = packet.transportAt + IPCOMP_HEADER_OCTETS;
 	for (let i = 0; i < octets; i++) {
@@ -64,5 +63,5 @@ export function finishIpcompInput(
 	packet.end = payloadAt + octets;
 	opened.payloadAt = payloadAt;
 	opened.nextHeader = ipcompNextHeader(packet.view, packet.transportAt);
-	return 0;
+	return OpenFault.None;
 }
