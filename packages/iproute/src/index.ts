@@ -1,3 +1,4 @@
 export * from './command.ts';
-export * from './problem.ts';
+export * from './parse-command.ts';
+export { formatProblem, type Problem } from './problem.ts';
 export * from './rules.ts';

@@ -1,0 +1,53 @@
+/** `ip xfrm monitor …` (spec 5.1; iproute2's ip/xfrm_monitor.c). */
+import { Group } from '@xfrm/wire/xfrm';
+import { refuseCommand } from './problem.ts';
+import { abbreviates, type Reading } from './reading.ts';
+import type { Intent } from './state-grammar.ts';
+
+/** Objects by name, in the order in which abbreviations are tried. Mapping and migrate have no name (C-10). */
+const OBJECTS: readonly (readonly [name: string, group: number])[] = [
+	['acquire', Group.Acquire],
+	['expire', Group.Expire],
+	['SA', Group.Sa],
+	['aevent', Group.Aevents],
+	['policy', Group.Policy],
+	['report', Group.Report],
+];
+
+const ALL_GROUPS = 0xffff_ffff;
+
+/** Reads what follows `monitor`. `file NAME` is not taken: nothing here reads files. @spec C-10 */
+export function readMonitor(reading: Reading): Intent {
+	const { words } = reading;
+	let groups = 0;
+	let nokeys = false;
+	let allNsid = false;
+	for (; words.more; words.pass()) {
+		const { word, text } = words;
+		if (text === 'nokeys') {
+			nokeys = true;
+		} else if (text === 'all') {
+			// Says nothing: it is what no name means.
+		} else if (abbreviates(text, 'all-nsid')) {
+			allNsid = true;
+		} else {
+			const group = OBJECTS.find(([name]) => abbreviates(text, name))?.[1];
+			if (group === undefined) {
+				const names = OBJECTS.map(([name]) => name).join(', ');
+				refuseCommand(
+					word,
+					`Argument "${text}" is unknown, try "ip xfrm monitor help".`,
+					`${names}, all, all-nsid or nokeys`,
+					255,
+				);
+			}
+			groups |= 1 << (group - 1);
+		}
+	}
+	const plan = {
+		kind: 'monitor',
+		groups: groups === 0 ? ALL_GROUPS : groups,
+		allNsid,
+	} as const;
+	return { messages: [], plan, nokeys };
+}
