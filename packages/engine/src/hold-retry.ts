@@ -23,6 +23,7 @@ export function retryHoldQueue(net: Namespace, queue: HoldQueue): void {
 	if (oldest === undefined) {
 		return;
 	}
+	net.outputRun.seconds = net.nowSeconds();
 	lookupHeld(net, oldest, policy, true);
 	if (oldest.action === PacketAction.Drop) {
 		purgeHeld(net, policy);

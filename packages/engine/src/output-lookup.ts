@@ -78,6 +78,7 @@ const quotedFlow: Flow = new Flow();
 export function lookup(net: Namespace, batch: Batch): void {
 	net.now[0] = batch.nowUs;
 	net.processor = batch.processor;
+	net.outputRun.seconds = net.nowSeconds();
 	for (let i = 0; i < batch.packets.length; i++) {
 		const packet = batch.packets[i];
 		if (packet !== undefined) {
@@ -132,7 +133,7 @@ export function lookupPacket(net: Namespace, packet: PacketBuffer): void {
 /** What a flow's earlier packet found, with what a lookup does besides. */
 function applyCached(net: Namespace, packet: PacketBuffer, entry: CachedFlow, route: Route): void {
 	if (entry.policy !== null) {
-		const now = net.nowSeconds();
+		const now = net.outputRun.seconds;
 		entry.policy.lifetime[POLICY_USE_TIME] = now;
 		if (entry.secondPolicy !== null) {
 			entry.secondPolicy.lifetime[POLICY_USE_TIME] = now;

@@ -29,7 +29,7 @@ import {
 } from '@xfrm/wire';
 import { Errno, Family, IpProto, Mode } from '@xfrm/wire/xfrm';
 import type { Batch } from './batch.ts';
-import { applyOutputMark, Bundle, type BundleStep } from './bundle.ts';
+import { applyOutputMark, type Bundle, type BundleStep } from './bundle.ts';
 import { holdPacket } from './hold-queue.ts';
 import { checkExpire } from './lifetime.ts';
 import type { Namespace } from './namespace.ts';
@@ -57,6 +57,7 @@ const TFC_OCTETS_MAX = 65535;
 export function output(net: Namespace, batch: Batch): void {
 	net.now[0] = batch.nowUs;
 	net.processor = batch.processor;
+	net.outputRun.seconds = net.nowSeconds();
 	for (let i = 0; i < batch.packets.length; i++) {
 		const packet = batch.packets[i];
 		if (packet !== undefined) {
@@ -75,6 +76,7 @@ export function output(net: Namespace, batch: Batch): void {
 export function transform(net: Namespace, batch: Batch): void {
 	net.now[0] = batch.nowUs;
 	net.processor = batch.processor;
+	net.outputRun.seconds = net.nowSeconds();
 	for (let i = 0; i < batch.packets.length; i++) {
 		const packet = batch.packets[i];
 		if (packet !== undefined) {
@@ -86,8 +88,9 @@ export function transform(net: Namespace, batch: Batch): void {
 
 /** Plans a packet, or, when it must not share a batch, does all that it needs. */
 export function transformPacket(net: Namespace, packet: PacketBuffer): void {
-	const bundle = packet.bundle;
-	if (!(bundle instanceof Bundle)) {
+	// Only the lookup puts an object there, and only a bundle.
+	const bundle = packet.bundle as Bundle | null;
+	if (bundle === null) {
 		return;
 	}
 	const { first } = bundle;
@@ -275,7 +278,7 @@ function checkState(net: Namespace, packet: PacketBuffer, state: XfrmState): boo
 	lifetime[Current.Bytes] = (lifetime[Current.Bytes] ?? 0) + octets;
 	lifetime[Current.Packets] = (lifetime[Current.Packets] ?? 0) + 1;
 	if (net.profile.lastUsedEveryPacket) {
-		lifetime[Current.LastUsed] = net.nowSeconds();
+		lifetime[Current.LastUsed] = net.outputRun.seconds;
 	}
 	return true;
 }

@@ -99,8 +99,8 @@ export class XfrmState {
 	icvOctets: number = 0;
 	/** Payload and trailer are padded to a multiple of this (T-2). */
 	blockOctets: number = 4;
-	/** Mask of the IV's counter, random once a state (T-6). */
-	readonly ivSalt: Uint8Array = new Uint8Array(8);
+	/** Mask of the IV's counter, high and low word; random once a state (T-6). */
+	readonly ivSalt: Int32Array = new Int32Array(2);
 
 	encap: Encap | undefined;
 	coaddr: Address | undefined;

@@ -53,7 +53,12 @@ export function checksumFold(sum: number): number {
 /** The sum over `octets` (even) at `at` in a view: for headers, where the words are read in place. */
 export function checksumAddView(view: DataView, at: number, octets: number, sum: number): number {
 	let total = sum;
-	for (let i = 0; i < octets; i += 2) {
+	let i = 0;
+	for (; i + 4 <= octets; i += 4) {
+		const word = view.getInt32(at + i);
+		total += (word >>> 16) + (word & 0xffff);
+	}
+	if (i < octets) {
 		total += view.getUint16(at + i);
 	}
 	return carry(total);

@@ -130,12 +130,8 @@ function writeIv(
 		return;
 	}
 	if (state.crypt === undefined || state.crypt.ivCounter) {
-		const { ivSalt } = state;
-		const { bytes } = packet;
-		for (let i = 0; i < 4; i++) {
-			bytes[at + i] = (seqHi >>> (24 - 8 * i)) ^ (ivSalt[i] ?? 0);
-			bytes[at + 4 + i] = (seqLo >>> (24 - 8 * i)) ^ (ivSalt[4 + i] ?? 0);
-		}
+		packet.view.setInt32(at, seqHi ^ (state.ivSalt[0] ?? 0));
+		packet.view.setInt32(at + 4, seqLo ^ (state.ivSalt[1] ?? 0));
 		return;
 	}
 	net.outputRun.writeRandom(packet.bytes, at, state.ivOctets);

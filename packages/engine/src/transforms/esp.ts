@@ -59,7 +59,7 @@ function initCombined(
 	state.ivOctets = info.ivOctets;
 	state.icvOctets = info.icvBits >> 3;
 	state.blockOctets = 4;
-	net.options.random(state.ivSalt);
+	net.options.random(new Uint8Array(state.ivSalt.buffer));
 	state.key = net.provider.espKey({
 		aead: { name: info.name, key, icvOctets: state.icvOctets },
 		esn: (state.flags & StateFlag.Esn) !== 0,
@@ -96,7 +96,7 @@ function initSeparate(net: Namespace, state: XfrmState): Refusal | undefined {
 	state.ivOctets = cryptInfo.ivOctets;
 	state.blockOctets = (cryptInfo.blockOctets + 3) & ~3;
 	if (cryptInfo.ivCounter) {
-		net.options.random(state.ivSalt);
+		net.options.random(new Uint8Array(state.ivSalt.buffer));
 	}
 	const cipher = { name: cryptInfo.name, key: crypt.key };
 	const esn = (state.flags & StateFlag.Esn) !== 0;

@@ -57,12 +57,10 @@ export function tunnelOutput(net: Namespace, packet: PacketBuffer, step: BundleS
 		// IPv6 is never fragmented on its way, so its tunnel is not either.
 		const wantsDf = !innerIpv4 || ipv4DontFragment(view, inner);
 		const df = wantsDf && (state.flags & StateFlag.NoPmtuDisc) === 0;
-		view.setUint8(start, 0x45);
-		view.setUint8(start + 1, tos);
-		view.setUint16(start + 4, df ? 0 : outerIpId(net));
-		view.setUint16(start + 6, df ? IPV4_DONT_FRAGMENT : 0);
-		view.setUint8(start + 8, step.route.hopLimit);
-		view.setUint8(start + IPV4_PROTOCOL_AT, innerProto);
+		const idAndFlags = df ? IPV4_DONT_FRAGMENT : outerIpId(net) << 16;
+		view.setInt32(start, 0x45000000 | (tos << 16));
+		view.setInt32(start + 4, idAndFlags);
+		view.setInt32(start + 8, (step.route.hopLimit << 24) | (innerProto << 16));
 		setIpv4Source(view, start, state.saddr[0] ?? 0);
 		setIpv4Destination(view, start, state.daddr[0] ?? 0);
 		packet.nextHeaderAt = start + IPV4_PROTOCOL_AT;
