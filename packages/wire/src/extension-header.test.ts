@@ -143,6 +143,7 @@ test('later fragments: what follows the fragment header is data', () => {
 	assert.deepEqual(positionOf(chain), [17, 56, 48, false]);
 });
 
+// @spec M-2
 test('the unfragmentable part ends where Linux says', () => {
 	const routing = '0000 0000 00000000';
 	const rows: readonly (readonly [

@@ -154,7 +154,7 @@ export function walkToHeader(
  * header of a transport mode: behind hop-by-hop, routing, destination options in front of a routing
  * header, and destination options with a home address anywhere. False when the chain is broken.
  *
- * @spec M-1; RFC 8200 §4.5, net/ipv6/output_core.c (ip6_find_1stfragopt)
+ * @spec M-2; RFC 8200 §4.5, net/ipv6/output_core.c (ip6_find_1stfragopt)
  */
 export function walkUnfragmentable(
 	chain: HeaderChain,

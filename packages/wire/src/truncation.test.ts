@@ -156,6 +156,7 @@ const looks: Readonly<Record<string, Look>> = {
 		wire.tcpFlags,
 		wire.tcpWindow,
 		wire.tcpChecksum,
+		(view, at) => view.getUint8(at + wire.tcpHeaderOctets(view, at) - 1),
 	),
 	icmp: guarded(wire.fitsIcmp, wire.icmpType, wire.icmpChecksum, wire.icmpSequence, (view, at) =>
 		wire.icmpMtu(view, at, Family.Ipv6),
