@@ -7,6 +7,8 @@ import { Bundle, PacketAction } from '@xfrm/engine';
 import {
 	checksumAdd,
 	checksumFold,
+	decodeFlowAt,
+	Flow,
 	fillUdpChecksum,
 	HEADROOM_OCTETS,
 	IPV4_DESTINATION_AT,
@@ -26,6 +28,7 @@ import {
 	setIpv4TotalLength,
 	TAILROOM_OCTETS,
 	UDP_HEADER_OCTETS,
+	useRealMobilityType,
 	writeUdp,
 } from '@xfrm/wire';
 import { type Address, addressFrom, anyAddress, Errno, Family, IpProto } from '@xfrm/wire/xfrm';
@@ -58,7 +61,7 @@ function prepare(
 	key: FlowKey,
 	octets: number,
 ): Prepared {
-	const { family, source, mark = 0, device, trafficClass = 0 } = socket.options;
+	const { family, source, mark = 0, device, trafficClass = 0, ifId = 0 } = socket.options;
 	const oif = device === undefined ? 0 : (stack.devices.named(device)?.ifindex ?? 0);
 	const asked = source ?? anyAddress();
 	const route = routeOutput(stack, family, destination, asked, mark, oif, trafficClass);
@@ -73,6 +76,7 @@ function prepare(
 	packet.route = route;
 	packet.mark = mark | 0;
 	packet.socketId = socket.id;
+	packet.ifId = ifId | 0;
 	setFlow(packet.flow, family, route.source, destination, key.proto, key.sport, key.dport);
 	packet.flow.mark = mark | 0;
 	// IPv4 looks up with the device that the route found, IPv6 with the one that was asked for.
@@ -136,12 +140,13 @@ function sendWithHeader(
 			: addressFrom(octets, IPV6_DESTINATION_AT, 16));
 	const rawProto = ipv4 && stack.engine.net.profile.hdrinclProtocolRaw;
 	const proto = rawProto ? IpProto.Raw : socket.proto;
-	const prepared = prepare(stack, socket, daddr, { proto, sport: 0, dport: 0 }, octets.length);
+	const key = socket.wholeFlow ? packetFlowKey(socket, octets) : { proto, sport: 0, dport: 0 };
+	const prepared = prepare(stack, socket, daddr, key, octets.length);
 	if (typeof prepared === 'number') {
 		return prepared;
 	}
 	const { packet, route } = prepared;
-	if (octets.length > deviceMtu(stack, packet, route)) {
+	if (!socket.wholeFlow && octets.length > deviceMtu(stack, packet, route)) {
 		return Errno.EMSGSIZE;
 	}
 	if (octets.length < least) {
@@ -152,7 +157,17 @@ function sendWithHeader(
 	if (ipv4 && !completeIpv4(stack, packet, route.source)) {
 		return Errno.EINVAL;
 	}
-	return outputPacket(stack, packet, false, stack.devices.loopback);
+	return outputPacket(stack, packet, socket.wholeFlow && !ipv4, stack.devices.loopback);
+}
+
+/** Protocol and ports of a whole packet, as the socket that it belongs to would name them. */
+function packetFlowKey(socket: Socket, octets: Uint8Array): FlowKey {
+	const flow = new Flow();
+	const view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
+	decodeFlowAt(flow, view, 0, octets.length, socket.options.family, false);
+	useRealMobilityType(flow, view, 0, octets.length);
+	const { proto, sport, dport } = flow;
+	return { proto, sport, dport };
 }
 
 /** Length, checksum, and what the sender left zero: source and, without DF, identification. */

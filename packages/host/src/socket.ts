@@ -17,6 +17,8 @@ export interface SocketOptions {
 	readonly mark?: number;
 	/** SO_BINDTODEVICE. */
 	readonly device?: string;
+	/** if_id of the xfrm interface that the packets leave by. */
+	readonly ifId?: number;
 	/** IP_TOS or IPV6_TCLASS. */
 	readonly trafficClass?: number;
 	/** IP_TTL or IPV6_UNICAST_HOPS; absent: the route's. */
@@ -31,6 +33,11 @@ export interface SocketOptions {
 export interface RawSocketOptions extends SocketOptions {
 	readonly proto: number;
 	readonly headerIncluded?: boolean;
+	/**
+	 * With `headerIncluded`: the flow has what the packet has, ports and all, as if the socket that it really
+	 * belongs to (TCP, ping …) had sent it. For questions about packets.
+	 */
+	readonly wholeFlow?: boolean;
 }
 
 export interface UdpSocketOptions extends SocketOptions {
@@ -48,6 +55,7 @@ export class Socket {
 	/** Local port, 0 for raw sockets. */
 	readonly port: number;
 	readonly headerIncluded: boolean;
+	readonly wholeFlow: boolean;
 	/** UDP_ENCAP type, 0 for none. */
 	readonly encap: number;
 	/** It has a policy for direction in, so that checks are never left out (I-21). */
@@ -60,6 +68,7 @@ export class Socket {
 		this.proto = 'proto' in options ? options.proto : 17;
 		this.port = 'port' in options ? options.port : 0;
 		this.headerIncluded = 'headerIncluded' in options && options.headerIncluded === true;
+		this.wholeFlow = 'wholeFlow' in options && options.wholeFlow === true;
 		this.encap = ('encap' in options ? options.encap : undefined) ?? 0;
 	}
 
