@@ -15,9 +15,10 @@ import {
 	verdictName,
 } from '@xfrm/engine';
 import { type DeliverEffect, Host, type SocketErrorEffect } from '@xfrm/host';
-import { type CommandContext, parseCommand, runCommand } from '@xfrm/iproute';
+import { type Command, type CommandContext, parseCommand } from '@xfrm/iproute';
+import { parseAck, splitMessages } from '@xfrm/netlink';
 import { type NetlinkClient, NetlinkServer } from '@xfrm/netlink-server';
-import { type Address, addressFrom, EncapType, Family, Group } from '@xfrm/wire/xfrm';
+import { type Address, addressFrom, EncapType, errnoText, Family, Group } from '@xfrm/wire/xfrm';
 import { parseHostLine } from './host-command.ts';
 import { applyHostCommand, ensureDevice, refusalText } from './host-setup.ts';
 import { InputError, splitWords } from './input.ts';
@@ -70,8 +71,13 @@ export interface SendOptions {
 	readonly mark?: number;
 	/** SO_BINDTODEVICE. */
 	readonly device?: string;
-	/** `hdrincl`: a raw socket that writes the IP header; `udp`: a UDP socket, the kernel makes the headers. */
-	readonly sender: 'hdrincl' | 'udp' | 'raw';
+	/** if_id of the xfrm interface it leaves by. */
+	readonly ifId?: number;
+	/**
+	 * `hdrincl`: a raw socket that writes the IP header, so that the flow has no ports. `socket`: the packet
+	 * with the flow of the socket that it belongs to. `udp`: a UDP socket, the host makes the headers anew.
+	 */
+	readonly sender: 'hdrincl' | 'socket' | 'udp';
 }
 
 export interface ArrivalOptions {
@@ -125,7 +131,7 @@ export class World {
 				ensureDevice(this.host, name);
 				return this.host.device(name)?.ifindex;
 			},
-			interfaceName: (index) => this.deviceName(index),
+			release: profile.name === 'linux61' ? '6.1' : '7.1',
 		};
 	}
 
@@ -175,8 +181,24 @@ export class World {
 		if (command === undefined) {
 			return { status: problem.status, stdout: '', stderr: problem.message, errno: 0 };
 		}
-		const result = runCommand(command, (datagram) => this.request(datagram), this.#context);
-		return { ...result, stderr: result.stderr.trimEnd() };
+		return this.#carryOut(command);
+	}
+
+	#carryOut(command: Command): CommandOutcome {
+		for (const request of command.requests) {
+			for (const datagram of this.request(request)) {
+				for (const message of splitMessages(datagram)) {
+					const ack = parseAck(message);
+					if (ack !== undefined && ack.errno !== 0) {
+						const text = ack.extended.message;
+						const stderr =
+							text === undefined ? `RTNETLINK answers: ${errnoText(ack.errno)}` : `Error: ${text}.`;
+						return { status: 2, stdout: '', stderr, errno: ack.errno };
+					}
+				}
+			}
+		}
+		return { status: 0, stdout: '', stderr: '', errno: 0 };
 	}
 
 	/** Sends a datagram of NETLINK_XFRM and gives all datagrams that came back. */
@@ -217,6 +239,7 @@ export class World {
 			source,
 			...(options.mark === undefined ? {} : { mark: options.mark }),
 			...(options.device === undefined ? {} : { device: options.device }),
+			...(options.ifId === undefined ? {} : { ifId: options.ifId }),
 		};
 		if (options.sender === 'udp') {
 			const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
@@ -227,18 +250,16 @@ export class World {
 			const port = view.getUint16(payloadAt + 2);
 			const payload = packet.subarray(payloadAt + 8);
 			const error = this.host.sendUdp(opened.value, { destination, port, payload }, this.nowUs);
-			this.host.closeSocket(opened.value);
+			this.host.closeSocket(opened.value, this.nowUs);
 			return error;
 		}
-		const headerIncluded = options.sender === 'hdrincl';
-		const opened = this.host.openRaw({ ...common, proto, headerIncluded });
+		const wholeFlow = options.sender === 'socket';
+		const opened = this.host.openRaw({ ...common, proto, headerIncluded: true, wholeFlow });
 		if (opened.refusal !== undefined) {
 			return opened.refusal.errno;
 		}
-		const error = headerIncluded
-			? this.host.sendRaw(opened.value, packet, this.nowUs)
-			: this.host.sendRaw(opened.value, packet.subarray(payloadAt), this.nowUs, destination);
-		this.host.closeSocket(opened.value);
+		const error = this.host.sendRaw(opened.value, packet, this.nowUs);
+		this.host.closeSocket(opened.value, this.nowUs);
 		return error;
 	}
 

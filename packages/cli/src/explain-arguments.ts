@@ -1,0 +1,212 @@
+/**
+ * The command line of `xfrm explain`: what is said once (rules, host) and what is asked, in order, each
+ * packet with the options that stand before it.
+ */
+import { parseArgs } from 'node:util';
+import { PROFILES } from '@xfrm/engine';
+import type { PacketOptions } from '@xfrm/explain';
+import { parseHex } from '@xfrm/wire';
+import { UsageError } from './usage.ts';
+import { PROFILE_DEFAULT } from './version.ts';
+
+/** Something to be carried out in order. */
+export interface Item {
+	readonly text: string;
+	readonly options: PacketOptions;
+	/** Unix seconds, or seconds after load. */
+	readonly time?: { readonly seconds: number; readonly relative: boolean };
+}
+
+export interface EncapSocket {
+	readonly port: number;
+	readonly type: 'espinudp' | 'espinudp-nonike';
+}
+
+export interface ExplainArguments {
+	readonly rules: readonly string[];
+	readonly hosts: readonly string[];
+	readonly locals: readonly string[];
+	readonly routes: readonly string[];
+	readonly sysctls: readonly (readonly [name: string, value: number])[];
+	readonly encaps: readonly EncapSocket[];
+	readonly listener: boolean;
+	readonly profile: keyof typeof PROFILES;
+	readonly json: boolean;
+	readonly strict: boolean;
+	readonly showKeys: boolean;
+	readonly items: readonly Item[];
+}
+
+const OPTIONS = {
+	rules: { type: 'string', multiple: true },
+	host: { type: 'string', multiple: true },
+	local: { type: 'string', multiple: true },
+	route: { type: 'string', multiple: true },
+	sysctl: { type: 'string', multiple: true },
+	encap: { type: 'string', multiple: true },
+	'no-listener': { type: 'boolean' },
+	profile: { type: 'string' },
+	json: { type: 'boolean' },
+	strict: { type: 'boolean' },
+	'show-keys': { type: 'boolean' },
+	dir: { type: 'string', multiple: true },
+	mark: { type: 'string', multiple: true },
+	'if-id': { type: 'string', multiple: true },
+	dev: { type: 'string', multiple: true },
+	time: { type: 'string', multiple: true },
+	sender: { type: 'string', multiple: true },
+	iv: { type: 'string', multiple: true },
+	seq: { type: 'string', multiple: true },
+	'ip-id': { type: 'string', multiple: true },
+	padding: { type: 'string', multiple: true },
+} as const;
+
+/**
+ * Reads the arguments behind `explain`.
+ *
+ * @throws UsageError with what was found and what was expected
+ */
+export function parseExplainArguments(args: readonly string[]): ExplainArguments {
+	const { values, tokens } = tokensOf(args);
+	const items: Item[] = [];
+	let options: Draft<PacketOptions> = {};
+	let time: Item['time'];
+	for (const token of tokens) {
+		if (token.kind === 'positional') {
+			items.push({ text: token.value, options, ...(time === undefined ? {} : { time }) });
+			time = undefined;
+		} else if (token.kind === 'option' && token.name === 'time') {
+			time = parseTime(token.value ?? '');
+		} else if (token.kind === 'option') {
+			options = withOption(options, token.name, token.value ?? '');
+		}
+	}
+	const profile = values.profile ?? PROFILE_DEFAULT;
+	if (!isProfile(profile)) {
+		throw found(profile, `--profile ${Object.keys(PROFILES).join('|')}`);
+	}
+	if (values.rules === undefined) {
+		throw new UsageError('found no rules, expected --rules FILE (see xfrm help explain)');
+	}
+	if (items.length === 0) {
+		throw new UsageError('found no packet, expected hex, @FILE, or a flow in quotes');
+	}
+	return {
+		rules: values.rules,
+		hosts: values.host ?? [],
+		locals: values.local ?? [],
+		routes: values.route ?? [],
+		sysctls: (values.sysctl ?? []).map(parseSysctl),
+		encaps: (values.encap ?? []).map(parseEncap),
+		listener: values['no-listener'] !== true,
+		profile,
+		json: values.json === true,
+		strict: values.strict === true,
+		showKeys: values['show-keys'] === true,
+		items,
+	};
+}
+
+type Draft<T> = { -readonly [K in keyof T]: T[K] };
+
+function tokensOf(args: readonly string[]): ReturnType<typeof parse> {
+	try {
+		return parse(args);
+	} catch (error) {
+		// parseArgs words its errors well, but for the advice behind the first sentence.
+		const message = error instanceof Error ? error.message : String(error);
+		throw new UsageError(message.split('. ')[0] ?? message);
+	}
+}
+
+function parse(args: readonly string[]) {
+	return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, tokens: true });
+}
+
+function isProfile(name: string): name is keyof typeof PROFILES {
+	return Object.hasOwn(PROFILES, name);
+}
+
+function found(value: string, expected: string): UsageError {
+	return new UsageError(`found "${value}", expected ${expected}`);
+}
+
+/** The options with one more; a word that is no packet option changes nothing. */
+function withOption(
+	options: Draft<PacketOptions>,
+	name: string,
+	value: string,
+): Draft<PacketOptions> {
+	switch (name) {
+		case 'dir':
+			if (value !== 'in' && value !== 'out' && value !== 'fwd') {
+				throw found(value, '--dir out|in|fwd');
+			}
+			return { ...options, direction: value };
+		case 'mark':
+			return { ...options, mark: parseNumber(value, '--mark', 0xffffffff) };
+		case 'if-id':
+			return { ...options, ifId: parseNumber(value, '--if-id', 0xffffffff) };
+		case 'dev':
+			return { ...options, device: value };
+		case 'sender':
+			if (value !== 'socket' && value !== 'hdrincl') {
+				throw found(value, '--sender socket|hdrincl');
+			}
+			return { ...options, sender: value };
+		case 'iv':
+			return { ...options, iv: parseBytes(value, '--iv') };
+		case 'padding':
+			return { ...options, padding: parseBytes(value, '--padding') };
+		case 'seq':
+			return { ...options, seq: parseNumber(value, '--seq', 0xffffffff) };
+		case 'ip-id':
+			return { ...options, ipId: parseNumber(value, '--ip-id', 0xffff) };
+		default:
+			return options;
+	}
+}
+
+function parseNumber(text: string, option: string, max: number): number {
+	const value = /^(0[xX][0-9a-fA-F]+|[0-9]+)$/.test(text) ? Number(text) : Number.NaN;
+	if (!(value <= max)) {
+		throw found(text, `${option} NUMBER, at most ${max}`);
+	}
+	return value;
+}
+
+function parseBytes(text: string, option: string): Uint8Array {
+	const bytes = parseHex(text);
+	if (bytes instanceof Uint8Array) {
+		return bytes;
+	}
+	throw new UsageError(
+		`${option}: character ${bytes.at + 1}: found "${bytes.found}", expected ${bytes.expected}`,
+	);
+}
+
+function parseTime(text: string): NonNullable<Item['time']> {
+	const match = /^(\+?)([0-9]+(?:\.[0-9]+)?)$/.exec(text);
+	if (match === null) {
+		throw found(text, '--time UNIX-SECONDS or +SECONDS');
+	}
+	return { seconds: Number(match[2]), relative: match[1] === '+' };
+}
+
+function parseSysctl(text: string): readonly [string, number] {
+	const at = text.indexOf('=');
+	const value = Number(text.slice(at + 1));
+	if (at < 1 || text.length === at + 1 || !Number.isInteger(value)) {
+		throw found(text, '--sysctl KEY=NUMBER');
+	}
+	return [text.slice(0, at), value];
+}
+
+function parseEncap(text: string): EncapSocket {
+	const match = /^([0-9]{1,5})(?:\/(espinudp|espinudp-nonike))?$/.exec(text);
+	const port = Number(match?.[1]);
+	if (match === null || port < 1 || port > 65535) {
+		throw found(text, '--encap PORT[/espinudp|espinudp-nonike]');
+	}
+	return { port, type: match[2] === 'espinudp-nonike' ? 'espinudp-nonike' : 'espinudp' };
+}

@@ -1,0 +1,59 @@
+/** What `xfrm help` says: short, with examples that work. */
+import { UsageError } from './usage.ts';
+
+const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and answers about it
+
+  xfrm explain --rules FILE [HOST] [[OPTIONS] PACKET]…   what happens to a packet, and why
+  xfrm demo                                              three packets, told from end to end
+  xfrm help [COMMAND], xfrm COMMAND --help
+  xfrm --version
+
+Exit status: 0 done, 1 the answer is no (dropped, a key is missing), 2 bad usage or unreadable input.
+
+Try
+  xfrm demo
+  xfrm help explain`;
+
+const EXPLAIN = `xfrm explain --rules FILE [HOST] [[OPTIONS] PACKET]…
+
+Asks a Linux host with these rules what happens to each packet: which policy and state it meets and why
+not the others, what is done to its bytes, why it is dropped. State carries over from packet to packet.
+
+RULES  --rules FILE      ip xfrm commands, one a line; repeatable, - for stdin
+       --strict          a rule that Linux would refuse ends with status 2
+HOST   --host FILE       ip address, route, rule, link commands, or what they print
+       --local ADDR[/LEN]  --route "PREFIX [via GW] [dev DEV]"  --sysctl KEY=VALUE
+       --encap PORT[/espinudp|espinudp-nonike]   a UDP socket with UDP_ENCAP
+       --no-listener     no key manager listens
+OPTIONS hold for the packets after them
+       --dir out|in|fwd  --mark M  --if-id I  --dev NAME  --time T|+SECONDS
+       --sender socket|hdrincl
+       --iv HEX  --seq N  --ip-id N  --padding HEX   fix what is random or counted (outbound)
+PACKET hex of an IP packet · @FILE (pcap, pcapng; @- is stdin) · a flow in quotes
+       wait:SECONDS · do:COMMAND (an ip command)
+Anywhere: --profile linux61|linux619|linux72  --json  --show-keys
+
+Examples
+  xfrm explain --rules examples/site.xfrm --local 192.0.2.1 \\
+    'src 10.1.0.5 dst 10.2.0.9 proto udp dport 53 dir fwd'
+  xfrm explain --rules examples/site.xfrm --host examples/site.host --dir in --dev wan @examples/in.pcap
+  xfrm explain --json --rules rules.xfrm --dir out 4500001c… wait:30 do:'xfrm state flush' 4500001c…`;
+
+const DEMO = `xfrm demo
+
+Tells the way of three packets through a small world on the real engine: one protected and delivered,
+one that no state fits, one replayed. Needs no root and no network. NO_COLOR turns colours off.
+
+Example
+  xfrm demo`;
+
+/** Prints help for a command, or the overview. */
+export function printHelp(command: string | undefined): number {
+	const texts: Readonly<Record<string, string>> = { explain: EXPLAIN, demo: DEMO, help: MAIN };
+	const text = command === undefined || command.startsWith('-') ? MAIN : texts[command];
+	if (text === undefined) {
+		throw new UsageError(`found "${command}", expected a command: explain, demo or help`);
+	}
+	process.stdout.write(`${text}\n`);
+	return 0;
+}

@@ -1,0 +1,62 @@
+/**
+ * The `xfrm` command: finds the subcommand, loads its module and nothing else, and turns what goes wrong
+ * into a message and an exit status.
+ *
+ * Exit status: 0 done · 1 the answer is no · 2 bad usage, or input that cannot be read.
+ */
+import { UsageError } from './usage.ts';
+
+/** Runs the command line; the exit status. Output goes to stdout and stderr of the process. */
+export async function main(args: readonly string[]): Promise<number> {
+	// `xfrm … | head` closes our stdout: that is no error.
+	process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+		if (error.code === 'EPIPE') {
+			process.exit(0);
+		}
+		throw error;
+	});
+	try {
+		return await dispatch(args);
+	} catch (error) {
+		if (error instanceof UsageError) {
+			process.stderr.write(`xfrm: ${error.message}\n`);
+			return 2;
+		}
+		throw error;
+	}
+}
+
+async function dispatch(args: readonly string[]): Promise<number> {
+	const [command = 'help', ...rest] = args;
+	if (rest.includes('--help') || rest.includes('-h')) {
+		const { printHelp } = await import('./help.ts');
+		return printHelp(command);
+	}
+	switch (command) {
+		case 'explain': {
+			const { explainCommand } = await import('./explain-command.ts');
+			return explainCommand(rest);
+		}
+		case 'demo': {
+			const { demoCommand } = await import('./demo.ts');
+			return demoCommand(rest);
+		}
+		case '--version':
+		case '-V':
+		case 'version': {
+			const { versionText } = await import('./version.ts');
+			process.stdout.write(`${versionText()}\n`);
+			return 0;
+		}
+		case 'help':
+		case '--help':
+		case '-h': {
+			const { printHelp } = await import('./help.ts');
+			return printHelp(rest[0]);
+		}
+		default:
+			throw new UsageError(
+				`found "${command}", expected a command: explain, demo, help or --version`,
+			);
+	}
+}

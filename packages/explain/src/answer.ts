@@ -1,0 +1,89 @@
+/**
+ * What `xfrm explain` says about one packet: the contract of its JSON (schema 1), also what the text is
+ * made of. Names of fields are the contract's.
+ */
+
+/** What a step or a loser is about. */
+export interface ObjectRef {
+	readonly kind: 'policy' | 'state' | 'template' | 'route' | 'device' | 'socket';
+	readonly index?: number;
+	readonly dir?: string;
+	readonly ptype?: string;
+	readonly proto?: string;
+	readonly spi?: string;
+	readonly src?: string;
+	readonly dst?: string;
+	readonly name?: string;
+}
+
+/** An object that was not taken, and the one field that decided. */
+export interface NearMiss {
+	readonly object: ObjectRef;
+	/** The `ip xfrm` keyword that decided first; `order` for ties. */
+	readonly field: string;
+	readonly want: string;
+	readonly have: string;
+	/** The object in words. */
+	readonly text: string;
+}
+
+export interface Step {
+	/** Verb in front: RECEIVE, ROUTE, POLICY, TEMPLATE, STATE, ESP … */
+	readonly step: string;
+	/** In parentheses behind the verb in the text: which one. */
+	readonly which?: string;
+	readonly text: string;
+	readonly object?: ObjectRef;
+	readonly bytes?: { readonly before: string; readonly after: string };
+	/** Where the kernel does it: file:function. */
+	readonly kernel?: string;
+	readonly near?: readonly NearMiss[];
+}
+
+export interface PolicyRef {
+	readonly index: number | null;
+	readonly ptype: 'main' | 'sub' | 'socket';
+	readonly dir: 'in' | 'out' | 'fwd';
+	readonly priority: number;
+	readonly action: 'allow' | 'block';
+	readonly mark: string | null;
+	readonly if_id: string | null;
+	readonly selector: string;
+}
+
+export interface StateRef {
+	readonly proto: string;
+	readonly spi: string;
+	readonly src: string;
+	readonly dst: string;
+	readonly mode: string;
+	readonly reqid: number;
+	readonly refused?: true;
+}
+
+export interface EventRef {
+	/** acquire, expire, report, mapping … */
+	readonly event: string;
+	readonly text: string;
+	/** The notification, in hex. */
+	readonly netlink: string;
+}
+
+export type Outcome = 'pass' | 'transform' | 'drop' | 'acquire' | 'consume' | 'unknown';
+
+export interface Answer {
+	readonly schema: 1;
+	readonly direction: 'out' | 'in' | 'fwd';
+	readonly outcome: Outcome;
+	readonly counter: string | null;
+	readonly counters: Readonly<Record<string, number>>;
+	readonly code: string;
+	readonly reason: string;
+	readonly policies: readonly PolicyRef[];
+	readonly states: readonly StateRef[];
+	/** Hex of what left or was delivered, ICMP errors too. */
+	readonly packets: readonly string[];
+	readonly events: readonly EventRef[];
+	readonly steps: readonly Step[];
+	readonly assumed: readonly string[];
+}

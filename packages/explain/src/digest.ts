@@ -1,0 +1,238 @@
+/**
+ * What became of one packet, gathered from the facts in one pass: the objects it met, the states that were
+ * applied or refused it, where it ended. Outcome, reason and the lists of the JSON come from here; the
+ * steps of the story come from the facts themselves (story.ts).
+ */
+import {
+	type PolicyLookupTrace,
+	type StateCheckTrace,
+	type StateLookupTrace,
+	type StateSelectTrace,
+	type TemplateCheckTrace,
+	type TemplateTrace,
+	type VerdictTrace,
+	verdictName,
+	type XfrmPolicy,
+	type XfrmState,
+} from '@xfrm/engine';
+import type { DropTrace, IcmpErrorTrace, RouteTrace } from '@xfrm/host';
+import type { Outcome } from './answer.ts';
+import type { PacketFacts } from './packet-text.ts';
+import { packetFacts } from './packet-text.ts';
+import type { Fact } from './recorder.ts';
+
+export class Digest {
+	/** Met by the packet itself, in order, each once. */
+	readonly policies: XfrmPolicy[] = [];
+	/** Applied to it, in order. */
+	readonly applied: XfrmState[] = [];
+	refused: XfrmState | undefined;
+	readonly policyLookups: PolicyLookupTrace[] = [];
+	defaultBlocked: boolean = false;
+	stateLookup: StateLookupTrace | undefined;
+	stateSelect: StateSelectTrace | undefined;
+	template: TemplateTrace | undefined;
+	readonly failedChecks: StateCheckTrace[] = [];
+	readonly failedTemplates: TemplateCheckTrace[] = [];
+	readonly verdicts: VerdictTrace[] = [];
+	hostDrop: DropTrace | undefined;
+	noRoute: RouteTrace | undefined;
+	icmpError: IcmpErrorTrace | undefined;
+	/** MTU of the route that was asked for last. */
+	routeMtu: number | undefined;
+	/** A fragment that waits for the others. */
+	waiting: boolean = false;
+	/** The walk ended in forwarding. */
+	forwarded: boolean = false;
+	/** Packets that left or were delivered, ICMP errors apart. */
+	readonly emitted: { readonly device: string; readonly packet: Uint8Array }[] = [];
+	readonly delivered: { readonly proto: number; readonly payload: Uint8Array }[] = [];
+	readonly icmpPackets: Uint8Array[] = [];
+	/** The innermost packet that was received, as it stood when it was. */
+	current: PacketFacts | undefined;
+	/** The packet as it came. */
+	readonly first: PacketFacts | undefined;
+	/** Octets of the packet before the first and behind the last transform. */
+	sizeBefore: number;
+	sizeAfter: number;
+
+	constructor(facts: readonly Fact[], packet: Uint8Array) {
+		this.first = packetFacts(packet);
+		this.current = this.first;
+		this.sizeBefore = packet.length;
+		this.sizeAfter = packet.length;
+		for (const fact of facts) {
+			this.#take(fact);
+		}
+	}
+
+	#take(fact: Fact): void {
+		// What happens behind an ICMP error happens to the error.
+		if (this.icmpError !== undefined && fact.kind !== 'effect') {
+			return;
+		}
+		switch (fact.kind) {
+			case 'policy':
+				this.#takePolicy(fact);
+				break;
+			case 'default-policy':
+				this.defaultBlocked ||= !fact.accepted;
+				break;
+			case 'template':
+				this.template = fact;
+				break;
+			case 'state-select':
+				this.stateSelect = fact;
+				break;
+			case 'state-lookup':
+				this.stateLookup = fact;
+				break;
+			case 'state-check':
+				if (!fact.passed) {
+					this.failedChecks.push(fact);
+				}
+				break;
+			case 'template-check':
+				if (!fact.passed) {
+					this.failedTemplates.push(fact);
+				}
+				break;
+			case 'transform':
+				this.#takeTransform(fact.state, fact.after);
+				break;
+			case 'verdict':
+				this.#takeVerdict(fact);
+				break;
+			default:
+				this.#takeHostFact(fact);
+		}
+	}
+
+	#takePolicy(fact: PolicyLookupTrace): void {
+		this.policyLookups.push(fact);
+		const { winner } = fact;
+		if (winner !== undefined && !this.policies.includes(winner)) {
+			this.policies.push(winner);
+		}
+	}
+
+	#takeTransform(state: XfrmState, after: Uint8Array): void {
+		this.sizeAfter = after.length;
+		if (!this.applied.includes(state)) {
+			this.applied.push(state);
+		}
+	}
+
+	#takeVerdict(fact: VerdictTrace): void {
+		if (fact.verdict === 0) {
+			return;
+		}
+		this.verdicts.push(fact);
+		const { state } = fact;
+		if (state !== undefined && this.refused === undefined && refusesState(fact)) {
+			this.refused = state;
+		}
+	}
+
+	#takeHostFact(fact: Fact): void {
+		switch (fact.kind) {
+			case 'receive':
+				this.current = packetFacts(fact.packet) ?? this.current;
+				break;
+			case 'decision':
+				this.forwarded = fact.decision === 'forward';
+				break;
+			case 'route':
+				if (fact.route === undefined) {
+					this.noRoute = fact;
+				} else {
+					this.routeMtu = fact.route.mtu;
+				}
+				break;
+			case 'reassembly':
+				this.waiting = !fact.complete;
+				break;
+			case 'drop':
+				this.hostDrop ??= fact;
+				break;
+			case 'icmp-error':
+				this.icmpError = fact;
+				break;
+			case 'effect':
+				if (fact.effect.kind === 'emit') {
+					if (this.icmpError === undefined) {
+						this.emitted.push(fact.effect);
+					} else {
+						this.icmpPackets.push(fact.effect.packet);
+					}
+				} else if (fact.effect.kind === 'deliver') {
+					this.delivered.push(fact.effect);
+				}
+				break;
+			default:
+		}
+	}
+
+	/** States applied, without one that the packet was refused by half way. */
+	get used(): readonly XfrmState[] {
+		return this.refused === undefined
+			? this.applied
+			: this.applied.filter((state) => state !== this.refused);
+	}
+
+	/** The counter that went up first, undefined for none. */
+	firstCounter(counters: ReadonlyMap<string, number>): string | undefined {
+		for (const { verdict } of this.verdicts) {
+			const name = verdictName(verdict);
+			if (name !== undefined && counters.has(name)) {
+				return name;
+			}
+		}
+		return counters.keys().next().value;
+	}
+
+	/** The verdict that the counter belongs to. */
+	verdictOf(counter: string | undefined): VerdictTrace | undefined {
+		return this.verdicts.find(({ verdict }) => verdictName(verdict) === counter);
+	}
+
+	/** The last lookup that concerned the packet itself. */
+	get lastPolicyLookup(): PolicyLookupTrace | undefined {
+		return this.policyLookups[this.policyLookups.length - 1];
+	}
+}
+
+/** Verdicts by which a state refuses a packet; for the others the state named is only the nearest culprit. */
+function refusesState(fact: VerdictTrace): boolean {
+	const name = verdictName(fact.verdict) ?? '';
+	return /^Xfrm(In|Out)State|^XfrmAcquireError$/.test(name);
+}
+
+/** What decides the outcome besides the digest. */
+export interface OutcomeFacts {
+	readonly acquired: boolean;
+	readonly counted: boolean;
+	readonly error: number;
+	/** net.core.xfrm_larval_drop is 0: packets without a state are held. */
+	readonly holds: boolean;
+}
+
+/** The outcome of the contract, by what was seen. */
+export function outcomeOf(digest: Digest, facts: OutcomeFacts): Outcome {
+	if (digest.emitted.length > 0 || digest.delivered.length > 0) {
+		return digest.applied.length > 0 ? 'transform' : 'pass';
+	}
+	if (facts.acquired) {
+		return 'acquire';
+	}
+	if (facts.counted || facts.error !== 0 || digest.icmpError !== undefined) {
+		return 'drop';
+	}
+	const held = facts.holds && digest.stateSelect?.outcome === 'larval';
+	return digest.waiting || held || isKeepalive(digest) ? 'consume' : 'drop';
+}
+
+/** One octet to a UDP port that nothing else can be said of. */
+function isKeepalive(digest: Digest): boolean {
+	return digest.first?.udp !== undefined && digest.sizeBefore - digest.first.transportAt === 9;
+}

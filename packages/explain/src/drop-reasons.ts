@@ -1,0 +1,442 @@
+/**
+ * Why a packet was dropped: a sentence a counter, and for what no counter tells of. What decided is in the
+ * digest; nothing is looked up again here.
+ */
+import { verdictName, type XfrmState } from '@xfrm/engine';
+import { formatHex32 } from '@xfrm/wire';
+import { errnoName, errnoText } from '@xfrm/wire/xfrm';
+import type { NearMiss } from './answer.ts';
+import {
+	algorithmText,
+	directionName,
+	endpoints,
+	flowAddress,
+	flowText,
+	hexNumber,
+	modeName,
+	policyName,
+	policyText,
+	stateName,
+	stateProtoName,
+	stateText,
+	templateText,
+} from './names.ts';
+import { missText, nearPolicies, nearStates, policyInSentence } from './near-miss.ts';
+import {
+	type Case,
+	listText,
+	nearestPolicy,
+	nearestState,
+	type Reason,
+	sentence,
+	upperFirst,
+	wantedTemplate,
+} from './reason-case.ts';
+
+/** The reason for a drop. */
+export function dropReason(asked: Case): Reason {
+	const { digest, counter, direction, error } = asked;
+	const verdict = digest.verdictOf(counter) ?? digest.verdicts[0];
+	const name = counter ?? (verdict === undefined ? undefined : verdictName(verdict.verdict));
+	const code = verdict?.code ?? '';
+	const text = name === undefined ? undefined : DROPS[name]?.(asked);
+	if (text !== undefined) {
+		return { code: code === '' ? defaultCode(name ?? '') : refine(code, asked), reason: text };
+	}
+	if (digest.icmpError !== undefined || error === 90) {
+		return tooBigOrIcmp(asked);
+	}
+	if (digest.hostDrop !== undefined) {
+		return { code: digest.hostDrop.code, reason: hostDropText(asked, digest.hostDrop.code) };
+	}
+	if (digest.defaultBlocked) {
+		return {
+			code: 'out.default.block',
+			reason: sentence(
+				'No policy matches, and the default for direction out is block: dropped, no counter goes up.',
+				nearestPolicy(asked),
+			),
+		};
+	}
+	if (error !== 0) {
+		return {
+			code: code === '' ? `${direction}.error` : code,
+			reason: `The sender gets ${errnoName(error)}: ${errnoText(error)}.`,
+		};
+	}
+	return {
+		code: code === '' ? `${direction}.silent` : code,
+		reason: `The packet is dropped${name === undefined ? ' and no counter tells of it' : ` (${name})`}.`,
+	};
+}
+
+/** A code for counters raised without one of the engine's. */
+function defaultCode(counter: string): string {
+	return counter
+		.replace(/^Xfrm/, '')
+		.replace(/([a-z])([A-Z])/g, '$1-$2')
+		.toLowerCase()
+		.replace(/^(in|out|fwd)-/, '$1.');
+}
+
+/** The engine's code, made finer by the field that the nearest loser lost by. */
+function refine(code: string, asked: Case): string {
+	if (code !== 'in.state.none') {
+		return code;
+	}
+	const field = asked.digest.stateLookup?.losers[0]?.field;
+	return field === undefined ? code : `in.state.${field}`;
+}
+
+function tooBigOrIcmp(asked: Case): Reason {
+	const { digest, error } = asked;
+	const { icmpError } = digest;
+	if (icmpError === undefined) {
+		return {
+			code: 'out.too-big',
+			reason: sentence(
+				`Too big: with what ${policyList(asked)} asks for the packet exceeds the MTU of the path,`,
+				`and it must not be fragmented. The sender gets ${errnoName(error)}.`,
+				mtuSentence(asked),
+			),
+		};
+	}
+	const tooBig =
+		icmpError.family === 2 ? icmpError.type === 3 && icmpError.code === 4 : icmpError.type === 2;
+	if (!tooBig) {
+		const drop = digest.hostDrop;
+		return {
+			code: drop?.code ?? 'host.icmp',
+			reason: sentence(
+				drop === undefined ? undefined : hostDropText(asked, drop.code),
+				`The sender is told by an ICMP error, type ${icmpError.type} code ${icmpError.code}.`,
+			),
+		};
+	}
+	return {
+		code: 'fwd.too-big',
+		reason: sentence(
+			`Too big: the packet of ${digest.sizeBefore} bytes and what ${policyList(asked)} puts around it`,
+			'exceed the MTU of the path, and it must not be fragmented.',
+			`An ICMP error tells the sender the MTU that fits: ${icmpError.rest}.`,
+			'No counter goes up.',
+		),
+	};
+}
+
+function policyList(asked: Case): string {
+	const [policy] = asked.digest.policies.slice(-1);
+	return policy === undefined ? 'the route' : policyName(policy);
+}
+
+function mtuSentence(asked: Case): string | undefined {
+	const mtu = asked.digest.routeMtu;
+	return mtu === undefined ? undefined : `The MTU of the route is ${mtu}.`;
+}
+
+const HOST_DROPS: Readonly<Record<string, string>> = {
+	'host.device-down': 'The device is down.',
+	'host.ipv4-header': 'The IPv4 header is not sound.',
+	'host.ipv4-checksum': 'The checksum of the IPv4 header is wrong.',
+	'host.ipv4-options': 'The IPv4 options are not sound.',
+	'host.ipv6-header': 'The IPv6 header is not sound.',
+	'host.extension-header': 'An IPv6 extension header is not sound.',
+	'host.routing-header':
+		'The type 2 routing header breaks a rule: one segment, and a home address of this host.',
+	'host.home-address-option': 'The home address option breaks a rule: once, 16 octets, unicast.',
+	'host.martian': 'Its source address cannot come from outside.',
+	'host.no-route': 'There is no route to its destination.',
+	'host.not-forwarding': 'It is not for this host, and forwarding is off.',
+	'host.time-exceeded': 'Its TTL or hop limit has run out.',
+	'host.too-big': 'It is too big for the next link, and may not be fragmented.',
+	'host.no-socket': 'No socket of this host waits for it.',
+	'host.no-protocol': 'This host has nobody for its protocol.',
+	'host.transport-header': 'Its transport header is not sound.',
+	'host.transport-checksum': 'Its transport checksum is wrong.',
+	'host.fragment': 'The fragment does not fit its datagram.',
+	'host.reassembly-timeout': 'Its fragments did not all come in time.',
+	'host.loop': 'It went round and round in this host.',
+};
+
+function hostDropText(asked: Case, code: string): string {
+	const text = HOST_DROPS[code] ?? 'A rule of IP drops it.';
+	const after =
+		asked.digest.used.length === 0
+			? 'XFRM had no part in it.'
+			: `It had been opened by ${listText(asked.digest.used.map(stateName))}.`;
+	return `${text} ${after}`;
+}
+
+/** Sentences for drops by counter. */
+const DROPS: Readonly<Record<string, (asked: Case) => string | undefined>> = {
+	XfrmInNoStates: inNoStates,
+	XfrmInStateProtoError: inProtoError,
+	XfrmInStateSeqError: inSeqError,
+	XfrmInStateExpired: (asked) => expired(asked),
+	XfrmInStateMismatch: inMismatch,
+	XfrmInTmplMismatch: inTemplateMismatch,
+	XfrmInNoPols: inNoPols,
+	XfrmInPolBlock: blocked,
+	XfrmOutPolBlock: blocked,
+	XfrmOutNoStates: outNoStates,
+	XfrmOutStateExpired: (asked) => expired(asked),
+	XfrmOutStateSeqError: outSeqError,
+	XfrmInHdrError: () =>
+		'The headers cannot be read to their end: the packet is cut short or malformed. XfrmInHdrError.',
+	XfrmInBufferError: () =>
+		'More transforms or templates than the kernel takes, six: XfrmInBufferError.',
+	XfrmInStateModeError: (asked) =>
+		`${stateOf(asked)} opened the packet, but what came out does not fit its mode: XfrmInStateModeError.`,
+	XfrmAcquireError: (asked) =>
+		`${stateOf(asked)} is larval: a key manager has its SPI but has not given the keys yet.`,
+	XfrmInStateInvalid: (asked) => `${stateOf(asked)} is expired or dead: XfrmInStateInvalid.`,
+	XfrmInStateDirError: (asked) =>
+		`${stateOf(asked)} is for direction out and refuses what comes in: XfrmInStateDirError.`,
+	XfrmOutStateDirError: (asked) =>
+		`${stateOf(asked)} fits the template but is for direction in: XfrmOutStateDirError.`,
+	XfrmOutStateModeError: outModeError,
+	XfrmOutStateProtoError: (asked) =>
+		`${stateOf(asked)} could not transform the packet: XfrmOutStateProtoError.`,
+	XfrmOutBundleGenError: (asked) =>
+		`There is no route for the outer packet that ${policyList(asked)} asks for: XfrmOutBundleGenError.`,
+	XfrmOutPolError: (asked) =>
+		`The templates of ${policyList(asked)} cannot be resolved: XfrmOutPolError.`,
+	XfrmFwdHdrError: () =>
+		'The packet to forward cannot be decoded or has no route: XfrmFwdHdrError.',
+};
+
+function refusing(asked: Case): XfrmState | undefined {
+	const { digest, counter } = asked;
+	return digest.refused ?? digest.verdictOf(counter)?.state ?? digest.stateLookup?.winner;
+}
+
+function stateOf(asked: Case): string {
+	const state = refusing(asked);
+	return state === undefined ? 'A state' : `${upperFirst(stateName(state))} (${stateText(state)})`;
+}
+
+function inNoStates(asked: Case): string {
+	const { stateLookup, current, first } = asked.digest;
+	if (stateLookup === undefined) {
+		return 'No state takes the packet: XfrmInNoStates.';
+	}
+	const proto = stateProtoName(stateLookup.proto);
+	const family = stateLookup.family;
+	const destination = addressText(stateLookup.daddr, family);
+	const near: readonly NearMiss[] = nearStates(stateLookup.losers);
+	const [nearest] = near;
+	const others =
+		nearest === undefined
+			? `There is no ${proto} state at all.`
+			: `The nearest, ${nearest.text}, does not fit by ${missText(nearest)}.`;
+	if (proto === 'hao' || proto === 'route2') {
+		const header = proto === 'hao' ? 'home address option' : 'type 2 routing header';
+		const home = (current ?? first)?.homeAddress;
+		const source = addressText(stateLookup.saddr, family);
+		return sentence(
+			`No ${proto} state for the ${header}${home === undefined ? '' : ` with ${home}`}`,
+			`(source ${source}, destination ${destination}): XfrmInNoStates.`,
+			others,
+			careOf(asked),
+		);
+	}
+	return sentence(
+		`No state takes this ${proto} packet to ${destination} with SPI ${formatHex32(stateLookup.spi)}`,
+		`and mark ${hexNumber(stateLookup.mark)}: XfrmInNoStates.`,
+		others,
+	);
+}
+
+/** A binding whose care-of address is not the packet's. */
+function careOf(asked: Case): string | undefined {
+	const check = asked.digest.failedChecks.find((one) => one.field === 'coa');
+	return check === undefined
+		? undefined
+		: `The care-of address does not fit: want ${check.want}, have ${check.have}.`;
+}
+
+function addressText(address: Uint8Array, family: number): string {
+	const words = new Int32Array(4);
+	const view = new DataView(address.buffer, address.byteOffset, 16);
+	for (let i = 0; i < 4; i++) {
+		words[i] = view.getInt32(4 * i);
+	}
+	return flowAddress(words, family);
+}
+
+function inProtoError(asked: Case): string {
+	const state = refusing(asked);
+	const code = asked.digest.verdictOf(asked.counter)?.code ?? '';
+	const who = stateOf(asked);
+	if (state === undefined || !code.includes('icv')) {
+		return `${who} was found, but the packet is malformed for it: XfrmInStateProtoError.`;
+	}
+	const name = stateProtoName(state.proto);
+	const ah =
+		name === 'ah'
+			? 'AH protects the addresses of the IP header too, so a NAT on the way has the same effect.'
+			: 'Or the packet was made with another algorithm, which no packet names.';
+	return sentence(
+		`${who} was found, but the integrity check failed: its ICV is not that of ${algorithmText(state)}`,
+		'with the key of this state. XfrmInStateProtoError.',
+		'The two ends have different keys, or the packet was changed on its way.',
+		ah,
+	);
+}
+
+function inSeqError(asked: Case): string {
+	const state = refusing(asked);
+	const seq = (asked.digest.current ?? asked.digest.first)?.seq;
+	const who = stateOf(asked);
+	if (state === undefined || seq === undefined) {
+		return `${who} refuses the sequence number of the packet: XfrmInStateSeqError.`;
+	}
+	const top = (state.replay.counters[2] ?? 0) >>> 0;
+	const window = state.replay.windowPackets;
+	const behind = top - seq;
+	const why =
+		seq === 0
+			? 'sequence number 0 is never sent'
+			: behind >= window
+				? `sequence number ${seq} is ${behind} behind the newest, ${top}, outside the replay window of ${window}`
+				: `sequence number ${seq} was seen before (a replay; the newest is ${top}, the window ${window})`;
+	return sentence(
+		`${who} refuses the packet before opening it: ${why}. XfrmInStateSeqError.`,
+		behind >= window
+			? 'A sender that started to count again is refused until it passes the newest.'
+			: undefined,
+	);
+}
+
+function outSeqError(asked: Case): string {
+	const state = refusing(asked);
+	const top = (state?.replay.counters[0] ?? 0) >>> 0;
+	return sentence(
+		`${stateOf(asked)} has used its last sequence number, ${hexNumber(top)} (${top}),`,
+		'and without ESN it must not begin again: XfrmOutStateSeqError.',
+		'No key manager is asked by this; the state has to be replaced.',
+	);
+}
+
+function expired(asked: Case): string {
+	const state = refusing(asked);
+	const limits = state?.limits ?? new Float64Array(8);
+	const lifetime = state?.lifetime ?? new Float64Array(5);
+	const parts: string[] = [];
+	if ((lifetime[0] ?? 0) >= (limits[1] ?? 0)) {
+		parts.push(`${lifetime[0]} bytes of byte-hard limit ${limits[1]}`);
+	}
+	if ((lifetime[1] ?? 0) >= (limits[3] ?? 0)) {
+		parts.push(`${lifetime[1]} packets of packet-hard limit ${limits[3]}`);
+	}
+	return sentence(
+		`${stateOf(asked)} has expired: it has reached its hard limit`,
+		`(${parts.join(', ')}), so it is deleted and the packet is dropped. ${asked.counter}.`,
+	);
+}
+
+function inMismatch(asked: Case): string {
+	const check = asked.digest.failedChecks[asked.digest.failedChecks.length - 1];
+	const who = stateOf(asked);
+	if (check?.field === 'encap') {
+		const udp = asked.digest.first?.udp;
+		const how = udp === undefined ? 'plain ESP' : `ESP in UDP (ports ${udp.sport} → ${udp.dport})`;
+		return sentence(
+			`The packet is ${how}, but ${who} does not have the same encap:`,
+			`want ${check.want}, have ${check.have}. XfrmInStateMismatch.`,
+		);
+	}
+	const told = check === undefined ? '' : `: ${missText(check)}`;
+	return `What came out does not fall under the selector (sel) of ${who}${told}. XfrmInStateMismatch.`;
+}
+
+function inTemplateMismatch(asked: Case): string {
+	const { digest } = asked;
+	const [failed] = digest.failedTemplates;
+	const [policy] = digest.policies.slice(-1);
+	const who = policy === undefined ? 'The policy' : upperFirst(policyInSentence(policy));
+	const came =
+		digest.applied.length === 0
+			? 'the packet came in clear text'
+			: `the packet came through ${listText(digest.applied.map((one) => `${stateName(one)} (${stateText(one)})`))}`;
+	const [near] = nearStates(failed?.losers ?? []);
+	return sentence(
+		`${who} matches, but ${came}:`,
+		failed === undefined
+			? 'more tunnels than its templates ask for.'
+			: `its template (${templateText(failed.template, failed.template.family || 2)}) is not satisfied.`,
+		near === undefined ? undefined : `${upperFirst(missText(near))}.`,
+		'XfrmInTmplMismatch.',
+	);
+}
+
+function inNoPols(asked: Case): string {
+	const { digest } = asked;
+	const lookup = digest.lastPolicyLookup;
+	const direction = lookup === undefined ? 'in' : directionName(lookup.direction);
+	const flow = lookup === undefined ? '' : ` ${flowText(lookup.flow)}`;
+	if (digest.applied.length === 0) {
+		return sentence(
+			`No policy ${direction} matches${flow}, and the default is block: XfrmInNoPols.`,
+			nearestPolicy(asked),
+		);
+	}
+	const states = digest.applied.map(
+		(state) => `${stateName(state)} (${modeName(state.mode)} mode)`,
+	);
+	return sentence(
+		`The packet was opened by ${listText(states)}, but no ${direction} policy (dir ${direction}) allows`,
+		`what came out of the tunnel,${flow}: XfrmInNoPols.`,
+		nearestPolicy(asked),
+	);
+}
+
+function blocked(asked: Case): string {
+	const policy =
+		asked.digest.verdictOf(asked.counter)?.policy ??
+		asked.digest.policies.find((one) => one.action !== 0);
+	const lookup = asked.digest.policyLookups.find((one) => one.winner === policy);
+	const near = lookup === undefined ? [] : nearPolicies(lookup);
+	const [other] = near;
+	return sentence(
+		policy === undefined
+			? `A policy with action block matches: ${asked.counter}.`
+			: `${upperFirst(policyName(policy))} matches and its action is block: ${policyText(policy)}. ${asked.counter}.`,
+		asked.mark === 0 ? undefined : `The packet's mark is ${hexNumber(asked.mark)}.`,
+		other === undefined
+			? undefined
+			: `${upperFirst(other.text)} was not taken, by ${missText(other)}.`,
+	);
+}
+
+function outNoStates(asked: Case): string {
+	const { digest } = asked;
+	const [policy] = digest.policies.slice(-1);
+	const outcome = digest.stateSelect?.outcome;
+	const why =
+		outcome === 'larval'
+			? 'a key manager was asked before and has not answered yet (larval state)'
+			: outcome === 'no-listener'
+				? 'no state fits, and no key manager listens, so none is asked'
+				: 'no state fits';
+	return sentence(
+		policy === undefined ? undefined : `${upperFirst(policyInSentence(policy))} matches,`,
+		`but for its template ${wantedTemplate(asked)} ${why}: XfrmOutNoStates.`,
+		nearestState(asked),
+	);
+}
+
+function outModeError(asked: Case): string {
+	const { digest } = asked;
+	const state = refusing(asked);
+	const tunnel = state === undefined ? '' : ` (${endpoints(state)})`;
+	if (digest.icmpError !== undefined || asked.error === 90) {
+		const mtu = digest.icmpError?.rest;
+		return sentence(
+			`Too big for the MTU inside ${state === undefined ? 'the tunnel' : stateName(state)}${tunnel}, and not to be fragmented:`,
+			mtu === undefined ? undefined : `the sender is told by ICMP that ${mtu} fits.`,
+			'XfrmOutStateModeError.',
+		);
+	}
+	return `The header of mode ${state === undefined ? '' : modeName(state.mode)} cannot be built: XfrmOutStateModeError.`;
+}

@@ -1,0 +1,382 @@
+/**
+ * Asks the little world about packets, one after the other, and answers each with its story. State carries
+ * over: replay windows, counters, lifetimes, larval states. What has to be guessed is guessed here, and
+ * told in `assumed`.
+ */
+import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
+import { formatHex, formatHex32 } from '@xfrm/wire';
+import { addressFrom, Family, formatAddress } from '@xfrm/wire/xfrm';
+import type { Answer, EventRef, PolicyRef, StateRef } from './answer.ts';
+import { Digest, outcomeOf } from './digest.ts';
+import {
+	addressesText,
+	guessDirection,
+	hostAddresses,
+	impliedAddresses,
+	includes,
+	type LocalAddress,
+} from './direction.ts';
+import { eventOf } from './event-text.ts';
+import {
+	actionName,
+	directionName,
+	hexNumber,
+	markText,
+	modeName,
+	policyTypeName,
+	selectorText,
+	stateProtoName,
+} from './names.ts';
+import { reasonFor } from './reasons.ts';
+import { type Fact, Recorder } from './recorder.ts';
+import { type Setting, tellStory } from './story.ts';
+import { type CommandOutcome, type Observed, World, type WorldOptions } from './world.ts';
+
+/** How a packet comes in or goes out; absent parts are guessed. */
+export interface PacketOptions {
+	readonly direction?: 'in' | 'out' | 'fwd';
+	/** The socket's mark for `out`, the mark on arrival otherwise. */
+	readonly mark?: number;
+	readonly ifId?: number;
+	/** The output device for `out`, else the arrival device. */
+	readonly device?: string;
+	readonly sender?: 'socket' | 'hdrincl';
+	/** Values that are otherwise random or counted (outbound). */
+	readonly iv?: Uint8Array;
+	readonly seq?: number;
+	readonly ipId?: number;
+	readonly padding?: Uint8Array;
+}
+
+/** Device that there is when nobody named one. */
+const DEVICE_DEFAULT = 'eth0';
+
+export class Explainer {
+	readonly world: World;
+	/** Guesses about the host, told with every packet. */
+	readonly #assumed: string[] = [];
+	/** Notifications of waits and commands, to be told with the next packet. */
+	#events: EventRef[] = [];
+	#local: readonly LocalAddress[] = [];
+	#prepared: boolean = false;
+
+	constructor(options: WorldOptions) {
+		this.world = new World(options);
+		for (const name of ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding']) {
+			this.world.setSysctl(name, 1);
+		}
+		this.world.host.assumeSockets = true;
+	}
+
+	/** Carries out an `ip` command; its notifications belong to the next packet. */
+	run(command: string): CommandOutcome {
+		const outcome = this.world.run(command);
+		this.#keepEvents(this.world.observe(0));
+		return outcome;
+	}
+
+	/** Time goes by. */
+	wait(seconds: number): void {
+		this.#keepEvents(this.world.advance(Math.round(seconds * 1_000_000)));
+	}
+
+	/** Notifications that came after the last packet. */
+	takeEvents(): readonly EventRef[] {
+		const events = this.#events;
+		this.#events = [];
+		return events;
+	}
+
+	#keepEvents(observed: Observed): void {
+		this.#events.push(...observed.events.map(eventOf));
+	}
+
+	/** What becomes of this packet? It has a whole IP header. */
+	ask(packet: Uint8Array, options: PacketOptions): Answer {
+		this.#prepare(options);
+		const assumed = [...this.#assumed];
+		const direction = this.#direction(packet, options, assumed);
+		this.#ensureAddresses(packet, direction, assumed);
+		const device =
+			direction === 'out' ? options.device : this.#arrivalDevice(packet, options, assumed);
+		this.#fix(options);
+		const before = this.#outSequence(options);
+		const recorder = new Recorder(this.world.host);
+		const observed =
+			direction === 'out'
+				? this.#send(packet, options, device)
+				: this.world.receive(device ?? DEVICE_DEFAULT, packet, {
+						...(options.mark === undefined ? {} : { mark: options.mark }),
+						...(options.ifId === undefined ? {} : { ifId: options.ifId }),
+					});
+		const facts = recorder.finish();
+		this.#restoreSequence(before);
+		return this.#answer({ packet, direction, options, facts, observed, assumed });
+	}
+
+	#send(packet: Uint8Array, options: PacketOptions, device: string | undefined): Observed {
+		return this.world.send(packet, {
+			...(options.mark === undefined ? {} : { mark: options.mark }),
+			...(options.ifId === undefined ? {} : { ifId: options.ifId }),
+			...(device === undefined ? {} : { device }),
+			sender: options.sender ?? 'socket',
+		});
+	}
+
+	/** Before the first packet: devices, routes and addresses that nobody gave. */
+	#prepare(options: PacketOptions): void {
+		if (this.#prepared) {
+			return;
+		}
+		this.#prepared = true;
+		const { world } = this;
+		const devices = [...world.host.devices()].filter((device) => !device.loopback);
+		const routed = [Family.Ipv4, Family.Ipv6].some((family) => {
+			return world.host.routes(family, 254).length > 0;
+		});
+		this.#local = hostAddresses(world.host);
+		const [first] = devices;
+		const name = first?.name ?? options.device ?? DEVICE_DEFAULT;
+		if (first === undefined || !routed) {
+			world.run(`link set ${name} up mtu 1500`);
+			world.run(`route add default dev ${name}`);
+			world.run(`-6 route add default dev ${name}`);
+			this.#assumed.push(`one device, ${name}, MTU 1500, is the way to everywhere`);
+		}
+		if (this.#local.length === 0) {
+			this.#local = impliedAddresses(world.engine);
+			if (this.#local.length > 0) {
+				this.#assumed.push(`this host has ${addressesText(this.#local)}, as the rules imply`);
+			}
+			for (const { family, address } of this.#local) {
+				this.#addAddress(name, family, address);
+			}
+		}
+		this.#openEncapSockets();
+	}
+
+	#addAddress(device: string, family: number, address: Uint8Array): void {
+		const known = family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+		const length = known === Family.Ipv4 ? 32 : 128;
+		this.world.run(`addr add ${formatAddress(address, known)}/${length} dev ${device}`);
+	}
+
+	/** Ports of states with encap count as sockets with UDP_ENCAP. */
+	#openEncapSockets(): void {
+		const opened = new Set<string>();
+		for (const state of this.world.engine.states()) {
+			const { encap, family } = state;
+			const inward = encap !== undefined && this.#isLocal(family, state.config.id.daddr);
+			const key = `${family} ${encap?.dport}`;
+			if (encap === undefined || !inward || opened.has(key)) {
+				continue;
+			}
+			opened.add(key);
+			const type = encap.type === 1 ? 'espinudp-nonike' : 'espinudp';
+			if (this.world.openEncapSocket(family, encap.dport, type) === 0) {
+				this.#assumed.push(
+					`a socket with UDP_ENCAP on port ${encap.dport}, as a state with encap implies`,
+				);
+			}
+		}
+	}
+
+	#isLocal(family: number, address: Uint8Array): boolean {
+		return includes(this.#local, family, address);
+	}
+
+	#direction(packet: Uint8Array, options: PacketOptions, assumed: string[]): 'in' | 'out' | 'fwd' {
+		if (options.direction !== undefined) {
+			return options.direction;
+		}
+		const { family, source, destination } = ends(packet);
+		const direction = guessDirection(this.#local, family, source, destination);
+		assumed.push(`direction ${direction}, by the addresses of this host`);
+		return direction;
+	}
+
+	/** A packet sent from here has an address of ours, one for here goes to one. */
+	#ensureAddresses(packet: Uint8Array, direction: 'in' | 'out' | 'fwd', assumed: string[]): void {
+		const { family, source, destination } = ends(packet);
+		const address = direction === 'out' ? source : destination;
+		if (direction === 'fwd' || (address[0] ?? 0) >= 0xe0 || this.#isLocal(family, address)) {
+			return;
+		}
+		const [device] = [...this.world.host.devices()].filter((one) => !one.loopback);
+		this.#addAddress(device?.name ?? DEVICE_DEFAULT, family, address);
+		this.#local = [...this.#local, { family, address }];
+		assumed.push(`${addressesText([{ family, address }])} is an address of this host`);
+	}
+
+	#arrivalDevice(packet: Uint8Array, options: PacketOptions, assumed: string[]): string {
+		if (options.device !== undefined) {
+			if (this.world.host.device(options.device) === undefined) {
+				this.world.run(`link set ${options.device} up mtu 1500`);
+			}
+			return options.device;
+		}
+		const { family, source, destination } = ends(packet);
+		const { host } = this.world;
+		const back = host.lookupRoute(family, source, destination, 0, 0);
+		const name =
+			(back === undefined || back.loopback ? undefined : this.world.deviceName(back.ifindex)) ??
+			[...host.devices()].find((device) => !device.loopback)?.name ??
+			DEVICE_DEFAULT;
+		assumed.push(`it arrives by ${name}`);
+		return name;
+	}
+
+	#fix(options: PacketOptions): void {
+		const { iv, ipId, padding } = options;
+		const any = iv !== undefined || ipId !== undefined || padding !== undefined;
+		this.world.engine.net.fixed = any
+			? {
+					ivs: iv === undefined ? [] : [iv],
+					ipIds: ipId === undefined ? [] : [ipId],
+					paddings: padding === undefined ? [] : [padding],
+				}
+			: null;
+	}
+
+	/**
+	 * Makes the next packet of every state bear the number asked for. It is a counter of the engine, set
+	 * behind its back as a debugger would: no command of `ip` may set it in a state that is there.
+	 */
+	#outSequence(options: PacketOptions): ReadonlyMap<XfrmState, number> {
+		const before = new Map<XfrmState, number>();
+		if (options.seq !== undefined) {
+			for (const state of this.world.engine.states()) {
+				before.set(state, state.replay.counters[0] ?? 0);
+				state.replay.counters[0] = (options.seq - 1) | 0;
+			}
+		}
+		return before;
+	}
+
+	/** States that the packet did not use count on from where they were. */
+	#restoreSequence(before: ReadonlyMap<XfrmState, number>): void {
+		const fixed = [...before.keys()].map((state) => state.replay.counters[0]);
+		const untouched = Math.min(...fixed.map((oseq) => (oseq ?? 0) >>> 0));
+		for (const [state, oseq] of before) {
+			if ((state.replay.counters[0] ?? 0) >>> 0 === untouched) {
+				state.replay.counters[0] = oseq;
+			}
+		}
+	}
+
+	#answer(asked: {
+		readonly packet: Uint8Array;
+		readonly direction: 'in' | 'out' | 'fwd';
+		readonly options: PacketOptions;
+		readonly facts: readonly Fact[];
+		readonly observed: Observed;
+		readonly assumed: readonly string[];
+	}): Answer {
+		const { packet, direction, options, facts, observed, assumed } = asked;
+		const { engine } = this.world;
+		const events = [...this.takeEvents(), ...observed.events.map(eventOf)];
+		const digest = new Digest(facts, packet);
+		const counter = digest.firstCounter(observed.counters);
+		const outcome = outcomeOf(digest, {
+			acquired: observed.events.some((event) => eventOf(event).event === 'acquire'),
+			counted: observed.counters.size > 0,
+			error: observed.error,
+			holds: engine.net.sysctl.xfrm_larval_drop === 0,
+		});
+		const setting: Setting = {
+			deviceName: (ifindex) => this.world.deviceName(ifindex),
+			policies: engine.policies(),
+			localSocket: senderText(options.sender),
+			mark: options.mark ?? 0,
+			ifId: options.ifId ?? 0,
+		};
+		const { code, reason } = reasonFor({
+			digest,
+			outcome,
+			direction,
+			counter,
+			error: observed.error,
+			setting,
+			mark: options.mark ?? 0,
+			larvalSeconds: engine.net.sysctl.xfrm_acq_expires,
+		});
+		return {
+			schema: 1,
+			direction,
+			outcome,
+			counter: counter ?? null,
+			counters: Object.fromEntries(observed.counters),
+			code,
+			reason,
+			policies: digest.policies.map((policy) => this.#policyRef(policy)),
+			states: [
+				...digest.used.map((state) => stateRefOf(state, false)),
+				...(digest.refused === undefined ? [] : [stateRefOf(digest.refused, true)]),
+			],
+			packets: packetsOf(facts),
+			events,
+			steps: tellStory(facts, packet, direction, setting),
+			assumed,
+		};
+	}
+
+	#policyRef(policy: XfrmPolicy): PolicyRef {
+		const mark = markText(policy.markValue, policy.markMask);
+		return {
+			index: policy.socketId === 0 ? policy.index : null,
+			ptype: policyTypeName(policy),
+			dir: directionName(policy.direction),
+			priority: policy.priority,
+			action: actionName(policy.action),
+			mark: mark === '' ? null : mark,
+			if_id: policy.ifId === 0 ? null : hexNumber(policy.ifId),
+			selector: selectorText(policy.config.selector, (ifindex) => this.world.deviceName(ifindex)),
+		};
+	}
+}
+
+function senderText(sender: 'socket' | 'hdrincl' | undefined): string {
+	return sender === 'hdrincl'
+		? '(a raw socket that writes its header: the flow has no ports)'
+		: '(a socket)';
+}
+
+function stateRefOf(state: XfrmState, refused: boolean): StateRef {
+	const family = state.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	return {
+		proto: stateProtoName(state.proto),
+		spi: formatHex32(state.spi),
+		src: formatAddress(state.config.saddr, family),
+		dst: formatAddress(state.config.id.daddr, family),
+		mode: modeName(state.mode),
+		reqid: state.reqid >>> 0,
+		...(refused ? { refused: true as const } : {}),
+	};
+}
+
+/** What left or was delivered, in hex: the packet as it had become when a socket got it. */
+function packetsOf(facts: readonly Fact[]): string[] {
+	const packets: string[] = [];
+	let current: Uint8Array | undefined;
+	for (const fact of facts) {
+		if (fact.kind === 'receive') {
+			current = fact.packet;
+		} else if (fact.kind === 'transform') {
+			current = fact.after;
+		} else if (fact.kind === 'effect' && fact.effect.kind === 'emit') {
+			packets.push(formatHex(fact.effect.packet));
+		} else if (fact.kind === 'effect' && fact.effect.kind === 'deliver') {
+			packets.push(formatHex(current ?? fact.effect.payload));
+		}
+	}
+	return packets;
+}
+
+function ends(packet: Uint8Array): { family: number; source: Uint8Array; destination: Uint8Array } {
+	const v4 = (packet[0] ?? 0) >> 4 === 4;
+	return {
+		family: v4 ? Family.Ipv4 : Family.Ipv6,
+		source: v4 ? addressFrom(packet, 12, 4) : addressFrom(packet, 8, 16),
+		destination: v4 ? addressFrom(packet, 16, 4) : addressFrom(packet, 24, 16),
+	};
+}

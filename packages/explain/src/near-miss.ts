@@ -1,0 +1,127 @@
+/**
+ * Near misses: of all that was not taken, the objects that came closest, with the one field that decided.
+ * Rulesets have thousands of objects and a reader has a minute: the nearest are shown, the rest counted.
+ */
+import type { Loser, PolicyLookupTrace, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import { type Flow, formatHex32 } from '@xfrm/wire';
+import { Family, formatAddress } from '@xfrm/wire/xfrm';
+import type { NearMiss, ObjectRef } from './answer.ts';
+import {
+	directionName,
+	hasSpi,
+	policyName,
+	policyText,
+	policyTypeName,
+	stateName,
+	stateProtoName,
+	stateText,
+} from './names.ts';
+
+/** Losers that are told. */
+export const NEAR_MAX = 6;
+
+export function policyRef(policy: XfrmPolicy): ObjectRef {
+	return {
+		kind: 'policy',
+		dir: directionName(policy.direction),
+		ptype: policyTypeName(policy),
+		...(policy.socketId === 0 ? { index: policy.index } : {}),
+	};
+}
+
+export function stateRef(state: XfrmState): ObjectRef {
+	const family = state.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	return {
+		kind: 'state',
+		proto: stateProtoName(state.proto),
+		...(hasSpi(state) ? { spi: formatHex32(state.spi) } : {}),
+		src: formatAddress(state.config.saddr, family),
+		dst: formatAddress(state.config.id.daddr, family),
+	};
+}
+
+/** How many of a policy's demands a flow does not meet: the fewer, the nearer. */
+function misses(policy: XfrmPolicy, flow: Flow, ifId: number): number {
+	const { selector } = policy;
+	const addressMisses = (have: Int32Array, want: Int32Array, masks: Int32Array): boolean =>
+		have.some((word, i) => ((word ^ (want[i] ?? 0)) & (masks[i] ?? 0)) !== 0);
+	let count = 0;
+	count += policy.family === flow.family ? 0 : 4;
+	count += policy.ifId === ifId ? 0 : 1;
+	count += policy.markFits(flow.mark) ? 0 : 1;
+	count += addressMisses(flow.daddr, selector.daddr, selector.daddrMask) ? 1.5 : 0;
+	count += addressMisses(flow.saddr, selector.saddr, selector.saddrMask) ? 1.5 : 0;
+	count += selector.proto === 0 || selector.proto === flow.proto ? 0 : 1;
+	count += ((flow.sport ^ selector.sport) & selector.sportMask) === 0 ? 0 : 0.5;
+	count += ((flow.dport ^ selector.dport) & selector.dportMask) === 0 ? 0 : 0.5;
+	count += selector.ifindex === 0 || selector.ifindex === flow.oif ? 0 : 1;
+	return count;
+}
+
+/** The nearest losers of a policy lookup, nearest first. */
+export function nearPolicies(lookup: PolicyLookupTrace): readonly NearMiss[] {
+	const { flow, ifId } = lookup;
+	return lookup.losers
+		.map((loser) => ({ loser, misses: misses(loser.object, flow, ifId) }))
+		.sort((a, b) => a.misses - b.misses || a.loser.object.priority - b.loser.object.priority)
+		.slice(0, NEAR_MAX)
+		.map(({ loser }) => policyMiss(loser));
+}
+
+function policyMiss(loser: Loser<XfrmPolicy>): NearMiss {
+	const { object, field, want, have } = loser;
+	return {
+		object: policyRef(object),
+		field,
+		want,
+		have,
+		text: `${policyName(object)}  ${policyText(object)}`,
+	};
+}
+
+/** Policies that would match, were they for this direction: the in policy that should have been fwd. */
+export function otherDirections(
+	lookup: PolicyLookupTrace,
+	policies: Iterable<XfrmPolicy>,
+): readonly NearMiss[] {
+	const { flow, ifId, direction } = lookup;
+	const near: NearMiss[] = [];
+	for (const policy of policies) {
+		const other = policy.socketId === 0 && policy.direction !== direction;
+		if (other && policy.action === 0 && misses(policy, flow, ifId) === 0) {
+			near.push(
+				policyMiss({
+					object: policy,
+					field: 'dir',
+					want: `dir ${directionName(policy.direction)}`,
+					have: `dir ${directionName(direction)}`,
+				}),
+			);
+		}
+	}
+	return near.slice(0, NEAR_MAX);
+}
+
+/**
+ * The nearest states that were not taken. `wantIsState`: the loser's `want` is what the state demands
+ * (of a packet that came in); else it is what the lookup demands of a state.
+ */
+export function nearStates(losers: readonly Loser<XfrmState>[]): readonly NearMiss[] {
+	return losers.slice(0, NEAR_MAX).map(({ object, field, want, have }) => ({
+		object: stateRef(object),
+		field,
+		want,
+		have,
+		text: `${stateName(object)}  ${stateText(object)}`,
+	}));
+}
+
+/** `src: want 10.1.0.0/16, have 10.9.0.1`. */
+export function missText(miss: Pick<NearMiss, 'field' | 'want' | 'have'>): string {
+	return `${miss.field}: want ${miss.want}, have ${miss.have}`;
+}
+
+/** A policy in a sentence. */
+export function policyInSentence(policy: XfrmPolicy): string {
+	return `${policyName(policy)} (${policyText(policy)})`;
+}

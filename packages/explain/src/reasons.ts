@@ -1,0 +1,141 @@
+/**
+ * Why, in a sentence or two and in the user's words: each code has a sentence that names the objects, the
+ * field that decided, what was wanted and what was there. Codes are stable and listed in docs/reasons.md;
+ * those of drops are in drop-reasons.ts.
+ */
+import { dropReason } from './drop-reasons.ts';
+import { directionName, stateName, stateText, templateText } from './names.ts';
+import { policyInSentence } from './near-miss.ts';
+import {
+	type Case,
+	listText,
+	nearestPolicy,
+	nearestState,
+	type Reason,
+	sentence,
+	upperFirst,
+	wantedTemplate,
+} from './reason-case.ts';
+
+/** The reason for an outcome. */
+export function reasonFor(asked: Case): Reason {
+	switch (asked.outcome) {
+		case 'pass':
+			return passReason(asked);
+		case 'transform':
+			return transformReason(asked);
+		case 'acquire':
+			return acquireReason(asked);
+		case 'consume':
+			return consumeReason(asked);
+		default:
+			return dropReason(asked);
+	}
+}
+
+function passReason(asked: Case): Reason {
+	const { digest, direction } = asked;
+	const lookup = digest.lastPolicyLookup;
+	const optional =
+		digest.stateSelect !== undefined && digest.stateSelect.winner === undefined
+			? `No state for its optional template (${templateText(
+					digest.stateSelect.template,
+					digest.stateSelect.template.family || 2,
+				)}), so it goes on without.`
+			: undefined;
+	const what = direction === 'in' ? 'is delivered as it came' : 'leaves in clear, untouched';
+	if (lookup?.winner !== undefined) {
+		const code = optional === undefined ? `${direction}.policy.allow` : `${direction}.optional`;
+		return {
+			code,
+			reason: sentence(
+				`The packet ${what}: ${policyInSentence(lookup.winner)} allows it.`,
+				optional,
+			),
+		};
+	}
+	const policyDirection = lookup === undefined ? direction : directionName(lookup.direction);
+	return {
+		code: `${direction}.policy.none`,
+		reason: sentence(
+			`The packet ${what}: no policy ${policyDirection} matches it, and the default is accept.`,
+			nearestPolicy(asked),
+		),
+	};
+}
+
+function transformReason(asked: Case): Reason {
+	const { digest, direction } = asked;
+	const states = digest.used.map((state) => `${stateName(state)} (${stateText(state)})`);
+	const policies = digest.policies.map((policy) => policyInSentence(policy));
+	const size = `${digest.sizeBefore} bytes became ${digest.sizeAfter}.`;
+	if (direction === 'in') {
+		const end = digest.forwarded ? 'and is forwarded' : 'and is delivered';
+		return {
+			code: digest.forwarded ? 'in.forwarded' : 'in.delivered',
+			reason: sentence(
+				`The packet was opened by ${listText(states)} ${end}.`,
+				policies.length === 0
+					? 'No policy was met: transport mode needs none.'
+					: `What came out met ${listText(policies)}.`,
+				digest.emitted.length > 0 && digest.used.length > 1 ? undefined : size,
+			),
+		};
+	}
+	const split =
+		digest.emitted.length > 1
+			? `It is too long for the MTU of ${mtuOf(asked)}, so it leaves as ${digest.emitted.length} fragments.`
+			: undefined;
+	return {
+		code: `${direction}.transformed`,
+		reason: sentence(
+			policies.length === 0
+				? undefined
+				: `${upperFirst(listText(policies))} ${policies.length > 1 ? 'ask' : 'asks'} for it;`,
+			`${listText(states)} ${states.length > 1 ? 'fit' : 'fits'}: the packet leaves protected.`,
+			split,
+			digest.emitted.length > 1 ? undefined : size,
+		),
+	};
+}
+
+function mtuOf(asked: Case): string {
+	const last = asked.digest.routeMtu;
+	return last === undefined ? 'the route' : `${last}`;
+}
+
+function acquireReason(asked: Case): Reason {
+	const { digest } = asked;
+	const template = wantedTemplate(asked);
+	const [policy] = digest.policies.slice(-1);
+	return {
+		code: 'out.acquire',
+		reason: sentence(
+			policy === undefined ? undefined : `${upperFirst(policyInSentence(policy))} matches,`,
+			`but there is no state for its template ${template}:`,
+			'an ACQUIRE asks the key manager for one, and the packet is dropped.',
+			nearestState(asked),
+			`A larval state holds its place for ${asked.larvalSeconds} s.`,
+		),
+	};
+}
+
+function consumeReason(asked: Case): Reason {
+	const { digest, direction } = asked;
+	if (digest.waiting) {
+		return {
+			code: `${direction}.fragment`,
+			reason: 'The packet is a fragment and waits for the others of its datagram.',
+		};
+	}
+	if (digest.stateSelect !== undefined) {
+		return {
+			code: 'out.held',
+			reason: `No state for the template ${wantedTemplate(asked)} yet: the packet is held until there is one.`,
+		};
+	}
+	return {
+		code: 'in.keepalive',
+		reason: 'A NAT keepalive: one octet, 0xff, swallowed by the socket with UDP_ENCAP.',
+	};
+}

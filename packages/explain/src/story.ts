@@ -1,0 +1,380 @@
+/**
+ * The way of a packet as steps, one station each: what the engine and the host told, in words. Losers
+ * stand under the station where they lost. The answer comes first elsewhere (reasons.ts); here it is
+ * only told what happened, in order.
+ */
+import {
+	type PolicyLookupTrace,
+	type StateLookupTrace,
+	type StateSelectTrace,
+	type TemplateCheckTrace,
+	type TransformTrace,
+	type VerdictTrace,
+	verdictName,
+	type XfrmPolicy,
+	type XfrmState,
+} from '@xfrm/engine';
+import type { HostEffect } from '@xfrm/host';
+import { formatHex, formatHex32 } from '@xfrm/wire';
+import { Family, formatAddress, IpProto } from '@xfrm/wire/xfrm';
+import type { Step } from './answer.ts';
+import { kernelPlace } from './kernel-place.ts';
+import {
+	algorithmText,
+	directionName,
+	endpoints,
+	flowText,
+	hasSpi,
+	hexNumber,
+	modeName,
+	policyText,
+	protocolName,
+	stateProtoName,
+	stateText,
+	templateText,
+} from './names.ts';
+import { nearPolicies, nearStates, otherDirections, policyRef, stateRef } from './near-miss.ts';
+import { packetText } from './packet-text.ts';
+import type { Fact } from './recorder.ts';
+
+/** What a story needs to know of the world. */
+export interface Setting {
+	readonly deviceName: (ifindex: number) => string | undefined;
+	readonly policies: Iterable<XfrmPolicy>;
+	readonly localSocket: string;
+	readonly mark: number;
+	readonly ifId: number;
+}
+
+/** All steps of one packet's way. */
+export function tellStory(
+	facts: readonly Fact[],
+	packet: Uint8Array,
+	direction: 'in' | 'out' | 'fwd',
+	setting: Setting,
+): readonly Step[] {
+	const steps: Step[] = [];
+	if (direction === 'out') {
+		steps.push({
+			step: 'SEND',
+			text: `${packetText(packet)}${markSuffix(setting.mark)}${ifIdSuffix(setting.ifId)}  ${setting.localSocket}`,
+		});
+	}
+	for (const fact of facts) {
+		const step = stepOf(fact, setting);
+		if (step !== undefined) {
+			const kernel = step.kernel ?? kernelPlace(fact);
+			steps.push(kernel === undefined ? step : { ...step, kernel });
+		}
+	}
+	return steps;
+}
+
+function markSuffix(mark: number): string {
+	return mark === 0 ? '' : `  mark ${hexNumber(mark)}`;
+}
+
+function ifIdSuffix(ifId: number): string {
+	return ifId === 0 ? '' : `  if_id ${hexNumber(ifId)}`;
+}
+
+function stepOf(fact: Fact, setting: Setting): Step | undefined {
+	switch (fact.kind) {
+		case 'receive': {
+			const suffix = fact.again ? '' : `${markSuffix(setting.mark)}${ifIdSuffix(setting.ifId)}`;
+			const text = `${packetText(fact.packet)}${suffix}`;
+			return { step: fact.again ? 'INSIDE' : 'RECEIVE', which: fact.device, text };
+		}
+		case 'decision':
+			return fact.decision === 'local'
+				? { step: 'ROUTE', which: 'local', text: 'it is for this host: local delivery' }
+				: { step: 'ROUTE', which: 'forward', text: 'it is not for this host: forwarding' };
+		case 'route':
+			return routeStep(fact, setting);
+		case 'reassembly':
+			return {
+				step: 'FRAGMENT',
+				text: fact.complete ? 'the datagram is complete' : 'waits for the other fragments',
+			};
+		case 'policy':
+			return policyStep(fact, setting);
+		case 'default-policy':
+			return {
+				step: 'DEFAULT',
+				which: directionName(fact.direction),
+				text: `no policy: the default is ${fact.accepted ? 'accept' : 'block'}`,
+			};
+		case 'template':
+			return {
+				step: 'TEMPLATE',
+				which: `${fact.position + 1} of ${fact.count}`,
+				text: `needs ${templateText(fact.template, fact.family, fact.saddr, fact.daddr)}`,
+				object: { kind: 'template', index: fact.position },
+			};
+		case 'state-select':
+			return selectStep(fact);
+		case 'state-lookup':
+			return lookupStep(fact);
+		case 'state-check':
+			return {
+				step: 'CHECK',
+				which: fact.field,
+				text: `${fact.passed ? 'fits' : 'does not fit'}: want ${fact.want}, have ${fact.have}`,
+				object: stateRef(fact.state),
+			};
+		case 'transform':
+			return transformStep(fact);
+		case 'template-check':
+			return templateCheckStep(fact);
+		case 'verdict':
+			return verdictStep(fact);
+		case 'drop':
+			return {
+				step: 'DROP',
+				which: fact.code.replace('host.', ''),
+				text: 'dropped by a rule of IP',
+			};
+		case 'icmp-error':
+			return icmpStep(fact.family, fact.type, fact.code, fact.rest);
+		case 'icmp-received':
+			return {
+				step: 'ICMP',
+				which: `type ${fact.type}`,
+				text:
+					fact.mtu === undefined
+						? `an ICMP error, type ${fact.type} code ${fact.code}, that teaches nothing`
+						: `an ICMP error teaches the path MTU ${fact.mtu}`,
+			};
+		case 'effect':
+			return effectStep(fact.effect);
+		default:
+			return undefined;
+	}
+}
+
+function routeStep(fact: Extract<Fact, { kind: 'route' }>, setting: Setting): Step | undefined {
+	const family = fact.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	const to = formatAddress(fact.daddr, family);
+	const { route } = fact;
+	if (route === undefined) {
+		return { step: 'ROUTE', which: 'none', text: `no route to ${to}` };
+	}
+	if (fact.purpose === 'input') {
+		return undefined; // the decision tells it
+	}
+	const device = setting.deviceName(route.ifindex) ?? `${route.ifindex}`;
+	const via = route.gateway === undefined ? '' : ` via ${formatAddress(route.gateway, family)}`;
+	const what = fact.purpose === 'engine' ? 'the outer packet, ' : '';
+	const kind = route.kind === 'unicast' ? '' : ` (${route.kind})`;
+	return {
+		step: 'ROUTE',
+		which: device,
+		text: `${what}to ${to}${via}, MTU ${route.mtu}${kind}`,
+		object: { kind: 'route', name: device },
+	};
+}
+
+function policyStep(fact: PolicyLookupTrace, setting: Setting): Step | undefined {
+	const { winner, table } = fact;
+	const direction = directionName(fact.direction);
+	const asks = fact.embedded ? ' (by the packet that the ICMP error quotes)' : '';
+	if (winner === undefined) {
+		if (table !== 'main' && fact.losers.length === 0) {
+			return undefined;
+		}
+		const near = [...nearPolicies(fact), ...otherDirections(fact, setting.policies)];
+		return {
+			step: 'POLICY',
+			which: 'none',
+			text: `no ${table} policy ${direction} for ${flowText(fact.flow)}${asks}`,
+			...(near.length === 0 ? {} : { near }),
+		};
+	}
+	const near = nearPolicies(fact);
+	const name = table === 'socket' ? `socket ${direction}` : `${direction} ${winner.index}`;
+	return {
+		step: 'POLICY',
+		which: name,
+		text: `policy ${direction}: ${policyText(winner, setting.deviceName)}${asks}`,
+		object: policyRef(winner),
+		...(near.length === 0 ? {} : { near }),
+	};
+}
+
+const SELECT_TEXTS: Readonly<Record<StateSelectTrace['outcome'], string>> = {
+	found: '',
+	acquire: 'no state fits: ACQUIRE, a key manager is asked and a larval state waits for its answer',
+	larval: 'no state yet: a key manager was asked before (larval state)',
+	'no-listener': 'no state fits, and no key manager listens',
+	exists: 'no state fits, but one with the SPI of the template exists: EEXIST',
+	error: 'the state that would fit is expired or in error',
+};
+
+function selectStep(fact: StateSelectTrace): Step {
+	const near = nearStates(fact.losers);
+	const nearPart = near.length === 0 ? {} : { near };
+	const { winner } = fact;
+	if (winner === undefined || fact.outcome !== 'found') {
+		const optional = fact.optional ? ' (the template is optional: goes on without)' : '';
+		const text = `${SELECT_TEXTS[fact.outcome]}${optional}`;
+		return { step: 'STATE', which: 'none', text, ...nearPart };
+	}
+	return {
+		step: 'STATE',
+		which: hasSpi(winner) ? formatHex32(winner.spi) : stateProtoName(winner.proto),
+		text: `fits: ${stateText(winner)}`,
+		object: stateRef(winner),
+		...nearPart,
+	};
+}
+
+function lookupStep(fact: StateLookupTrace): Step {
+	const family = fact.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	const proto = stateProtoName(fact.proto);
+	const bySpi = fact.proto !== IpProto.DestinationOptions && fact.proto !== IpProto.Routing;
+	const key = bySpi
+		? `dst ${formatAddress(fact.daddr, family)} spi ${formatHex32(fact.spi)} ${proto}`
+		: `${proto} (${mobilityHeader(fact.proto)}) src ${formatAddress(fact.saddr, family)} dst ${formatAddress(fact.daddr, family)}`;
+	const near = nearStates(fact.losers);
+	const nearPart = near.length === 0 ? {} : { near };
+	const { winner } = fact;
+	if (winner === undefined) {
+		const text = `no state for ${key} mark ${hexNumber(fact.mark)}`;
+		return { step: 'STATE', which: 'none', text, ...nearPart };
+	}
+	return {
+		step: 'STATE',
+		which: hasSpi(winner) ? formatHex32(winner.spi) : proto,
+		text: `${key}: ${stateText(winner)}${winner.flags & 8 ? ' (wildcard)' : ''}`,
+		object: stateRef(winner),
+		...nearPart,
+	};
+}
+
+function mobilityHeader(proto: number): string {
+	return proto === IpProto.Routing ? 'type 2 routing header' : 'home address option';
+}
+
+function transformStep(fact: TransformTrace): Step {
+	const { state, operation, details } = fact;
+	const bytes = { before: formatHex(fact.before), after: formatHex(fact.after) };
+	const told = Object.entries(details)
+		.map(([name, value]) => `${name} ${value}`)
+		.join('  ');
+	const size = `${fact.before.length} → ${fact.after.length} bytes`;
+	if (operation === 'mode') {
+		return {
+			step: 'MODE',
+			which: modeName(state.mode),
+			text: [modeText(state), told, size].filter((part) => part !== '').join('  '),
+			object: stateRef(state),
+			bytes,
+		};
+	}
+	const parts = [
+		operation === 'seal' ? 'put on' : 'opened and authentic',
+		algorithmText(state),
+		told,
+		limitText(state),
+		windowText(state, operation),
+		size,
+	];
+	return {
+		step: stateProtoName(state.proto).toUpperCase(),
+		which: hasSpi(state) ? formatHex32(state.spi) : mobilityHeader(state.proto),
+		text: parts.filter((part) => part !== '').join('  '),
+		object: stateRef(state),
+		bytes,
+	};
+}
+
+function modeText(state: XfrmState): string {
+	switch (state.mode) {
+		case 0:
+			return 'the IP header stays';
+		case 1:
+			return `outer header ${endpoints(state)}`;
+		case 4:
+			return `addresses become ${endpoints(state)}, no inner header (beet)`;
+		default:
+			return endpoints(state);
+	}
+}
+
+/** Finite limits and what has been counted towards them, this packet included. */
+function limitText(state: XfrmState): string {
+	const { limits, lifetime } = state;
+	const parts: string[] = [];
+	const [softByte = 0, hardByte = 0, softPacket = 0, hardPacket = 0] = limits;
+	if (hardByte !== Number.POSITIVE_INFINITY) {
+		parts.push(`limit byte-hard ${hardByte}: ${lifetime[0]} bytes counted`);
+	} else if (softByte !== Number.POSITIVE_INFINITY) {
+		parts.push(`limit byte-soft ${softByte}: ${lifetime[0]} bytes counted`);
+	}
+	if (hardPacket !== Number.POSITIVE_INFINITY) {
+		parts.push(`limit packet-hard ${hardPacket}: ${lifetime[1]} packets counted`);
+	} else if (softPacket !== Number.POSITIVE_INFINITY) {
+		parts.push(`limit packet-soft ${softPacket}: ${lifetime[1]} packets counted`);
+	}
+	return parts.join(', ');
+}
+
+function windowText(state: XfrmState, operation: TransformTrace['operation']): string {
+	const { windowPackets } = state.replay;
+	return operation === 'open' && windowPackets > 0 ? `replay window ${windowPackets}` : '';
+}
+
+function templateCheckStep(fact: TemplateCheckTrace): Step {
+	const { template, policy, passed, state } = fact;
+	const near = nearStates(fact.losers);
+	const family = template.family || policy.family;
+	const by = state === undefined ? '' : hasSpi(state) ? ` by ${formatHex32(state.spi)}` : '';
+	return {
+		step: 'TEMPLATE',
+		which: `${fact.position + 1} of ${policy.templates.length}`,
+		text: `${passed ? `satisfied${by}` : 'not satisfied'}: ${templateText(template, family)}`,
+		object: { kind: 'template', index: fact.position },
+		...(near.length === 0 ? {} : { near }),
+	};
+}
+
+function verdictStep(fact: VerdictTrace): Step | undefined {
+	const name = verdictName(fact.verdict);
+	if (name === undefined) {
+		return undefined;
+	}
+	return {
+		step: 'DROP',
+		which: name,
+		text: fact.code === '' ? 'dropped' : `dropped, ${fact.code}`,
+		...(fact.state === undefined ? {} : { object: stateRef(fact.state) }),
+	};
+}
+
+function icmpStep(family: number, type: number, code: number, rest: number): Step {
+	const tooBig = family === Family.Ipv4 ? type === 3 && code === 4 : type === 2;
+	const text = tooBig
+		? `too big: the sender is told by ICMP that MTU ${rest} fits`
+		: `the sender is told by ICMP, type ${type} code ${code}`;
+	return { step: 'ICMP', which: `type ${type}`, text };
+}
+
+function effectStep(effect: HostEffect): Step | undefined {
+	switch (effect.kind) {
+		case 'emit':
+			return { step: 'EMIT', which: effect.device, text: `leaves: ${packetText(effect.packet)}` };
+		case 'deliver': {
+			const family = effect.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+			const ports = effect.proto === IpProto.Udp ? ` ${effect.sport} → ${effect.dport}` : '';
+			return {
+				step: 'DELIVER',
+				which: protocolName(effect.proto),
+				text:
+					`${formatAddress(effect.source, family)} → ${formatAddress(effect.destination, family)}` +
+					`${ports}, ${effect.payload.length} bytes to a socket of this host`,
+			};
+		}
+		default:
+			return { step: 'ERROR', text: 'the socket is told of an ICMP error' };
+	}
+}
