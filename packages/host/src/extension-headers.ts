@@ -37,6 +37,8 @@ import type { Stack } from './stack.ts';
 const OPTIONS_MAX = 8;
 /** Octets of padding in a row (RFC 4942 §2.1.9.5). */
 const PADDING_MAX = 7;
+/** Routing header type of RPL (RFC 6554). */
+const RPL_SOURCE_ROUTE = 3;
 
 /** The hop-by-hop options header right behind the IPv6 header; false when the packet goes no further. */
 export function receiveHopByHop(stack: Stack, reception: Reception): boolean {
@@ -216,6 +218,11 @@ export function receiveRoutingHeader(stack: Stack, reception: Reception): boolea
 		return dropHeader(stack);
 	}
 	const type = routingType(view, at);
+	if (type === RPL_SOURCE_ROUTE || type === RoutingType.SegmentRouting) {
+		// Both are off by default in Linux, and have no switch here.
+		stack.drop(HostDrop.RoutingHeader);
+		return false;
+	}
 	if (routingSegmentsLeft(view, at) === 0) {
 		if (type === RoutingType.HomeAddress) {
 			stack.drop(HostDrop.RoutingHeader);

@@ -295,7 +295,7 @@ export function counted(host: Host): Record<string, number> {
 }
 
 /** Opens a raw or UDP socket that must open. */
-export function opened(answer: { readonly value?: number }): number {
+export function opened(answer: Answer<number>): number {
 	assert.ok(answer.value !== undefined, 'the socket did not open');
 	return answer.value;
 }
