@@ -20,6 +20,8 @@ const SPANS: Readonly<Record<number, readonly (readonly [number, number])[]>> = 
 	27: [[152, 168]],
 };
 
+const MAPPING = 38;
+
 /** The message with those octets as zeros. */
 export function maskNotification(hex: string): string {
 	const bytes = parseHex(hex);
@@ -27,7 +29,11 @@ export function maskNotification(hex: string): string {
 		return hex;
 	}
 	const type = (bytes[4] ?? 0) | ((bytes[5] ?? 0) << 8);
-	for (const [from, to] of [[8, 16] as const, ...(SPANS[type] ?? [])]) {
+	const spans = [[8, 16] as const, ...(SPANS[type] ?? [])];
+	if (type === MAPPING && bytes[36] === 2) {
+		spans.push([64, 76]); // behind an IPv4 address the kernel sends what its stack held
+	}
+	for (const [from, to] of spans) {
 		bytes.fill(0, from, Math.min(to, bytes.length));
 	}
 	return formatHex(bytes);

@@ -1,13 +1,21 @@
 /** States at the end of a case, in the form of `after.states`. */
 import type { EngineDoor } from '@xfrm/engine';
 import type { World } from '@xfrm/explain';
-import { formatAddress } from '@xfrm/wire/xfrm';
+import { formatAddress, type StateSnapshot } from '@xfrm/wire/xfrm';
 import { type Difference, differs } from './difference.ts';
 import type { VectorState } from './vector-case.ts';
 
-/** Compares the states with those of the case. */
-export function afterStates(world: World, want: readonly VectorState[]): Difference | undefined {
-	const have = statesView(world.engine, want);
+/**
+ * Compares the states with those of the case.
+ *
+ * @param newer the file tells directions, processors and last use, as those made by newer kernels do
+ */
+export function afterStates(
+	world: World,
+	want: readonly VectorState[],
+	newer: boolean,
+): Difference | undefined {
+	const have = statesView(world.engine, newer);
 	return differs('after states', want.map(withoutClock), have.map(withoutClock).sort(byIdentity));
 }
 
@@ -28,24 +36,10 @@ function withoutClock(state: Record<string, unknown>): Record<string, unknown> {
 	return { ...rest, ...(lastused_s === undefined ? {} : { lastused: true }) };
 }
 
-function statesView(engine: EngineDoor, want: readonly VectorState[]): Record<string, unknown>[] {
-	const tells = (field: string): boolean => want.some((state) => field in state);
+function statesView(engine: EngineDoor, newer: boolean): Record<string, unknown>[] {
 	return [...engine.states()].map((object) => {
 		const state = engine.snapshotState(object);
 		const { lifetimeCurrent, stats, replay, replayEsn, id, family } = state;
-		const optional: Record<string, unknown> = {
-			...(state.direction ? { dir: state.direction === 1 ? 'in' : 'out' } : {}),
-			...(state.pcpu === undefined ? {} : { pcpu: state.pcpu }),
-			...(state.natKeepaliveSeconds === undefined
-				? {}
-				: { nat_keepalive_interval: state.natKeepaliveSeconds }),
-			...(state.lastUsed ? { lastused_s: 1 } : {}),
-		};
-		for (const field of Object.keys(optional)) {
-			if (!tells(field) && field === 'lastused_s') {
-				delete optional[field];
-			}
-		}
 		return {
 			dst: formatAddress(id.daddr, family),
 			proto: id.proto,
@@ -69,7 +63,18 @@ function statesView(engine: EngineDoor, want: readonly VectorState[]): Record<st
 							bmp: [...replayEsn.bmp],
 						},
 					}),
-			...optional,
+			...(newer ? newerFields(state) : {}),
 		};
 	});
+}
+
+/** What 6.1 had not. */
+function newerFields(state: StateSnapshot): Record<string, unknown> {
+	const { direction, pcpu, natKeepaliveSeconds, lastUsed } = state;
+	return {
+		...(direction ? { dir: direction === 1 ? 'in' : 'out' } : {}),
+		...(pcpu === undefined ? {} : { pcpu }),
+		...(natKeepaliveSeconds === undefined ? {} : { nat_keepalive_interval: natKeepaliveSeconds }),
+		...(lastUsed ? { lastused_s: 1 } : {}),
+	};
 }

@@ -68,7 +68,8 @@ function runVector(one: VectorCase, entry: Entry): CaseReport {
 		return { id, tags, right: 0, of: 0, skipped: unjudged[1] };
 	}
 	try {
-		const result = runVectorCase(one, PROFILES[entry.profile], availableOf(text));
+		const newer = entry.file.endsWith('-619');
+		const result = runVectorCase(one, PROFILES[entry.profile], availableOf(text), newer);
 		if (result !== undefined && 'skipped' in result) {
 			return { id, tags, right: 0, of: 0, skipped: result.skipped };
 		}

@@ -70,11 +70,16 @@ export function labWorld(profile: KernelProfile, available: Available, processor
 	return world;
 }
 
-/** Runs a case; undefined when everything agrees. */
+/**
+ * Runs a case; undefined when everything agrees.
+ *
+ * @param newer the case was captured from a kernel that tells more of states, see `afterStates`
+ */
 export function runVectorCase(
 	vector: VectorCase,
 	profile: KernelProfile,
 	available: Available,
+	newer: boolean,
 ): CaseResult {
 	if (vector.tags.includes('kernel-bug')) {
 		return { skipped: 'a kernel bug' };
@@ -98,7 +103,7 @@ export function runVectorCase(
 			return difference;
 		}
 	}
-	return afterStates(world, vector.after.states);
+	return afterStates(world, vector.after.states, newer);
 }
 
 function lackingCipher(world: World): string | undefined {

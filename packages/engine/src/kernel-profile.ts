@@ -50,7 +50,7 @@ export const linux61: KernelProfile = {
 	iptfs: false,
 	lastUsedEveryPacket: false,
 	icmpByEmbeddedFlow: false,
-	hdrinclProtocolRaw: false,
+	hdrinclProtocolRaw: true,
 	genericDissector: false,
 	migrateByFlow: false,
 	migrateState: false,
