@@ -59,6 +59,10 @@ export type ParsedCommand =
 export interface CommandContext {
 	/** Index of an interface, undefined when there is none of this name. */
 	readonly interfaceIndex?: (name: string) => number | undefined;
+	/** Name of an interface, undefined when there is none: printed as `if7` then. */
+	readonly interfaceName?: (index: number) => string | undefined;
+	/** Seconds east of UTC at a time (Unix seconds), for printed times; default UTC. */
+	readonly utcOffsetSeconds?: (time: number) => number;
 	/** Sequence number of the first request; default 1. */
 	readonly seq?: number;
 	/** Line number for problems; default 1. */
@@ -66,3 +70,18 @@ export interface CommandContext {
 	/** Default 7.1. */
 	readonly release?: Release;
 }
+
+/** What a command did, as `ip` would show it. */
+export interface CommandResult {
+	/** 0, 1 or 255 for what `ip` refuses, 2 when the kernel did (C-11). */
+	readonly status: number;
+	readonly stdout: string;
+	readonly stderr: string;
+	/** Of the kernel's refusal, positive; 0 for none. */
+	readonly errno: number;
+	/** The kernel's sentence, when it gave one. */
+	readonly message?: string;
+}
+
+/** Sends a datagram and gives all datagrams that came back. */
+export type Exchange = (datagram: Uint8Array) => readonly Uint8Array[];

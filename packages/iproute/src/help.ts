@@ -10,7 +10,9 @@ LIMIT := { time-soft | time-hard | time-use-soft | time-use-hard } SECONDS |
          { byte-soft | byte-hard } OCTETS | { packet-soft | packet-hard } COUNT`;
 
 const HELP: Readonly<Record<'xfrm' | 'state' | 'policy' | 'monitor', string>> = {
-	xfrm: `Usage: ip xfrm { state | policy | monitor } { COMMAND | help }`,
+	// This one is printed for every unknown object, so it is ip's word by word.
+	xfrm: `Usage: ip xfrm XFRM-OBJECT { COMMAND | help }
+where  XFRM-OBJECT := state | policy | monitor`,
 	state: `Usage: ip xfrm state { add | update } ID [ ALGO ]... [ mode MODE ] [ reqid N ] [ seq N ]
         [ mark V [ mask M ] ] [ dir { in | out } ] [ replay-window N ] [ replay-seq N ]
         [ replay-oseq N ] [ replay-seq-hi N ] [ replay-oseq-hi N ] [ flag FLAG... ]

@@ -20,15 +20,15 @@ const ALL_GROUPS = 0xffff_ffff;
 export function readMonitor(reading: Reading): Intent {
 	const { words } = reading;
 	let groups = 0;
-	let nokeys = false;
 	let allNsid = false;
 	for (; words.more; words.pass()) {
 		const { word, text } = words;
-		if (text === 'nokeys') {
-			nokeys = true;
-		} else if (text === 'all') {
-			// Says nothing: it is what no name means.
-		} else if (abbreviates(text, 'all-nsid')) {
+		if (text === 'nokeys' || text === 'all') {
+			// `all` is what no name means. `nokeys` hides the keys of reports, which have none: ip shows
+			// those of states nevertheless.
+			continue;
+		}
+		if (abbreviates(text, 'all-nsid')) {
 			allNsid = true;
 		} else {
 			const group = OBJECTS.find(([name]) => abbreviates(text, name))?.[1];
@@ -49,5 +49,5 @@ export function readMonitor(reading: Reading): Intent {
 		groups: groups === 0 ? ALL_GROUPS : groups,
 		allNsid,
 	} as const;
-	return { messages: [], plan, nokeys };
+	return { messages: [], plan };
 }

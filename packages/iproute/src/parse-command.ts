@@ -127,7 +127,7 @@ function readOption(cursor: WordCursor, options: Options): void {
 		options.oneline = true;
 	} else if (abbreviates(option, '-timestamp') || abbreviates(option, '-tshort')) {
 		options.timestamp = true;
-	} else if (!SILENT_OPTIONS.some((silent) => abbreviates(option, silent))) {
+	} else if (!SILENT_OPTIONS.some((silent) => abbreviates(option.split('=')[0] ?? '', silent))) {
 		const message = `Option "${option}" is unknown, try "ip -help".`;
 		refuseCommand(word, message, 'an option of ip', 255);
 	}

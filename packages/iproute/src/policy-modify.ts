@@ -3,7 +3,6 @@ import { attribute, MessageFlag, type XfrmAttribute } from '@xfrm/netlink';
 import {
 	anySelector,
 	Family,
-	MAX_DEPTH,
 	type Mark,
 	type Selector,
 	type Template,
@@ -29,6 +28,8 @@ import { type Reading, readFlags } from './reading.ts';
 import { ACKNOWLEDGED, type Intent, requestOf } from './state-grammar.ts';
 
 const OFFLOAD_PACKET = 4;
+/** What `ip` has room for; the kernel takes fewer (P-12), and says so itself. */
+const TEMPLATES_MAX = 16;
 const LEVELS: Readonly<Record<string, number>> = { required: 0, use: 1 };
 
 /** `tmpl TMPL`; each one has a family of its own. @spec C-3 C-5 */
@@ -137,9 +138,9 @@ const KEYWORDS: Readonly<Record<string, (reading: Reading, draft: Draft) => void
 	},
 	limit: (reading, draft) => readLimit(reading, draft.lifetime),
 	tmpl: (reading, draft) => {
-		if (draft.templates.length >= MAX_DEPTH) {
+		if (draft.templates.length >= TEMPLATES_MAX) {
 			const message = 'Too many tmpls: buffer overflow';
-			refuseCommand(reading.words.word, message, `at most ${MAX_DEPTH} templates`);
+			refuseCommand(reading.words.word, message, `at most ${TEMPLATES_MAX} templates`);
 		}
 		draft.templates.push(readTemplate(reading));
 	},
