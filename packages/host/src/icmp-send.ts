@@ -204,7 +204,7 @@ function reversedRoute(stack: Stack, flow: Flow): Route | null {
 		const route = routeOutput(stack, Family.Ipv4, destination, source, flow.mark, 0);
 		return typeof route === 'number' ? null : route;
 	}
-	const back = routeOutput(stack, Family.Ipv4, source, destination, flow.mark, 0);
+	const back = routeOutput(stack, Family.Ipv4, source, anyAddress(), flow.mark, 0);
 	const device = typeof back === 'number' ? undefined : stack.devices.numbered(back.ifindex);
 	if (device === undefined) {
 		return null;

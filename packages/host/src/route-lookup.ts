@@ -8,7 +8,7 @@ import { type Address, Errno, Family, isAnyAddress, prefixMatches } from '@xfrm/
 import type { Device } from './device.ts';
 import type { EngineLinks } from './host.ts';
 import type { RouteEntry } from './route.ts';
-import { ruleMatches } from './rule.ts';
+import { RouteTable, ruleMatches } from './rule.ts';
 import { selectSource } from './source-address.ts';
 import type { Stack } from './stack.ts';
 
@@ -132,7 +132,8 @@ const LIMITED_BROADCAST: Address = new Uint8Array(16).fill(255);
 /**
  * The route of a packet made here, or the errno that its sender gets.
  *
- * @param saddr any-address for a sender that has none: then the route's `source` is chosen
+ * @param saddr any-address for a sender that has none: then the route's `source` is chosen; over IPv4 it has
+ * to be one of ours, or the answer is EINVAL
  * @param oif interface it must leave by, 0 for any
  * @spec O-9
  */
@@ -152,6 +153,9 @@ export function routeOutput(
 	if (bound !== undefined && !bound.up) {
 		return Errno.ENETUNREACH;
 	}
+	if (family === Family.Ipv4 && !isOwnSource(stack, saddr)) {
+		return Errno.EINVAL;
+	}
 	const entry = lookup(stack, family, daddr, saddr, mark, 'lo', bound, tos);
 	if (typeof entry !== 'number') {
 		return routeOf(stack, entry, daddr, saddr);
@@ -161,6 +165,14 @@ export function routeOutput(
 		return onLink(stack, bound, daddr, saddr);
 	}
 	return entry;
+}
+
+/** IPv4 sends from none but its own addresses, among them all of a local prefix such as 127.0.0.0/8. */
+function isOwnSource(stack: Stack, saddr: Address): boolean {
+	return (
+		isAnyAddress(saddr, Family.Ipv4) ||
+		stack.routes4.find(RouteTable.Local, saddr, (entry) => entry.kind === 'local') !== undefined
+	);
 }
 
 function onLink(stack: Stack, device: Device, daddr: Address, saddr: Address): HostRoute | Errno {
