@@ -18,6 +18,8 @@ const SPANS: Readonly<Record<number, readonly (readonly [number, number])[]>> = 
 	],
 	// POLEXPIRE: curlft times of the policy.
 	27: [[152, 168]],
+	// REPORT: padding behind the protocol, which the kernel does not clear.
+	32: [[17, 20]],
 };
 
 const MAPPING = 38;

@@ -127,8 +127,7 @@ class Walk {
 
 	udp(data: Uint8Array): void {
 		const view = viewOf(data);
-		const encap =
-			data.length > 12 && (isEncapPort(view.getUint16(0)) || isEncapPort(view.getUint16(2)));
+		const encap = data.length > 12 && this.hasEncap(view.getUint16(0));
 		if (encap && view.getUint32(8) !== 0) {
 			this.note(`udp ${formatHex(data.subarray(0, 4))}`);
 			this.esp(data.subarray(8));
@@ -138,6 +137,11 @@ class Walk {
 		} else {
 			this.note(`proto 17 ${formatHex(data)}`);
 		}
+	}
+
+	/** Does a state send from this port? */
+	hasEncap(sport: number): boolean {
+		return [...this.engine.states()].some((state) => state.encap?.sport === sport);
 	}
 
 	state(proto: number, spi: number): XfrmState | undefined {
@@ -212,10 +216,6 @@ class Walk {
 		}
 		this.next(data[0] ?? 59, plain);
 	}
-}
-
-function isEncapPort(port: number): boolean {
-	return port === 4500 || port === 4501;
 }
 
 function viewOf(bytes: Uint8Array): DataView {
