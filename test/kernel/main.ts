@@ -9,6 +9,7 @@
  * KERNEL_SEED is --seed. Needs root and Debian's packages (oracle/setup fetches the kernel).
  */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { linux61 } from '@xfrm/engine';
 import { formatDifference } from '../golden/difference.ts';
@@ -97,7 +98,7 @@ function record(row: Row, answer: VectorCase): void {
 		row.skipped++;
 	} else {
 		differences++;
-		const file = `/tmp/xfrm-difference-${answer.id}.jsonl`;
+		const file = `${tmpdir()}/xfrm-difference-${answer.id}.jsonl`;
 		writeFileSync(file, `${JSON.stringify(answer)}\n`);
 		process.stdout.write(`DIFFERS ${answer.id}: ${formatDifference(result)}\n  case in ${file}\n`);
 	}

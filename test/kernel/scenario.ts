@@ -55,7 +55,7 @@ export function randomPacket(
 					dport: random.pick([4242, 4243, 4242, random.int(5000, 9999)]),
 				}
 			: {
-					sport: version === 4 ? random.pick([13, 14, 17]) : random.int(200, 250),
+					sport: version === 4 ? random.pick([14, 17, 18]) : random.int(200, 250),
 					dport: random.int(0, 3),
 				}),
 		...(version === 4 && random.chance(0.1) ? { options: [1, 1, 1, 0] } : {}),
