@@ -1,0 +1,303 @@
+/**
+ * One tuple of the policy tables: policies whose selectors look at the same bits of a flow (prefix lengths,
+ * port masks, protocol or not, interface or not, mark's mask). To fall under such a policy is to have these
+ * bits equal, so a tuple is a hash table of them, and nothing else of a policy is read to find it:
+ *
+ *     filter (bits) -> heads[hash] -> entry: | hash | next | key: 14 words |  owners[entry]: the policy
+ *
+ * Flat arrays, as a lookup in a large table costs what its cache misses cost: an entry is one cache line.
+ * Most probes of a lookup find nothing, which two bits of the filter tell; it stays in the cache.
+ *
+ * @hotpath
+ */
+import type { Flow } from '@xfrm/wire';
+import { Family } from '@xfrm/wire/xfrm';
+import type { XfrmPolicy } from './policy.ts';
+
+/** Words of an entry, and where its parts are. */
+const ENTRY_WORDS = 16;
+const HASH = 0;
+const NEXT = 1;
+const KEY = 2;
+const KEY_WORDS = 14;
+/** Word of the key that is 1 for selectors which no flow falls under (P-25). */
+const IMPOSSIBLE = 13;
+/** No entry. */
+export const NONE = -1;
+
+/** Entries that a new tuple has room for. */
+const CAPACITY_FIRST = 8;
+/** Bits of the filter an entry: two of them are set, so that 2 of 100 misses get through. */
+const FILTER_BITS_EACH = 16;
+
+/** Everything a key may ask of the flow at hand; set once a lookup, for all tuples. */
+const asked: Int32Array = new Int32Array(KEY_WORDS);
+/** What the tuple at hand looks at of it. */
+const probe: Int32Array = new Int32Array(KEY_WORDS);
+
+/** Makes this the flow that `Tuple.find` looks for. */
+export function askFlow(flow: Flow, ifId: number): void {
+	setAsked(flow.daddr, flow.saddr, flow.sport, flow.dport, flow.mark, flow.proto, flow.oif, ifId);
+	asked[IMPOSSIBLE] = 0;
+}
+
+export class Tuple {
+	/** What is looked at, in the order of the key: addresses, ports, mark, protocol, interface, if_id. */
+	private readonly masks: Int32Array;
+	/** Words of the key that are not always 0, so that short keys cost little. */
+	private readonly used: Int32Array;
+	private entries: Int32Array = new Int32Array(CAPACITY_FIRST * ENTRY_WORDS);
+	private heads: Int32Array = new Int32Array(2 * CAPACITY_FIRST).fill(NONE);
+	private filter: Int32Array = new Int32Array((CAPACITY_FIRST * FILTER_BITS_EACH) >> 5);
+	/** Heads and filter are indexed by the upper bits of a hash. */
+	private headShift: number = 32 - 4;
+	private filterShift: number = 32 - 7;
+	private readonly owners: (XfrmPolicy | null)[] = [];
+	/** Entries that were given back, linked by their next word. */
+	private free: number = NONE;
+	/** Hashes put in since the filter was made; those that went are still in it. */
+	private filterCount: number = 0;
+	count: number = 0;
+	/** No policy of the tuple has a lower priority; may lag behind after removals. */
+	priorityMin: number = Number.POSITIVE_INFINITY;
+	/** Number of policies at which `priorityMin` is computed anew. */
+	private refreshAt: number = 0;
+
+	constructor(policy: XfrmPolicy) {
+		this.masks = masksOf(policy);
+		this.used = Int32Array.from(
+			[...this.masks.keys()].filter((word) => this.masks[word] !== 0),
+		);
+	}
+
+	/** Do this policy's selector and mark look at the same bits? */
+	fits(policy: XfrmPolicy): boolean {
+		const masks = masksOf(policy);
+		return this.masks.every((mask, word) => mask === masks[word]);
+	}
+
+	/** The first entry that the asked flow falls under, NONE without. The order of several is undefined. */
+	find(): number {
+		const hash = this.maskProbe();
+		const bits = filterBits(hash, this.filterShift);
+		if (((this.filter[hash >>> this.filterShift >>> 5] ?? 0) & bits) !== bits) {
+			return NONE;
+		}
+		return this.follow(this.heads[hash >>> this.headShift] ?? NONE, hash);
+	}
+
+	/** The next entry of the same key; right behind the call that found this one. */
+	findNext(entry: number): number {
+		const at = entry * ENTRY_WORDS;
+		return this.follow(this.entries[at + NEXT] ?? NONE, this.entries[at + HASH] ?? 0);
+	}
+
+	/** The policy of an entry. */
+	owner(entry: number): XfrmPolicy | null {
+		return this.owners[entry] ?? null;
+	}
+
+	/** The first entry whose key is this policy's. */
+	findLike(policy: XfrmPolicy): number {
+		const hash = this.probePolicy(policy);
+		return this.follow(this.heads[hash >>> this.headShift] ?? NONE, hash);
+	}
+
+	insert(policy: XfrmPolicy): void {
+		if (this.free === NONE && this.owners.length * ENTRY_WORDS === this.entries.length) {
+			this.grow();
+		}
+		const hash = this.probePolicy(policy);
+		let entry = this.free;
+		if (entry === NONE) {
+			entry = this.owners.length;
+			this.owners.push(policy);
+		} else {
+			this.free = this.entries[entry * ENTRY_WORDS + NEXT] ?? NONE;
+			this.owners[entry] = policy;
+		}
+		this.entries[entry * ENTRY_WORDS + HASH] = hash;
+		this.entries.set(probe, entry * ENTRY_WORDS + KEY);
+		this.link(entry, hash);
+		this.count++;
+		this.priorityMin = Math.min(this.priorityMin, policy.priority);
+		if (++this.filterCount * FILTER_BITS_EACH > this.filter.length * 32) {
+			this.rebuildFilter();
+		} else {
+			this.setFilterBits(hash);
+		}
+	}
+
+	remove(policy: XfrmPolicy): void {
+		let entry = this.findLike(policy);
+		while (entry !== NONE && this.owners[entry] !== policy) {
+			entry = this.findNext(entry);
+		}
+		if (entry === NONE) {
+			throw new RangeError('policy is not in its tuple');
+		}
+		this.unlink(entry);
+		this.owners[entry] = null;
+		this.entries[entry * ENTRY_WORDS + NEXT] = this.free;
+		this.free = entry;
+		this.count--;
+		if (policy.priority === this.priorityMin && this.count <= this.refreshAt) {
+			this.refreshPriority();
+		}
+	}
+
+	/** Walks a chain to the next entry with the probe's key. */
+	private follow(first: number, hash: number): number {
+		const { entries } = this;
+		let entry = first;
+		while (entry >= 0) {
+			const at = entry * ENTRY_WORDS;
+			if (entries[at + HASH] === hash && this.hasProbeKey(at + KEY)) {
+				return entry;
+			}
+			entry = entries[at + NEXT] ?? NONE;
+		}
+		return NONE;
+	}
+
+	private hasProbeKey(at: number): boolean {
+		const { entries, used } = this;
+		for (let i = 0; i < used.length; i++) {
+			const word = used[i] ?? 0;
+			if (entries[at + word] !== probe[word]) {
+				return false;
+			}
+		}
+		return true;
+	}
+
+	private probePolicy(policy: XfrmPolicy): number {
+		const { daddr, saddr, sport, dport, proto, ifindex } = policy.selector;
+		setAsked(daddr, saddr, sport, dport, policy.markValue, proto, ifindex, policy.ifId);
+		asked[IMPOSSIBLE] = 1;
+		return this.maskProbe();
+	}
+
+	/** Leaves in the probe what counts of what is asked, and answers its hash. */
+	private maskProbe(): number {
+		const { masks, used } = this;
+		let hash = 0;
+		for (let i = 0; i < used.length; i++) {
+			const word = used[i] ?? 0;
+			const masked = (asked[word] ?? 0) & (masks[word] ?? 0);
+			probe[word] = masked;
+			hash = Math.imul(hash ^ masked, MULTIPLIER);
+			hash ^= hash >>> 15;
+		}
+		return Math.imul(hash, MULTIPLIER);
+	}
+
+	private link(entry: number, hash: number): void {
+		const head = hash >>> this.headShift;
+		this.entries[entry * ENTRY_WORDS + NEXT] = this.heads[head] ?? NONE;
+		this.heads[head] = entry;
+	}
+
+	private unlink(entry: number): void {
+		const { entries, heads } = this;
+		const next = entries[entry * ENTRY_WORDS + NEXT] ?? NONE;
+		const head = (entries[entry * ENTRY_WORDS + HASH] ?? 0) >>> this.headShift;
+		let before = heads[head] ?? NONE;
+		if (before === entry) {
+			heads[head] = next;
+			return;
+		}
+		while (entries[before * ENTRY_WORDS + NEXT] !== entry) {
+			before = entries[before * ENTRY_WORDS + NEXT] ?? NONE;
+		}
+		entries[before * ENTRY_WORDS + NEXT] = next;
+	}
+
+	/** Twice the room; only called when no entry is free. */
+	private grow(): void {
+		const entries = new Int32Array(2 * this.entries.length);
+		entries.set(this.entries);
+		this.entries = entries;
+		this.heads = new Int32Array(2 * this.heads.length).fill(NONE);
+		this.headShift--;
+		for (let entry = 0; entry < this.owners.length; entry++) {
+			this.link(entry, entries[entry * ENTRY_WORDS + HASH] ?? 0);
+		}
+	}
+
+	/** Anew for twice the policies that there are. */
+	private rebuildFilter(): void {
+		const bitsLog = Math.ceil(Math.log2(2 * this.count * FILTER_BITS_EACH));
+		this.filter = new Int32Array((1 << bitsLog) >> 5);
+		this.filterShift = 32 - bitsLog;
+		this.filterCount = this.count;
+		for (let entry = 0; entry < this.owners.length; entry++) {
+			if (this.owners[entry] !== null) {
+				this.setFilterBits(this.entries[entry * ENTRY_WORDS + HASH] ?? 0);
+			}
+		}
+	}
+
+	private setFilterBits(hash: number): void {
+		const at = hash >>> this.filterShift >>> 5;
+		this.filter[at] = (this.filter[at] ?? 0) | filterBits(hash, this.filterShift);
+	}
+
+	/** Anew only when half of the policies went, so that removing all of them is not quadratic. */
+	private refreshPriority(): void {
+		this.refreshAt = this.count >> 1;
+		this.priorityMin = Number.POSITIVE_INFINITY;
+		for (const owner of this.owners) {
+			this.priorityMin = Math.min(this.priorityMin, owner?.priority ?? this.priorityMin);
+		}
+	}
+}
+
+const MULTIPLIER = 0x9e3779b1 | 0;
+
+/** The two bits of a word of the filter, from different ends of the hash. */
+function filterBits(hash: number, shift: number): number {
+	return (1 << ((hash >>> shift) & 31)) | (1 << (hash & 31));
+}
+
+/** Fills `asked`, in the order of the key. */
+function setAsked(
+	daddr: Int32Array,
+	saddr: Int32Array,
+	sport: number,
+	dport: number,
+	mark: number,
+	proto: number,
+	ifindex: number,
+	ifId: number,
+): void {
+	asked[0] = daddr[0] ?? 0;
+	asked[1] = daddr[1] ?? 0;
+	asked[2] = daddr[2] ?? 0;
+	asked[3] = daddr[3] ?? 0;
+	asked[4] = saddr[0] ?? 0;
+	asked[5] = saddr[1] ?? 0;
+	asked[6] = saddr[2] ?? 0;
+	asked[7] = saddr[3] ?? 0;
+	asked[8] = (sport << 16) | dport;
+	asked[9] = mark;
+	asked[10] = proto;
+	asked[11] = ifindex;
+	asked[12] = ifId;
+}
+
+/** The bits that a policy's selector and mark look at, in the order of the key. if_id always counts. */
+function masksOf(policy: XfrmPolicy): Int32Array {
+	const { daddrMask, saddrMask, sportMask, dportMask, proto, ifindex } = policy.selector;
+	const masks = new Int32Array(KEY_WORDS);
+	masks.set(daddrMask, 0);
+	masks.set(saddrMask, 4);
+	masks[8] = (sportMask << 16) | dportMask;
+	masks[9] = policy.markMask;
+	masks[10] = proto === 0 ? 0 : -1;
+	masks[11] = ifindex === 0 ? 0 : -1;
+	masks[12] = -1;
+	const { impossible4, impossible6 } = policy.selector;
+	masks[IMPOSSIBLE] = (policy.family === Family.Ipv4 ? impossible4 : impossible6) ? -1 : 0;
+	return masks;
+}
