@@ -21,7 +21,7 @@ import {
 import { linux61 } from './kernel-profile.ts';
 import type { Namespace } from './namespace.ts';
 import { udpEncapInput } from './udp-encap.ts';
-import { PacketAction } from './verdict.ts';
+import { PacketAction, Verdict } from './verdict.ts';
 
 const INNER = ip(17, udp(), { src: '10.0.0.1', dst: '10.1.0.1' });
 const ENCAP = { type: 2, sport: 4500, dport: 4500, oa: address('0.0.0.0') };
@@ -68,6 +68,21 @@ for (const [name, type, data, action] of rows) {
 		}
 	});
 }
+
+// @spec NT-2
+test('a datagram shorter than IP and UDP header is not even looked at', () => {
+	for (const [octets, verdict] of [
+		[19, Verdict.InEncapShort],
+		[20, Verdict.InStateProtoError],
+	] as const) {
+		const net = makeNamespace();
+		addState(net, { encap: ENCAP, flags: 32 });
+		const packet = datagram(esp(INNER).slice(0, octets));
+		udpEncapInput(net, batchOf(packet), 2);
+		assert.equal(packet.action, PacketAction.Drop);
+		assert.equal(packet.verdict, verdict, `${octets} octets`);
+	}
+});
 
 // @spec NT-2 M-3
 test('a transport packet loses its UDP header too', () => {

@@ -10,6 +10,8 @@
  * @hotpath
  */
 import {
+	IPV6_HEADER_OCTETS,
+	ipv4HeaderOctets,
 	type PacketBuffer,
 	setIpv4Protocol,
 	setIpv4TotalLength,
@@ -20,6 +22,7 @@ import {
 import { type Address, addressFrom, EncapType, Family, IpProto } from '@xfrm/wire/xfrm';
 import type { Batch } from './batch.ts';
 import { input } from './input.ts';
+import { traceVerdict } from './input-trace.ts';
 import type { Namespace } from './namespace.ts';
 import type { XfrmState } from './state.ts';
 import { PacketAction, Verdict } from './verdict.ts';
@@ -41,7 +44,11 @@ export function udpEncapInput(net: Namespace, batch: Batch, encapType: number): 
 	datagrams.processor = batch.processor;
 	for (const packet of batch.packets) {
 		const octets = encapOctets(packet, encapType);
-		if (octets > 0) {
+		if (octets > 0 && isTooShort(packet, octets)) {
+			traceVerdict(net, Verdict.InEncapShort, 'in.encap.short', null);
+			packet.action = PacketAction.Drop;
+			packet.verdict = Verdict.InEncapShort;
+		} else if (octets > 0) {
 			removeUdp(packet, encapType, octets);
 			datagrams.packets.push(packet);
 		} else {
@@ -68,6 +75,16 @@ function encapOctets(packet: PacketBuffer, encapType: number): number {
 			: 0;
 	}
 	return octets > ESP_FIXED_OCTETS && view.getInt32(dataAt) !== 0 ? UDP_HEADER_OCTETS : 0;
+}
+
+/**
+ * Is the datagram shorter than the IP header and what would be taken off? Linux compares the two, though
+ * the IP header is no part of the datagram, and drops without counting.
+ */
+function isTooShort(packet: PacketBuffer, octets: number): boolean {
+	const { view, start, family } = packet;
+	const ipOctets = family === Family.Ipv4 ? ipv4HeaderOctets(view, start) : IPV6_HEADER_OCTETS;
+	return packet.end - packet.transportAt < ipOctets + octets;
 }
 
 /** Makes an ESP packet of it; the IPv4 checksum is left to whoever takes off the rest. */

@@ -47,6 +47,8 @@ export const Verdict = {
 	MobilityHeaderRule: 67,
 	/** Larger than the tunnel's MTU before any state was asked (IPv6, U-6): EMSGSIZE or packet too big. */
 	OutTooBig: 68,
+	/** ESP in UDP shorter than the headers to be taken off: not even looked at (NT-2). */
+	InEncapShort: 69,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
