@@ -312,7 +312,7 @@ function applyTransform(net: Namespace, packet: PacketBuffer, step: BundleStep):
 		error === Errno.ENOSYS
 			? 'out.transform.algorithm'
 			: error === Errno.EMSGSIZE
-				? 'out.transform.udp-length'
+				? 'out.transform.length'
 				: 'out.transform.header';
 	return drop(net, packet, Verdict.OutStateProtoError, error, step.state, code);
 }

@@ -23,12 +23,13 @@ import type { BundleStep } from '../bundle.ts';
 import type { Namespace } from '../namespace.ts';
 import { ReplayCounter } from '../replay-window.ts';
 import { clearMutableIpv4, clearMutableIpv6 } from './ah-mutable.ts';
+import { packetOctetsMax } from './esp-output.ts';
 
 /**
  * Completes the packet but for the ICV, and queues that; the mode has made room at `transportAt`.
  *
  * @returns 0, ENOSYS when the provider lacks the algorithm, EINVAL for a damaged option or routing header,
- *   ENOMEM when there is no room for the copy
+ *   EMSGSIZE when no IP header can tell the length, ENOMEM when there is no room for the copy
  * @spec T-20 T-21 T-25 T-26
  */
 export function ahPlan(net: Namespace, packet: PacketBuffer, step: BundleStep): number {
@@ -36,6 +37,9 @@ export function ahPlan(net: Namespace, packet: PacketBuffer, step: BundleStep): 
 	const { key } = state;
 	if (key === undefined) {
 		return Errno.ENOSYS;
+	}
+	if (packet.length > packetOctetsMax(packet.family)) {
+		return Errno.EMSGSIZE;
 	}
 	if (!packet.reserve(packet.transportAt - packet.start, 0)) {
 		return Errno.ENOMEM;

@@ -7,8 +7,15 @@
  *
  * @hotpath
  */
-import { type PacketBuffer, setEspSequence, setEspSpi } from '@xfrm/wire';
-import { Errno, IpProto, StateFlag } from '@xfrm/wire/xfrm';
+import {
+	IPV4_PACKET_OCTETS_MAX,
+	IPV6_HEADER_OCTETS,
+	IPV6_PAYLOAD_OCTETS_MAX,
+	type PacketBuffer,
+	setEspSequence,
+	setEspSpi,
+} from '@xfrm/wire';
+import { Errno, Family, IpProto, StateFlag } from '@xfrm/wire/xfrm';
 import { type BundleStep, stateMtu } from '../bundle.ts';
 import type { Namespace } from '../namespace.ts';
 import { ReplayCounter } from '../replay-window.ts';
@@ -22,7 +29,7 @@ const TRAILER_OCTETS = 2;
  * Completes the packet but for encryption and ICV, and queues these; the mode has made room at
  * `transportAt`, and the tailroom has been reserved.
  *
- * @returns 0, ENOSYS when the provider lacks the algorithm, EMSGSIZE when UDP cannot carry it
+ * @returns 0, ENOSYS when the provider lacks the algorithm, EMSGSIZE when no IP header or UDP header can tell its length
  * @spec T-1 T-2 T-3 T-4 T-5 T-6
  */
 export function espPlan(net: Namespace, packet: PacketBuffer, step: BundleStep): number {
@@ -41,6 +48,9 @@ export function espPlan(net: Namespace, packet: PacketBuffer, step: BundleStep):
 	const textEnd = payloadAt + textOctets;
 	const end = textEnd + state.icvOctets;
 
+	if (end - packet.start > packetOctetsMax(packet.family)) {
+		return Errno.EMSGSIZE;
+	}
 	let espAt = transportAt;
 	let proto: number = IpProto.Esp;
 	if (state.encap !== undefined) {
@@ -89,6 +99,13 @@ export function espPlan(net: Namespace, packet: PacketBuffer, step: BundleStep):
 	jobs.outEnd[job] = end;
 	jobs.seqHi[job] = seqHi;
 	return 0;
+}
+
+/** Longest packet whose length an IP header can tell; jumbograms are not made. */
+export function packetOctetsMax(family: number): number {
+	return family === Family.Ipv4
+		? IPV4_PACKET_OCTETS_MAX
+		: IPV6_HEADER_OCTETS + IPV6_PAYLOAD_OCTETS_MAX;
 }
 
 /** What is left to do to a sealed packet. */
