@@ -217,6 +217,7 @@ function merge(seen: readonly Observed[]): Observed {
 		}
 	}
 	return {
+		effects: seen.flatMap((one) => one.effects),
 		emitted: seen.flatMap((one) => one.emitted),
 		delivered: seen.flatMap((one) => one.delivered),
 		socketErrors: seen.flatMap((one) => one.socketErrors),

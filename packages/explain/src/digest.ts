@@ -16,6 +16,7 @@ import {
 	type XfrmState,
 } from '@xfrm/engine';
 import type { DropTrace, IcmpErrorTrace, RouteTrace } from '@xfrm/host';
+import { IpProto } from '@xfrm/wire/xfrm';
 import type { Outcome } from './answer.ts';
 import type { PacketFacts } from './packet-text.ts';
 import { packetFacts } from './packet-text.ts';
@@ -86,6 +87,7 @@ export class Digest {
 				break;
 			case 'state-lookup':
 				this.stateLookup = fact;
+				this.#takeBinding(fact);
 				break;
 			case 'state-check':
 				if (!fact.passed) {
@@ -120,6 +122,14 @@ export class Digest {
 		this.sizeAfter = after.length;
 		if (!this.applied.includes(state)) {
 			this.applied.push(state);
+		}
+	}
+
+	/** Mobility headers are rewritten in place: finding their state is applying it. */
+	#takeBinding(fact: StateLookupTrace): void {
+		const mobility = fact.proto === IpProto.DestinationOptions || fact.proto === IpProto.Routing;
+		if (mobility && fact.winner !== undefined && !this.applied.includes(fact.winner)) {
+			this.applied.push(fact.winner);
 		}
 	}
 

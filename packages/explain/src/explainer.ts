@@ -109,7 +109,7 @@ export class Explainer {
 						...(options.mark === undefined ? {} : { mark: options.mark }),
 						...(options.ifId === undefined ? {} : { ifId: options.ifId }),
 					});
-		const facts = recorder.finish();
+		const facts = recorder.finish(observed.effects);
 		this.#restoreSequence(before);
 		return this.#answer({ packet, direction, options, facts, observed, assumed });
 	}

@@ -29,9 +29,9 @@ export class Recorder implements Tracer, HostTracer {
 		this.facts.push(event);
 	}
 
-	/** Ends the record: the last effects are taken, and nothing more is listened to. */
-	finish(): readonly Fact[] {
-		this.#takeEffects();
+	/** Ends the record with the effects that were collected since the last fact; nothing more is noted. */
+	finish(effects: readonly HostEffect[]): readonly Fact[] {
+		this.facts.push(...effects.map((effect) => ({ kind: 'effect' as const, effect })));
 		this.#host.tracer = null;
 		this.#host.engine.net.tracer = null;
 		return this.facts;

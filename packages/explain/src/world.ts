@@ -14,7 +14,7 @@ import {
 	type KernelProfile,
 	verdictName,
 } from '@xfrm/engine';
-import { type DeliverEffect, Host, type SocketErrorEffect } from '@xfrm/host';
+import { type DeliverEffect, Host, type HostEffect, type SocketErrorEffect } from '@xfrm/host';
 import { type Command, type CommandContext, parseCommand } from '@xfrm/iproute';
 import { parseAck, splitMessages } from '@xfrm/netlink';
 import { type NetlinkClient, NetlinkServer } from '@xfrm/netlink-server';
@@ -54,6 +54,8 @@ export interface EmittedPacket {
 
 /** All that came out since the last call. */
 export interface Observed {
+	/** All effects, in order. */
+	readonly effects: readonly HostEffect[];
 	readonly emitted: readonly EmittedPacket[];
 	readonly delivered: readonly DeliverEffect[];
 	readonly socketErrors: readonly SocketErrorEffect[];
@@ -280,25 +282,22 @@ export class World {
 
 	/** Takes everything that came out since the last call. */
 	observe(error: number): Observed {
-		const emitted: EmittedPacket[] = [];
-		const delivered: DeliverEffect[] = [];
-		const socketErrors: SocketErrorEffect[] = [];
+		const effects: HostEffect[] = [];
 		for (let effect = this.host.pollEffect(); effect !== undefined; ) {
-			switch (effect.kind) {
-				case 'emit':
-					emitted.push({ device: effect.device, packet: effect.packet });
-					break;
-				case 'deliver':
-					delivered.push(effect);
-					break;
-				case 'socket-error':
-					socketErrors.push(effect);
-			}
+			effects.push(effect);
 			effect = this.host.pollEffect();
 		}
 		this.server.dispatchEvents();
 		const events = this.#listener.receiveAll();
-		return { emitted, delivered, socketErrors, counters: this.#raised(), events, error };
+		return {
+			effects,
+			emitted: effects.filter((effect) => effect.kind === 'emit'),
+			delivered: effects.filter((effect) => effect.kind === 'deliver'),
+			socketErrors: effects.filter((effect) => effect.kind === 'socket-error'),
+			counters: this.#raised(),
+			events,
+			error,
+		};
 	}
 
 	#raised(): ReadonlyMap<string, number> {
