@@ -103,7 +103,11 @@ function handleIpv4(stack: Stack, reception: Reception, taken: boolean): boolean
 
 /** Takes a transform off; true when the protocol behind it follows (I-8). */
 function transformInput(stack: Stack, reception: Reception): boolean {
-	stack.engine.input(stack.batchOf(reception.packet));
+	const { packet } = reception;
+	// Only what came in UDP right in front of it does a state with encapsulation take (I-7).
+	packet.encapType = 0;
+	packet.encapSport = 0;
+	stack.engine.input(stack.batchOf(packet));
 	return afterInput(stack, reception);
 }
 

@@ -51,6 +51,7 @@ export function forwardPacket(stack: Stack, reception: Reception): void {
 		return;
 	}
 	packet.forwarded = true;
+	packet.ifId = 0;
 	stack.engine.lookup(stack.batchOf(packet));
 	if (packet.action !== PacketAction.Pass && packet.action !== PacketAction.Transformed) {
 		return;

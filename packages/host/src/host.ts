@@ -264,7 +264,7 @@ export class Host {
 
 	/** What has to be done, oldest first; undefined when nothing is left. */
 	pollEffect(): HostEffect | undefined {
-		return this.stack.effects.shift();
+		return this.stack.takeEffect();
 	}
 	/** Effects that were lost because nobody polled. */
 	get effectsLost(): number {

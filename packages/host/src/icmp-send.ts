@@ -46,7 +46,7 @@ const ICMP_ERROR_OCTETS_MAX = 576;
 /** TOS bits that an error takes over, and its precedence "internetwork control". */
 const TOS_MASK = 0x1e;
 const PRECEDENCE_INTERNETWORK_CONTROL = 0xc0;
-/** ICMP types that are no errors: echo, timestamp, information, address mask, each asked and answered. All others count as such. */
+/** ICMP types that are no errors: echo, timestamp, information, address mask. All others count as such. */
 const INFORMATIONAL_TYPES: readonly number[] = [0, 8, 13, 14, 15, 16, 17, 18];
 const ICMPV6_INFORMATIONAL = 0x80;
 

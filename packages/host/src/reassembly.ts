@@ -14,8 +14,10 @@ import {
 	fragmentOffset,
 	IPV4_DONT_FRAGMENT,
 	IPV4_PACKET_OCTETS_MAX,
+	IPV4_SOURCE_AT,
 	IPV6_HEADER_OCTETS,
 	IPV6_PAYLOAD_OCTETS_MAX,
+	IPV6_SOURCE_AT,
 	ipv4DontFragment,
 	ipv4FragmentOffset,
 	ipv4HeaderOctets,
@@ -103,25 +105,26 @@ interface Place {
 export class Reassembly {
 	private readonly datagrams: Map<string, Datagram> = new Map();
 	private octets = 0;
+	/** No datagram ends before this time. */
+	private earliestUs = Number.POSITIVE_INFINITY;
 
-	/** When the oldest datagram ends; Infinity for none. */
+	/** When to call `expire` next; Infinity when nothing waits. */
 	deadlineUs(): number {
-		let earliest = Number.POSITIVE_INFINITY;
-		for (const datagram of this.datagrams.values()) {
-			earliest = Math.min(earliest, datagram.expiresUs);
-		}
-		return earliest;
+		return this.datagrams.size === 0 ? Number.POSITIVE_INFINITY : this.earliestUs;
 	}
 
 	/** Takes datagrams out whose time is over; those whose first fragment is there are returned for an ICMP error. */
 	expire(nowUs: number): Reception[] {
 		const expired: Reception[] = [];
+		this.earliestUs = Number.POSITIVE_INFINITY;
 		for (const datagram of this.datagrams.values()) {
-			if (datagram.expiresUs <= nowUs) {
-				this.forget(datagram);
-				if (datagram.first !== undefined) {
-					expired.push(datagram.first);
-				}
+			if (datagram.expiresUs > nowUs) {
+				this.earliestUs = Math.min(this.earliestUs, datagram.expiresUs);
+				continue;
+			}
+			this.forget(datagram);
+			if (datagram.first !== undefined) {
+				expired.push(datagram.first);
 			}
 		}
 		return expired;
@@ -132,7 +135,8 @@ export class Reassembly {
 		const { packet, device } = reception;
 		const { view, start, end } = packet;
 		const headerOctets = ipv4HeaderOctets(view, start);
-		const key = `4 ${device.ifindex} ${ipv4Id(view, start)} ${ipv4Protocol(view, start)} ${addressKey(packet, start + 12, 8)}`;
+		const identity = `4 ${device.ifindex} ${ipv4Id(view, start)} ${ipv4Protocol(view, start)} `;
+		const key = identity + octetKey(packet, start + IPV4_SOURCE_AT, 8);
 		const datagram = this.datagram(key, Family.Ipv4, nowUs + REASSEMBLY_IPV4_US);
 		const offset = ipv4FragmentOffset(view, start);
 		const more = ipv4MoreFragments(view, start);
@@ -164,7 +168,8 @@ export class Reassembly {
 		if (more && (dataEnd & 7) !== 0) {
 			return { outcome: 'problem', pointer: 4 };
 		}
-		const key = `6 ${device.ifindex} ${fragmentId(view, transportAt)} ${addressKey(packet, start + 8, 32)}`;
+		const identity = `6 ${device.ifindex} ${fragmentId(view, transportAt)} `;
+		const key = identity + octetKey(packet, start + IPV6_SOURCE_AT, 32);
 		const datagram = this.datagram(key, Family.Ipv6, nowUs + REASSEMBLY_IPV6_US);
 		if (offset === 0) {
 			datagram.headerAt = transportAt - start;
@@ -198,6 +203,7 @@ export class Reassembly {
 			longestUnfragmentable: 0,
 		};
 		this.datagrams.set(key, fresh);
+		this.earliestUs = Math.min(this.earliestUs, expiresUs);
 		return fresh;
 	}
 
@@ -251,7 +257,7 @@ export class Reassembly {
 }
 
 /** Octets as a key. */
-function addressKey(packet: PacketBuffer, at: number, octets: number): string {
+function octetKey(packet: PacketBuffer, at: number, octets: number): string {
 	let key = '';
 	for (let i = 0; i < octets; i++) {
 		key += String.fromCharCode(packet.bytes[at + i] ?? 0);
@@ -289,7 +295,7 @@ function insertPiece(pieces: Piece[], piece: Piece): 'new' | 'repeat' | 'overlap
 	return piece.from >= runFrom && piece.to <= runTo ? 'repeat' : 'overlap';
 }
 
-/** The whole datagram under the first fragment's headers; undefined when it is too long or its ECN contradicts itself. */
+/** The datagram under the first fragment's headers; undefined when it is too long or its ECN contradicts itself. */
 function join(datagram: Datagram, first: Reception): Reception | undefined {
 	const congested = (datagram.ecn & ECN_CONGESTION) !== 0;
 	if (congested && (datagram.ecn & ECN_NOT_CAPABLE) !== 0) {

@@ -19,6 +19,8 @@ export interface SocketOptions {
 	readonly device?: string;
 	/** if_id of the xfrm interface that the packets leave by. */
 	readonly ifId?: number;
+	/** if_id of the xfrm interface that its packets are routed into; they are looked up with it. */
+	readonly ifId?: number;
 	/** IP_TOS or IPV6_TCLASS. */
 	readonly trafficClass?: number;
 	/** IP_TTL or IPV6_UNICAST_HOPS; absent: the route's. */

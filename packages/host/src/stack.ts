@@ -33,7 +33,6 @@ export class Stack {
 	readonly engine: EngineDoor;
 	/** Packets to receive before a call returns, oldest first. */
 	readonly pending: Reception[] = [];
-	readonly effects: HostEffect[] = [];
 	effectsLost: number = 0;
 	/** Changes whenever any answer of a route lookup may have changed. */
 	routeGeneration: number = 1;
@@ -44,6 +43,9 @@ export class Stack {
 	nowUs: number = 0.5;
 	processor: number = 0;
 
+	private readonly effects: HostEffect[] = [];
+	/** Place of the oldest effect in `effects`; those before have been taken. */
+	private effectsTaken = 0;
 	private readonly random: HostOptions['random'];
 	private readonly batch: Batch = new Batch();
 	private readonly octets: Uint8Array = new Uint8Array(4);
@@ -83,11 +85,21 @@ export class Stack {
 	}
 
 	effect(effect: HostEffect): void {
-		if (this.effects.length >= EFFECTS_MAX) {
+		if (this.effects.length - this.effectsTaken >= EFFECTS_MAX) {
 			this.effectsLost++;
 			return;
 		}
 		this.effects.push(effect);
+	}
+
+	/** The oldest effect that nobody has taken yet. */
+	takeEffect(): HostEffect | undefined {
+		const effect = this.effects[this.effectsTaken++];
+		if (this.effectsTaken >= this.effects.length) {
+			this.effects.length = 0;
+			this.effectsTaken = 0;
+		}
+		return effect;
 	}
 
 	/** Notes why the host drops a packet. */
