@@ -75,7 +75,6 @@ function prepare(
 	packet.family = family;
 	packet.route = route;
 	packet.mark = mark | 0;
-	packet.ifId = (socket.options.ifId ?? 0) | 0;
 	packet.socketId = socket.id;
 	packet.ifId = ifId | 0;
 	setFlow(packet.flow, family, route.source, destination, key.proto, key.sport, key.dport);

@@ -17,8 +17,6 @@ export interface SocketOptions {
 	readonly mark?: number;
 	/** SO_BINDTODEVICE. */
 	readonly device?: string;
-	/** if_id of the xfrm interface that the packets leave by. */
-	readonly ifId?: number;
 	/** if_id of the xfrm interface that its packets are routed into; they are looked up with it. */
 	readonly ifId?: number;
 	/** IP_TOS or IPV6_TCLASS. */
