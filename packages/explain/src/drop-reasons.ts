@@ -21,7 +21,14 @@ import {
 	stateText,
 	templateText,
 } from './names.ts';
-import { missText, nearPolicies, nearStates, policyInSentence } from './near-miss.ts';
+import {
+	missInSentence,
+	missText,
+	nearLookups,
+	nearPolicies,
+	nearStates,
+	policyInSentence,
+} from './near-miss.ts';
 import {
 	type Case,
 	listText,
@@ -223,12 +230,12 @@ function inNoStates(asked: Case): string {
 	const proto = stateProtoName(stateLookup.proto);
 	const family = stateLookup.family;
 	const destination = addressText(stateLookup.daddr, family);
-	const near: readonly NearMiss[] = nearStates(stateLookup.losers);
+	const near: readonly NearMiss[] = nearLookups(stateLookup);
 	const [nearest] = near;
 	const others =
 		nearest === undefined
 			? `There is no ${proto} state at all.`
-			: `The nearest, ${nearest.text}, does not fit by ${missText(nearest)}.`;
+			: `The nearest, ${missInSentence(nearest)}, does not fit by ${missText(nearest)}.`;
 	if (proto === 'hao' || proto === 'route2') {
 		const header = proto === 'hao' ? 'home address option' : 'type 2 routing header';
 		const home = (current ?? first)?.homeAddress;
@@ -405,7 +412,7 @@ function blocked(asked: Case): string {
 		asked.mark === 0 ? undefined : `The packet's mark is ${hexNumber(asked.mark)}.`,
 		other === undefined
 			? undefined
-			: `${upperFirst(other.text)} was not taken, by ${missText(other)}.`,
+			: `${upperFirst(missInSentence(other))} was not taken, by ${missText(other)}.`,
 	);
 }
 

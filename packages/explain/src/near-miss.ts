@@ -2,16 +2,24 @@
  * Near misses: of all that was not taken, the objects that came closest, with the one field that decided.
  * Rulesets have thousands of objects and a reader has a minute: the nearest are shown, the rest counted.
  */
-import type { Loser, PolicyLookupTrace, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import type {
+	Loser,
+	PolicyLookupTrace,
+	StateLookupTrace,
+	XfrmPolicy,
+	XfrmState,
+} from '@xfrm/engine';
 import { type Flow, formatHex32 } from '@xfrm/wire';
-import { Family, formatAddress } from '@xfrm/wire/xfrm';
+import { addressEquals, Family, formatAddress } from '@xfrm/wire/xfrm';
 import type { NearMiss, ObjectRef } from './answer.ts';
 import {
 	directionName,
 	hasSpi,
+	modeName,
 	policyName,
 	policyText,
 	policyTypeName,
+	protocolName,
 	stateName,
 	stateProtoName,
 	stateText,
@@ -58,18 +66,23 @@ function misses(policy: XfrmPolicy, flow: Flow, ifId: number): number {
 	return count;
 }
 
+/** Losers shown beside a winner: only those that nearly won are of interest. */
+const BESIDE_WINNER_MAX = 3;
+
 /** The nearest losers of a policy lookup, nearest first. */
 export function nearPolicies(lookup: PolicyLookupTrace): readonly NearMiss[] {
-	const { flow, ifId } = lookup;
+	const { flow, ifId, winner } = lookup;
 	return lookup.losers
 		.map((loser) => ({ loser, misses: misses(loser.object, flow, ifId) }))
+		.filter((one) => winner === undefined || one.misses <= 1.5)
 		.sort((a, b) => a.misses - b.misses || a.loser.object.priority - b.loser.object.priority)
-		.slice(0, NEAR_MAX)
+		.slice(0, winner === undefined ? NEAR_MAX : BESIDE_WINNER_MAX)
 		.map(({ loser }) => policyMiss(loser));
 }
 
 function policyMiss(loser: Loser<XfrmPolicy>): NearMiss {
-	const { object, field, want, have } = loser;
+	const { object, field } = loser;
+	const [want, have] = [protocolText(field, loser.want), protocolText(field, loser.have)];
 	return {
 		object: policyRef(object),
 		field,
@@ -77,6 +90,11 @@ function policyMiss(loser: Loser<XfrmPolicy>): NearMiss {
 		have,
 		text: `${policyName(object)}  ${policyText(object)}`,
 	};
+}
+
+/** Numbers of upper protocols as words. */
+function protocolText(field: string, value: string): string {
+	return field === 'proto' && /^[0-9]+$/.test(value) ? protocolName(Number(value)) : value;
 }
 
 /** Policies that would match, were they for this direction: the in policy that should have been fwd. */
@@ -102,18 +120,64 @@ export function otherDirections(
 	return near.slice(0, NEAR_MAX);
 }
 
-/**
- * The nearest states that were not taken. `wantIsState`: the loser's `want` is what the state demands
- * (of a packet that came in); else it is what the lookup demands of a state.
- */
+/** The nearest states that a template did not take: `want` is what the template demands. */
 export function nearStates(losers: readonly Loser<XfrmState>[]): readonly NearMiss[] {
-	return losers.slice(0, NEAR_MAX).map(({ object, field, want, have }) => ({
+	return losers.slice(0, NEAR_MAX).map(stateMiss);
+}
+
+/** The nearest states that did not take an incoming packet: `want` is what the state demands of it. */
+export function nearLookups(lookup: StateLookupTrace): readonly NearMiss[] {
+	const { winner, losers } = lookup;
+	return losers
+		.filter(({ object }) => winner === undefined || lookupMisses(object, lookup) <= 1)
+		.slice(0, winner === undefined ? NEAR_MAX : BESIDE_WINNER_MAX)
+		.map((loser) => stateMiss({ ...loser, want: loser.have, have: loser.want }));
+}
+
+/** How many parts of a state's identity a lookup does not meet. */
+function lookupMisses(state: XfrmState, lookup: StateLookupTrace): number {
+	const { proto, spi, family, daddr, mark } = lookup;
+	return (
+		(state.proto === proto ? 0 : 1) +
+		(state.spi >>> 0 === spi ? 0 : 1) +
+		(state.family === family ? 0 : 1) +
+		(addressEquals(state.config.id.daddr, daddr, family) ? 0 : 1) +
+		(state.markFits(mark) ? 0 : 1)
+	);
+}
+
+function stateMiss(loser: Loser<XfrmState>): NearMiss {
+	const { object, field, want, have } = loser;
+	return {
 		object: stateRef(object),
 		field,
-		want,
-		have,
+		want: valueText(field, want),
+		have: valueText(field, have),
 		text: `${stateName(object)}  ${stateText(object)}`,
-	}));
+	};
+}
+
+/** Numbers of protocols, families and modes as words. */
+function valueText(field: string, value: string): string {
+	if (!/^[0-9]+$/.test(value)) {
+		return value;
+	}
+	switch (field) {
+		case 'proto':
+			return stateProtoName(Number(value));
+		case 'mode':
+			return modeName(Number(value));
+		case 'family':
+			return value === '2' ? 'ipv4' : value === '10' ? 'ipv6' : value;
+		default:
+			return value;
+	}
+}
+
+/** A loser inside of a sentence. */
+export function missInSentence(miss: NearMiss): string {
+	const [name = '', ...rest] = miss.text.split('  ');
+	return `${name} (${rest.join(' ')})`;
 }
 
 /** `src: want 10.1.0.0/16, have 10.9.0.1`. */

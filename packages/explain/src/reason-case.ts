@@ -2,7 +2,13 @@
 import type { Outcome } from './answer.ts';
 import type { Digest } from './digest.ts';
 import { templateText } from './names.ts';
-import { missText, nearPolicies, nearStates, otherDirections } from './near-miss.ts';
+import {
+	missInSentence,
+	missText,
+	nearPolicies,
+	nearStates,
+	otherDirections,
+} from './near-miss.ts';
 import type { Setting } from './story.ts';
 
 export interface Reason {
@@ -37,12 +43,14 @@ export function nearestPolicy(asked: Case): string | undefined {
 	const parts: string[] = [];
 	if (other !== undefined) {
 		parts.push(
-			`${upperFirst(other.text)} would match, but it is for ${other.want}: ` +
+			`${upperFirst(missInSentence(other))} would match, but it is for ${other.want}: ` +
 				`here a policy with ${other.have} is needed.`,
 		);
 	}
 	if (near !== undefined) {
-		parts.push(`The nearest is ${near.text}, which does not match by ${missText(near)}.`);
+		parts.push(
+			`The nearest is ${missInSentence(near)}, which does not match by ${missText(near)}.`,
+		);
 	}
 	return parts.join(' ');
 }
@@ -68,11 +76,9 @@ export function wantedTemplate(asked: Case): string {
 
 /** The nearest state that was not taken, as a sentence. */
 export function nearestState(asked: Case): string | undefined {
-	const { stateSelect, stateLookup } = asked.digest;
-	const losers = asked.direction === 'in' ? stateLookup?.losers : stateSelect?.losers;
-	const [near] = nearStates(losers ?? stateSelect?.losers ?? stateLookup?.losers ?? []);
+	const [near] = nearStates(asked.digest.stateSelect?.losers ?? []);
 	if (near === undefined) {
 		return undefined;
 	}
-	return `The nearest, ${near.text}, does not fit by ${missText(near)}.`;
+	return `The nearest, ${missInSentence(near)}, does not fit by ${missText(near)}.`;
 }

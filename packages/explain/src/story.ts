@@ -33,7 +33,14 @@ import {
 	stateText,
 	templateText,
 } from './names.ts';
-import { nearPolicies, nearStates, otherDirections, policyRef, stateRef } from './near-miss.ts';
+import {
+	nearLookups,
+	nearPolicies,
+	nearStates,
+	otherDirections,
+	policyRef,
+	stateRef,
+} from './near-miss.ts';
 import { packetText } from './packet-text.ts';
 import type { Fact } from './recorder.ts';
 
@@ -235,7 +242,7 @@ function lookupStep(fact: StateLookupTrace): Step {
 	const key = bySpi
 		? `dst ${formatAddress(fact.daddr, family)} spi ${formatHex32(fact.spi)} ${proto}`
 		: `${proto} (${mobilityHeader(fact.proto)}) src ${formatAddress(fact.saddr, family)} dst ${formatAddress(fact.daddr, family)}`;
-	const near = nearStates(fact.losers);
+	const near = nearLookups(fact);
 	const nearPart = near.length === 0 ? {} : { near };
 	const { winner } = fact;
 	if (winner === undefined) {

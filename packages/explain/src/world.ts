@@ -15,10 +15,9 @@ import {
 	verdictName,
 } from '@xfrm/engine';
 import { type DeliverEffect, Host, type HostEffect, type SocketErrorEffect } from '@xfrm/host';
-import { type Command, type CommandContext, parseCommand } from '@xfrm/iproute';
-import { parseAck, splitMessages } from '@xfrm/netlink';
+import { type CommandContext, parseCommand, runCommand } from '@xfrm/iproute';
 import { type NetlinkClient, NetlinkServer } from '@xfrm/netlink-server';
-import { type Address, addressFrom, EncapType, errnoText, Family, Group } from '@xfrm/wire/xfrm';
+import { type Address, addressFrom, EncapType, Family, Group } from '@xfrm/wire/xfrm';
 import { parseHostLine } from './host-command.ts';
 import { applyHostCommand, ensureDevice, refusalText } from './host-setup.ts';
 import { InputError, splitWords } from './input.ts';
@@ -133,6 +132,7 @@ export class World {
 				ensureDevice(this.host, name);
 				return this.host.device(name)?.ifindex;
 			},
+			interfaceName: (index) => this.deviceName(index),
 			release: profile.name === 'linux61' ? '6.1' : '7.1',
 		};
 	}
@@ -183,24 +183,8 @@ export class World {
 		if (command === undefined) {
 			return { status: problem.status, stdout: '', stderr: problem.message, errno: 0 };
 		}
-		return this.#carryOut(command);
-	}
-
-	#carryOut(command: Command): CommandOutcome {
-		for (const request of command.requests) {
-			for (const datagram of this.request(request)) {
-				for (const message of splitMessages(datagram)) {
-					const ack = parseAck(message);
-					if (ack !== undefined && ack.errno !== 0) {
-						const text = ack.extended.message;
-						const stderr =
-							text === undefined ? `RTNETLINK answers: ${errnoText(ack.errno)}` : `Error: ${text}.`;
-						return { status: 2, stdout: '', stderr, errno: ack.errno };
-					}
-				}
-			}
-		}
-		return { status: 0, stdout: '', stderr: '', errno: 0 };
+		const result = runCommand(command, (datagram) => this.request(datagram), this.#context);
+		return { ...result, stderr: result.stderr.trimEnd() };
 	}
 
 	/** Sends a datagram of NETLINK_XFRM and gives all datagrams that came back. */
