@@ -235,8 +235,10 @@ function cloneState(
 	entry: MigrateEntry,
 	encap: Encap | undefined,
 ): XfrmState | null {
+	// The interval of NAT keepalives is not among what is copied.
+	const { natKeepaliveSeconds, ...kept } = state.config;
 	const config: StateConfig = {
-		...state.config,
+		...kept,
 		family: entry.newFamily,
 		id: { daddr: entry.newDaddr, spi: state.spi >>> 0, proto: state.proto },
 		saddr: entry.newSaddr,

@@ -5,6 +5,7 @@
  */
 import { findAead, findAuth, findComp, findCrypt } from '@xfrm/crypto/algorithms';
 import {
+	EncapType,
 	Errno,
 	Family,
 	Mode,
@@ -14,6 +15,7 @@ import {
 	StateFlag,
 } from '@xfrm/wire/xfrm';
 import { type Answer, answer, refuse } from './answer.ts';
+import { checkIptfs, completeIptfs } from './iptfs-settings.ts';
 import { TICKS_PER_SECOND } from './limits.ts';
 import type { Namespace } from './namespace.ts';
 import { ReplayMode } from './replay-window.ts';
@@ -33,7 +35,12 @@ export function initState(net: Namespace, config: StateConfig): Answer<XfrmState
 		return named;
 	}
 	const state = new XfrmState(completeConfig(net, named.value));
-	const refusal = checkMode(net, state) ?? initTransform(net, state) ?? checkReplay(state);
+	const refusal =
+		checkMode(net, state) ??
+		initTransform(net, state) ??
+		checkNatKeepalive(state) ??
+		checkReplay(state) ??
+		checkIptfs(state);
 	if (refusal !== undefined) {
 		disposeState(net, state);
 		return { refusal };
@@ -49,7 +56,7 @@ function completeConfig(net: Namespace, config: StateConfig): StateConfig {
 	const noPmtuDisc = family === Family.Ipv4 && net.sysctl.ip_no_pmtu_disc !== 0;
 	const anyFamily = (config.flags & StateFlag.AfUnspec) !== 0;
 	return {
-		...config,
+		...completeIptfs(config),
 		flags: noPmtuDisc ? config.flags | StateFlag.NoPmtuDisc : config.flags,
 		selector: selector.family === Family.Unspec && !anyFamily ? { ...selector, family } : selector,
 	};
@@ -123,6 +130,30 @@ function modeExists(net: Namespace, mode: number, family: number): boolean {
 		return false;
 	}
 	return net.available.modes.has(mode);
+}
+
+/**
+ * Keepalives are sent outward and over UDP only.
+ *
+ * @spec NT-9
+ */
+function checkNatKeepalive(state: XfrmState): Refusal | undefined {
+	if ((state.config.natKeepaliveSeconds ?? 0) === 0) {
+		return undefined;
+	}
+	if (state.direction !== SaDirection.Out) {
+		return {
+			errno: Errno.EINVAL,
+			message: 'NAT keepalive is only supported for outbound SAs',
+		};
+	}
+	if (state.encap?.type !== EncapType.EspInUdp) {
+		return {
+			errno: Errno.EINVAL,
+			message: 'NAT keepalive is only supported for UDP encapsulation',
+		};
+	}
+	return undefined;
 }
 
 /**

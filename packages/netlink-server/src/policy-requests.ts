@@ -26,9 +26,9 @@ import {
 	verifyPolicyBody,
 	verifyTemplates,
 } from './policy-verify.ts';
-import { exactMark } from './state-requests.ts';
+import { exactMark, lacksProcessor } from './state-requests.ts';
 import { checkSecurityContext } from './state-verify.ts';
-import { refused, XfrmError } from './xfrm-error.ts';
+import { invalid, refused, XfrmError } from './xfrm-error.ts';
 
 /** Checks a request's policy and makes its configuration; see configOf of states for what is not kept. */
 function configOf(context: RequestContext, body: UserPolicyInfo): PolicyConfig {
@@ -159,9 +159,8 @@ export function expirePolicy(context: RequestContext, body: MessageBodies['polex
  */
 export function acquire(context: RequestContext, body: MessageBodies['acquire']): void {
 	const { engine, attributes } = context;
-	const processor = attributes.get('saPcpu');
-	if (processor !== undefined && processor >= engine.net.processors) {
-		throw new XfrmError(Errno.EINVAL, 'pCPU number too big');
+	if (lacksProcessor(context)) {
+		invalid();
 	}
 	const config = configOf(context, body.policy);
 	const { aalgos, ealgos, calgos } = body;
@@ -183,7 +182,7 @@ export function acquire(context: RequestContext, body: MessageBodies['acquire'])
 				policy,
 				template,
 				seq: engine.nextAcquireSeq(),
-				...optional('pcpu', processor),
+				...optional('pcpu', attributes.get('saPcpu')),
 			}),
 		);
 	}

@@ -50,6 +50,9 @@ const DIRECTED: ReadonlySet<number> = new Set([
 	MessageType.AllocSpi,
 ]);
 
+/** Messages that come from the kernel only: as requests they have neither payload nor attributes of their own. */
+const ANSWERS_ONLY: ReadonlySet<number> = new Set([MessageType.NewSadInfo, MessageType.Mapping]);
+
 export class NetlinkServer {
 	readonly engine: EngineDoor;
 	readonly #clients: Set<NetlinkClient> = new Set();
@@ -193,8 +196,7 @@ export class NetlinkServer {
 
 	#parse(message: RawMessage): RequestAttributes {
 		const spec = messageSpec(message.type);
-		// NEWSADINFO comes from the kernel only: as a request it has neither payload nor attributes of its own.
-		const known = spec !== undefined && spec.name !== 'newsadinfo';
+		const known = spec !== undefined && !ANSWERS_ONLY.has(spec.type);
 		const octets = known ? spec.body.octets : 0;
 		const space: AttributeSpace = known ? spec.attributes : XFRM_ATTRIBUTES;
 		checkPayload(message, octets);

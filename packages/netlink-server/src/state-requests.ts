@@ -20,7 +20,6 @@ import {
 } from '@xfrm/wire/xfrm';
 import { buildMessage, notifyHeader, type RequestContext, replyHeader } from './context.ts';
 import { expireMessage, saIdOf, stateMessage } from './notify.ts';
-import { requestedState } from './requested-state.ts';
 import { selectorFamily, verifyState } from './state-verify.ts';
 import { invalid, refused, XfrmError } from './xfrm-error.ts';
 
@@ -73,12 +72,10 @@ function configOf(context: RequestContext, body: UserSaInfo): StateConfig {
 	};
 }
 
-/** The processor that a state is to be bound to exists. @spec S-33 */
-function checkProcessor(context: RequestContext, errno: Errno): void {
+/** Is the processor that the request names one that there is not? @spec S-33 */
+export function lacksProcessor(context: RequestContext): boolean {
 	const processor = context.attributes.get('saPcpu');
-	if (processor !== undefined && processor >= context.engine.net.processors) {
-		throw new XfrmError(errno, 'pCPU number too big');
-	}
+	return processor !== undefined && processor >= context.engine.net.processors;
 }
 
 /** NEWSA and UPDSA. @spec S-7 S-9 S-10 S-11 N-17 */
@@ -86,22 +83,16 @@ function putState(context: RequestContext, name: 'newsa' | 'updsa', body: UserSa
 	const { engine, nowUs, attributes } = context;
 	verifyState(body, attributes, engine.net.profile);
 	const config = configOf(context, body);
-	checkProcessor(context, Errno.ERANGE);
-	const query: StateQuery = {
-		id: config.id,
-		saddr: config.saddr,
-		family: config.family,
-		mark: lookupMark(context),
-	};
-	const before = name === 'updsa' ? engine.findState(query) : undefined;
+	if (lacksProcessor(context)) {
+		throw new XfrmError(Errno.ERANGE, 'pCPU number too big');
+	}
 	const answer =
 		name === 'newsa' ? engine.addState(config, nowUs) : engine.updateState(config, nowUs);
 	if (answer.refusal !== undefined) {
 		refused(answer.refusal);
 	}
-	// A state that was updated in place stays as it was in most respects, but what is told is the request (N-17).
-	const told =
-		answer.value === before ? requestedState(config, nowUs) : engine.snapshotState(answer.value);
+	// Of an update in place the engine answers the state that the request asked for: that is told (N-17).
+	const told = engine.snapshotState(answer.value);
 	context.notify({
 		group: Group.Sa,
 		message: stateMessage(name, notifyHeader(context), told),
@@ -160,7 +151,10 @@ function checkSpiRange(context: RequestContext, body: MessageBodies['allocspi'])
 export function allocSpi(context: RequestContext, body: MessageBodies['allocspi']): void {
 	const { engine, attributes, nowUs } = context;
 	checkSpiRange(context, body);
-	checkProcessor(context, Errno.EINVAL);
+	if (lacksProcessor(context)) {
+		// The same fault has another number here, and no sentence.
+		invalid();
+	}
 	const { info, min, max } = body;
 	const answer = engine.allocSpi(
 		{

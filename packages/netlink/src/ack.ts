@@ -249,7 +249,8 @@ export function encodeDone(
 	extended?: ExtendedAck,
 ): Uint8Array {
 	const flags = MessageFlag.Multi | (extended === undefined ? 0 : MessageFlag.AckAttributes);
-	const writer = new MessageWriter({ type: ControlType.Done, flags, ...header });
+	const { seq, pid } = header;
+	const writer = new MessageWriter({ type: ControlType.Done, flags, seq, pid });
 	writer.view.setInt32(writer.append(4), -errno, true);
 	if (extended !== undefined) {
 		writeExtended(writer, extended);

@@ -18,6 +18,8 @@ const CRYPTO_REFUSED: Refusal = {
 	errno: Errno.EINVAL,
 	message: 'Kernel was unable to initialize cryptographic operations',
 };
+/** A cipher's or a MAC's own key is refused without a sentence (spec section 4.2). */
+const KEY_REFUSED: Refusal = { errno: Errno.EINVAL };
 const CRYPTO_ABSENT: Refusal = {
 	errno: Errno.ENOSYS,
 	message: 'Kernel was unable to initialize cryptographic operations',
@@ -84,12 +86,12 @@ function initSeparate(net: Namespace, state: XfrmState): Refusal | undefined {
 			return CRYPTO_ABSENT;
 		}
 		if (!keyFits(authInfo, auth.key.length) || auth.truncBits > authInfo.icvFullBits) {
-			return CRYPTO_REFUSED;
+			return KEY_REFUSED;
 		}
 		state.icvOctets = (auth.truncBits || authInfo.icvDefaultBits) >> 3;
 	}
 	if (!keyFits(cryptInfo, crypt.key.length)) {
-		return CRYPTO_REFUSED;
+		return KEY_REFUSED;
 	}
 	state.crypt = cryptInfo;
 	state.auth = authInfo;
