@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import {
+	type Answer,
 	Engine,
 	type EngineOptions,
 	type KernelProfile,
