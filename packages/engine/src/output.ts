@@ -53,6 +53,13 @@ const BEET_PSEUDO_HEADER_OCTETS = 8;
 /** Most TFC padding that room is kept for: no packet is longer. */
 const TFC_OCTETS_MAX = 65535;
 
+/** Reasons of a transform's refusals, by errno. */
+const transformCodes: Readonly<Record<number, string>> = {
+	[Errno.ENOSYS]: 'out.transform.algorithm',
+	[Errno.EMSGSIZE]: 'out.transform.length',
+	[Errno.ENOENT]: 'out.transform.socket',
+};
+
 /** Lookup and transform of a batch: see `EngineDoor.output`. */
 export function output(net: Namespace, batch: Batch): void {
 	net.now[0] = batch.nowUs;
@@ -308,12 +315,7 @@ function applyTransform(net: Namespace, packet: PacketBuffer, step: BundleStep):
 	if (error === 0) {
 		return true;
 	}
-	const code =
-		error === Errno.ENOSYS
-			? 'out.transform.algorithm'
-			: error === Errno.EMSGSIZE
-				? 'out.transform.length'
-				: 'out.transform.header';
+	const code = transformCodes[error] ?? 'out.transform.header';
 	return drop(net, packet, Verdict.OutStateProtoError, error, step.state, code);
 }
 

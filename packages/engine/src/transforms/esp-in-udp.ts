@@ -28,10 +28,14 @@ export function encapOctets(encap: Encap): number {
  * Writes the UDP header (checksum 0) at the packet's `transportAt`, marker included.
  *
  * @param octets of the datagram, UDP header and ICV included
- * @returns 0, or EMSGSIZE when the length field cannot hold it
+ * @returns 0; EMSGSIZE when the length field cannot hold it; ENOENT for ESP in TCP, as there is never a
+ * connection to send it by
  * @spec NT-5
  */
 export function writeEncap(packet: PacketBuffer, encap: Encap, octets: number): number {
+	if (encap.type === EncapType.EspInTcp) {
+		return Errno.ENOENT;
+	}
 	const room = packet.family === Family.Ipv4 ? IPV4_HEADER_OCTETS : 0;
 	if (octets + room > DATAGRAM_OCTETS_MAX) {
 		return Errno.EMSGSIZE;
