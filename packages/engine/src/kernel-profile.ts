@@ -9,6 +9,8 @@ export interface KernelProfile {
 	readonly tiesByAge: boolean;
 	/** ESP in UDP with the non-IKE marker still exists (removed in 6.10; NT-1). */
 	readonly nonIkeEncap: boolean;
+	/** ESP in TCP is built in: such states can be made; without a connection their packets are refused. */
+	readonly espInTcp: boolean;
 	/** States have a direction, and attributes from SA_DIR on are parsed strictly (6.10; S-30 … S-36, N-8). */
 	readonly stateDirection: boolean;
 	/** Acquired larval states and acquires per processor (6.13; S-24). */
@@ -44,6 +46,7 @@ export const linux61: KernelProfile = {
 	name: 'linux61',
 	tiesByAge: false,
 	nonIkeEncap: true,
+	espInTcp: false,
 	stateDirection: false,
 	perProcessor: false,
 	natKeepalive: false,
@@ -65,6 +68,7 @@ export const linux619: KernelProfile = {
 	name: 'linux619',
 	tiesByAge: true,
 	nonIkeEncap: false,
+	espInTcp: true,
 	stateDirection: true,
 	perProcessor: true,
 	natKeepalive: true,

@@ -141,5 +141,9 @@ function encapHeaderOctets(net: Namespace, type: number): number {
 	if (type === EncapType.EspInUdp) {
 		return 8;
 	}
+	if (type === EncapType.EspInTcp) {
+		// The length field; the rest is the socket's.
+		return net.profile.espInTcp ? 2 : 0;
+	}
 	return type === EncapType.EspInUdpNonIke && net.profile.nonIkeEncap ? 16 : 0;
 }
