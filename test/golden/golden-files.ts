@@ -2,7 +2,7 @@
  * The files with captured cases: where they are, by which kernel profile each is judged and what that
  * kernel had built in (golden/profiles.json), and which cases are complete (golden/complete.json).
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
@@ -49,6 +49,11 @@ export function readComplete(): Readonly<Record<string, 'all' | readonly string[
 		string,
 		'all' | readonly string[]
 	>;
+}
+
+/** Writes golden/complete.json anew. */
+export function writeComplete(complete: Readonly<Record<string, 'all' | readonly string[]>>): void {
+	writeFileSync(join(own, 'complete.json'), `${JSON.stringify(complete, undefined, '\t')}\n`);
 }
 
 /** What the engine is told about the kernel that made a file. */

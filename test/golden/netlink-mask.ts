@@ -23,9 +23,15 @@ const SPANS: Readonly<Record<number, readonly (readonly [number, number])[]>> = 
 };
 
 const MAPPING = 38;
+const REPORT = 32;
 
-/** The message with those octets as zeros. */
-export function maskNotification(hex: string): string {
+/**
+ * The message with those octets as zeros.
+ *
+ * @param otherKernel it is compared with a kernel that decodes flows in another way: until 6.6 the ports
+ * in a REPORT are read from the wrong place of an IPv6 packet, so they are left out
+ */
+export function maskNotification(hex: string, otherKernel: boolean): string {
 	const bytes = parseHex(hex);
 	if (!(bytes instanceof Uint8Array) || bytes.length < 16) {
 		return hex;
@@ -34,6 +40,9 @@ export function maskNotification(hex: string): string {
 	const spans = [[8, 16] as const, ...(SPANS[type] ?? [])];
 	if (type === MAPPING && bytes[36] === 2) {
 		spans.push([64, 76]); // behind an IPv4 address the kernel sends what its stack held
+	}
+	if (type === REPORT && otherKernel) {
+		spans.push([52, 60]);
 	}
 	for (const [from, to] of spans) {
 		bytes.fill(0, from, Math.min(to, bytes.length));

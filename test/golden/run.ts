@@ -1,19 +1,28 @@
 /**
- * `npm run test:golden [-- --only PART] [--file NAME] [--verbose]`: judges the engine by what real kernels
- * did. Prints a line a file and profile, `FILE (PROFILE): N of M`; exit status 0 only if every file that
- * is there is complete (golden/README.md, golden/profiles.json).
+ * `npm run test:golden [-- --only PART] [--file NAME] [--verbose] [--update]`: judges the engine by what
+ * real kernels did. Prints a line a file and profile, `FILE (PROFILE): N of M`; exit status 0 only if every
+ * file that is there is complete (golden/README.md, golden/profiles.json).
+ *
+ * --only: cases whose id contains this. --verbose: the first difference of each failing case.
+ * --update: adds the cases that are right to golden/complete.json; none is ever taken away.
  */
 import { parseArgs } from 'node:util';
 import { formatDifference } from './difference.ts';
-import { type Entry, goldenFolder, readProfiles } from './golden-files.ts';
-import { type CaseReport, runEntry } from './suite.ts';
+import {
+	type Entry,
+	goldenFolder,
+	readComplete,
+	readProfiles,
+	writeComplete,
+} from './golden-files.ts';
+import { type CaseReport, entryName, runEntry } from './suite.ts';
 
 const { values } = parseArgs({
 	options: {
 		only: { type: 'string', default: '' },
 		file: { type: 'string', default: '' },
 		verbose: { type: 'boolean', default: false },
-		ids: { type: 'boolean', default: false },
+		update: { type: 'boolean', default: false },
 	},
 });
 
@@ -21,14 +30,15 @@ interface Tally {
 	right: number;
 	of: number;
 	readonly wrong: Map<string, number>;
-	readonly skipped: Map<string, number>;
+	readonly skipped: Map<string, string[]>;
+	readonly complete: string[];
 }
 
 /** Runs one entry; true when it is complete or does not count. undefined: absent. */
 function judge(entry: Entry): boolean | undefined {
-	const name = `${entry.file} (${entry.profile})`;
-	const tally: Tally = { right: 0, of: 0, wrong: new Map(), skipped: new Map() };
-	const cases = runEntry(goldenFolder(), entry, values.only);
+	const name = entryName(entry);
+	const tally: Tally = { right: 0, of: 0, wrong: new Map(), skipped: new Map(), complete: [] };
+	const cases = runEntry(goldenFolder(), entry, (id) => id.includes(values.only));
 	let next = cases.next();
 	for (; next.done !== true; next = cases.next()) {
 		count(tally, next.value);
@@ -43,26 +53,41 @@ function judge(entry: Entry): boolean | undefined {
 	}
 	print(`${name}: ${tally.right} of ${tally.of}${entry.informative ? ' (for information)' : ''}`);
 	for (const [reason, cases] of tally.skipped) {
-		print(`  not judged: ${cases} × ${reason}`);
+		print(`  not judged: ${cases.length} × ${reason}`);
+		if (values.verbose) {
+			print(`    ${cases.join(' ')}`);
+		}
 	}
 	if (tally.wrong.size > 0 && !values.verbose) {
 		const groups = [...tally.wrong].sort((a, b) => b[1] - a[1]).slice(0, 12);
 		print(`  wrong: ${groups.map(([group, cases]) => `${group} ${cases}`).join(', ')}`);
 	}
+	if (values.update) {
+		addComplete(name, tally.complete, tally.right === tally.of && values.only === '');
+	}
 	return tally.right === tally.of || entry.informative === true;
+}
+
+/** Adds cases to golden/complete.json. */
+function addComplete(name: string, ids: readonly string[], all: boolean): void {
+	const complete = { ...readComplete() };
+	const before = complete[name];
+	if (before !== 'all' && ids.length > 0) {
+		complete[name] = all ? 'all' : [...new Set([...(before ?? []), ...ids])].sort();
+		writeComplete(complete);
+	}
 }
 
 function count(tally: Tally, report: CaseReport): void {
 	if (report.skipped !== undefined) {
-		tally.skipped.set(report.skipped, (tally.skipped.get(report.skipped) ?? 0) + 1);
+		const cases = tally.skipped.get(report.skipped) ?? [];
+		tally.skipped.set(report.skipped, [...cases, report.id]);
 		return;
 	}
 	tally.right += report.right;
 	tally.of += report.of;
 	if (report.right === report.of) {
-		if (values.ids) {
-			print(`  ok ${report.id}`);
-		}
+		tally.complete.push(report.id);
 		return;
 	}
 	// Groups by the id without its numbers: cases of a kind fail together.

@@ -20,19 +20,24 @@ export interface CaseReport {
 	readonly tags: readonly string[];
 }
 
-/** Runs the cases of an entry whose id contains `only`; undefined when the file is absent. */
+/** `FILE (PROFILE)`, as the lines of the runner begin and as golden/complete.json has it. */
+export function entryName(entry: Entry): string {
+	return `${entry.file} (${entry.profile})`;
+}
+
+/** Runs the cases of an entry that `wanted` picks by their id; returns false when the file is absent. */
 export function* runEntry(
 	folder: string,
 	entry: Entry,
-	only: string,
+	wanted: (id: string) => boolean,
 ): Generator<CaseReport, boolean> {
 	switch (entry.kind) {
 		case 'cases':
-			return yield* each<VectorCase>(folder, entry, only, (one) => runVector(one, entry));
+			return yield* each<VectorCase>(folder, entry, wanted, (one) => runVector(one, entry));
 		case 'policies':
-			return yield* each<PolicyCase>(folder, entry, only, (one) => runPolicy(one, entry));
+			return yield* each<PolicyCase>(folder, entry, wanted, (one) => runPolicy(one, entry));
 		case 'explain':
-			return yield* each<ExplainCase>(folder, entry, only, runExplain);
+			return yield* each<ExplainCase>(folder, entry, wanted, runExplain);
 		case 'later':
 			return readLines(folder, entry.file) !== undefined;
 	}
@@ -41,12 +46,12 @@ export function* runEntry(
 function* each<T extends { readonly id: string }>(
 	folder: string,
 	entry: Entry,
-	only: string,
+	wanted: (id: string) => boolean,
 	run: (one: T) => CaseReport,
 ): Generator<CaseReport, boolean> {
 	const cases = readLines<T>(folder, entry.file);
 	for (const one of cases ?? []) {
-		if (one.id.includes(only)) {
+		if (wanted(one.id)) {
 			yield run(one);
 		}
 	}

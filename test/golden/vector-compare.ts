@@ -1,0 +1,120 @@
+/** Compares what came out of a step with what the kernel did. */
+import type { Observed, World } from '@xfrm/explain';
+import { formatHex } from '@xfrm/wire';
+import { errnoName, formatAddress } from '@xfrm/wire/xfrm';
+import { type Difference, differs } from './difference.ts';
+import { bytesOf, type Laboratory } from './laboratory.ts';
+import { maskNotification } from './netlink-mask.ts';
+import { maskPacket } from './packet-mask.ts';
+import { unwrap } from './unwrap.ts';
+import type { EmittedPacket, Expectation } from './vector-case.ts';
+
+/** The first difference; only what the case tells is compared. */
+export function compare(
+	lab: Laboratory,
+	expect: Expectation,
+	observed: Observed,
+	name: string,
+): Difference | undefined {
+	const { emit, deliver, stat } = expect;
+	const { world, otherKernel: other } = lab;
+	return (
+		(stat && differs(`${name} stat`, stat, Object.fromEntries(observed.counters))) ??
+		(emit && compareEmitted(world, emit, observed, name)) ??
+		(deliver &&
+			differs(`${name} deliver`, sorted(deliver), sorted(deliveredView(observed, expect)))) ??
+		differs(
+			`${name} error`,
+			expect.error,
+			observed.error === 0 ? undefined : errnoName(observed.error),
+		) ??
+		differs(
+			`${name} events`,
+			(expect.events ?? []).map((event) => maskNotification(event.hex, other)),
+			observed.events.map((event) => maskNotification(formatHex(event), other)),
+		)
+	);
+}
+
+function compareEmitted(
+	world: World,
+	want: readonly EmittedPacket[],
+	observed: Observed,
+	name: string,
+): Difference | undefined {
+	// The files tell first what left by lan, then what left by wan, and no multicast chatter.
+	const have = observed.emitted
+		.filter((one) => !isMulticast(one.packet))
+		.sort((a, b) => (a.device < b.device ? -1 : a.device > b.device ? 1 : 0));
+	if (want.length !== have.length) {
+		return {
+			field: `${name} emit`,
+			want: want.map(({ dev, packet }) => `${dev} ${packet}`).join(' | ') || 'nothing',
+			have: have.map((one) => `${one.device} ${formatHex(one.packet)}`).join(' | ') || 'nothing',
+		};
+	}
+	for (const [i, wanted] of want.entries()) {
+		const got = have[i];
+		if (got === undefined) {
+			continue;
+		}
+		const field = `${name} emit ${i}`;
+		const packet = bytesOf(wanted.packet);
+		const difference =
+			differs(`${field} dev`, wanted.dev, got.device) ??
+			differs(`${field} packet`, maskPacket(packet), maskPacket(got.packet));
+		if (difference !== undefined && !agreesInside(world, packet, got.packet)) {
+			return difference;
+		}
+	}
+	return undefined;
+}
+
+/** Equal but for what a compressor chose, or for random fields of an inner packet made here. */
+function agreesInside(world: World, want: Uint8Array, have: Uint8Array): boolean {
+	const [a, b] = [unwrap(want, world.engine), unwrap(have, world.engine)];
+	return (a.compressed || a.complete) && a.layers.join('\n') === b.layers.join('\n');
+}
+
+function isMulticast(packet: Uint8Array): boolean {
+	return (packet[0] ?? 0) >> 4 === 4
+		? (packet[16] ?? 0) >= 224
+		: packet[24] === 0xff && packet[25] === 2;
+}
+
+/** Sockets are read one after the other: the order among them says nothing. */
+function sorted(values: readonly unknown[]): readonly unknown[] {
+	return [...values].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+}
+
+function deliveredView(observed: Observed, expect: Expectation): unknown[] {
+	const delivered = observed.delivered.filter((one) => {
+		// Sockets with UDP_ENCAP are there, but nobody reads them.
+		return !(one.proto === 17 && one.dport !== 4242 && one.dport !== 4243);
+	});
+	const views = delivered.map((one) => {
+		const { family, proto, hopLimit, trafficClass, sport, dport, payload } = one;
+		if (family === 2 && proto !== 17) {
+			return { family: 4, proto, packet: formatHex(payload) };
+		}
+		return {
+			family: family === 2 ? 4 : 6,
+			proto,
+			src: formatAddress(one.source, family),
+			dst: formatAddress(one.destination, family),
+			...(family === 2
+				? { ttl: hopLimit, tos: trafficClass }
+				: { hlim: hopLimit, tclass: trafficClass }),
+			...(proto === 17 ? { sport, dport } : {}),
+			payload: formatHex(payload),
+		};
+	});
+	const wantsErrors = expect.deliver?.some((one) => one.socket_error !== undefined) ?? false;
+	const errors = observed.socketErrors.map((one) => ({
+		family: one.family === 2 ? 4 : 6,
+		socket_error: errnoName(one.error),
+		port: one.port,
+		icmp: [one.icmpType, one.icmpCode],
+	}));
+	return wantsErrors ? [...views, ...errors] : views;
+}
