@@ -98,6 +98,16 @@ function markLine(
 	return out === '' ? [] : [out];
 }
 
+/** Masks of algorithms that a key manager may choose. */
+export function maskText(masks: {
+	readonly aalgos: number;
+	readonly ealgos: number;
+	readonly calgos: number;
+}): string {
+	const { ealgos, aalgos, calgos } = masks;
+	return `enc-mask ${hex8(ealgos)} auth-mask ${hex8(aalgos)} comp-mask ${hex8(calgos)}`;
+}
+
 /** One template: two lines, and a third and fourth when there is more to say. */
 function templateLines(template: Template, prefix: string, layout: Layout): string {
 	const stats = layout.stats > 0;
@@ -109,9 +119,7 @@ function templateLines(template: Template, prefix: string, layout: Layout): stri
 		const share = stats ? `share ${shareName(template.share)} ` : '';
 		level = `${prefix}\tlevel ${name} ${share}${layout.end}`;
 	}
-	const masks = stats
-		? `${prefix}\tenc-mask ${hex8(template.ealgos)} auth-mask ${hex8(template.aalgos)} comp-mask ${hex8(template.calgos)}${layout.end}`
-		: '';
+	const masks = stats ? `${prefix}\t${maskText(template)}${layout.end}` : '';
 	return head + level + masks;
 }
 

@@ -18,12 +18,18 @@ export function lifetimeLines(
 	prefix: string,
 	layout: Layout,
 ): string {
+	const pair = (soft: string, hard: string, unit: string): string =>
+		`soft ${soft}(${unit}), hard ${hard}(${unit})`;
+	const limits = (soft: number, hard: number, unit: string): string =>
+		`  limit: ${pair(limit(soft), limit(hard), unit)}`;
+	const expiries = (kind: string, soft: number, hard: number): string =>
+		`  expire ${kind}: ${pair(seconds(soft), seconds(hard), 'sec')}`;
 	const lines = [
 		'lifetime config:',
-		`  limit: soft ${limit(config.softByteLimit)}(bytes), hard ${limit(config.hardByteLimit)}(bytes)`,
-		`  limit: soft ${limit(config.softPacketLimit)}(packets), hard ${limit(config.hardPacketLimit)}(packets)`,
-		`  expire add: soft ${seconds(config.softAddExpiresSeconds)}(sec), hard ${seconds(config.hardAddExpiresSeconds)}(sec)`,
-		`  expire use: soft ${seconds(config.softUseExpiresSeconds)}(sec), hard ${seconds(config.hardUseExpiresSeconds)}(sec)`,
+		limits(config.softByteLimit, config.hardByteLimit, 'bytes'),
+		limits(config.softPacketLimit, config.hardPacketLimit, 'packets'),
+		expiries('add', config.softAddExpiresSeconds, config.hardAddExpiresSeconds),
+		expiries('use', config.softUseExpiresSeconds, config.hardUseExpiresSeconds),
 		'lifetime current:',
 		`  ${seconds(current.bytes)}(bytes), ${seconds(current.packets)}(packets)`,
 		`  add ${layout.time(current.addTime)} use ${layout.time(current.useTime)}`,

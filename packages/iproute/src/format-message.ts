@@ -11,7 +11,7 @@ import {
 	type XfrmMessage,
 } from '@xfrm/netlink';
 import { AeventFlag, DefaultAction } from '@xfrm/wire/xfrm';
-import { attributeLines } from './format-attributes.ts';
+import { attributeLines, maskText } from './format-attributes.ts';
 import { policyLines, policyTypeName } from './format-policy.ts';
 import { addressText, selectorLine } from './format-selector.ts';
 import { stateLines } from './format-state.ts';
@@ -32,9 +32,7 @@ function acquireText(message: NamedMessage<'acquire'>, layout: Layout): string {
 			? `spi 0x${hex8(body.id.spi)}${stats ? `(${body.id.spi})` : ''} `
 			: '';
 	const family = body.selector.family || body.policy.selector.family || layout.family;
-	const masks = stats
-		? `  seq 0x${decimal8(body.seq)} enc-mask ${hex8(body.ealgos)} auth-mask ${hex8(body.aalgos)} comp-mask ${hex8(body.calgos)}`
-		: '';
+	const masks = stats ? `  seq 0x${decimal8(body.seq)} ${maskText(body)}` : '';
 	return (
 		`acquire proto ${xfrmProtocolName(body.id.proto)} ${spi}${layout.end}` +
 		`  sel ${selectorLine(body.selector, family, layout)}` +
@@ -58,8 +56,8 @@ function reportText(message: NamedMessage<'report'>, layout: Layout): string {
 
 /** What the end of an asynchronous event says of its state. */
 function stateText(id: UserSaId, reqid: number): string {
-	const spi = id.spi.toString(16);
-	return `dst ${addressText(id.daddr, id.family)}  reqid 0x${reqid.toString(16)} protocol ${protocolName(id.proto)}  SPI 0x${spi}`;
+	const names = `reqid 0x${reqid.toString(16)} protocol ${protocolName(id.proto)}`;
+	return `dst ${addressText(id.daddr, id.family)}  ${names}  SPI 0x${id.spi.toString(16)}`;
 }
 
 function aeventText(message: NamedMessage<'newae'>): string {
@@ -70,7 +68,9 @@ function aeventText(message: NamedMessage<'newae'>): string {
 		[AeventFlag.CausedByUpdate, ' policy updated '],
 	] as const;
 	const words = causes.map(([bit, text]) => ((flags & bit) === 0 ? '' : text)).join('');
-	return `Async event  (0x${flags.toString(16)}) ${words}\n\tsrc ${addressText(saddr, saId.family)} ${stateText(saId, reqid)}\n`;
+	const source = addressText(saddr, saId.family);
+	const state = `\tsrc ${source} ${stateText(saId, reqid)}\n`;
+	return `Async event  (0x${flags.toString(16)}) ${words}\n${state}`;
 }
 
 function mappingText(message: NamedMessage<'mapping'>): string {

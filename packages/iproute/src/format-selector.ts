@@ -38,11 +38,13 @@ function portText(selector: Selector, layout: Layout): string {
  */
 export function selectorLine(selector: Selector, family: number, layout: Layout): string {
 	const of = selector.family || family || layout.family;
-	const ends = `src ${addressText(selector.saddr, of)}/${selector.prefixlenS} dst ${addressText(selector.daddr, of)}/${selector.prefixlenD} `;
+	const source = `src ${addressText(selector.saddr, of)}/${selector.prefixlenS} `;
+	const destination = `dst ${addressText(selector.daddr, of)}/${selector.prefixlenD} `;
 	const proto = selector.proto === 0 ? '' : `proto ${protocolName(selector.proto)} `;
 	const device = selector.ifindex > 0 ? `dev ${layout.deviceName(selector.ifindex)} ` : '';
 	const uid = layout.stats > 0 ? `uid ${selector.user}` : '';
-	return `${ends}${proto}${portText(selector, layout)}${device}${uid}${layout.end}`;
+	const upper = proto + portText(selector, layout);
+	return source + destination + upper + device + uid + layout.end;
 }
 
 /** Are all octets zero? Such a selector is not printed. */

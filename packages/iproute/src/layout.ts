@@ -44,7 +44,10 @@ export class Layout {
 	}
 }
 
-/** Years of the Gregorian calendar by its cycle of 400 years, counted from March (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
+/**
+ * Year, month and day of a day since 1970, by the calendar's cycle of 400 years, with years that begin in
+ * March (after H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+ */
 function civilFromDays(days: number): readonly [year: number, month: number, day: number] {
 	const shifted = days + 719_468;
 	const era = Math.floor(shifted / 146_097);
