@@ -4,7 +4,7 @@
  *
  * IPv4 options of the inner header are announced by a pseudo header:
  *
- *     | outer IP | ESP | IV | pseudo header, padding | payload …
+ *     | outer IP | ESP | IV | pseudo header, padding | options | payload …
  *
  * @hotpath
  */
@@ -56,19 +56,22 @@ export function beetOutput(packet: PacketBuffer, step: BundleStep): number {
 		return Errno.EMSGSIZE;
 	}
 	const { state } = step;
-	const innerOctets = innerIpv4 ? ipv4HeaderOctets(view, inner) : IPV6_HEADER_OCTETS;
-	const optionOctets = innerIpv4 ? innerOctets - IPV4_HEADER_OCTETS : 0;
+	const fixedOctets = innerIpv4 ? IPV4_HEADER_OCTETS : IPV6_HEADER_OCTETS;
+	const optionOctets = innerIpv4 ? ipv4HeaderOctets(view, inner) - IPV4_HEADER_OCTETS : 0;
 	const proto = innerIpv4 ? ipv4Protocol(view, inner) : ipv6NextHeader(view, inner);
 	const tos = innerIpv4 ? ipv4Tos(view, inner) : ipv6TrafficClass(view, inner);
 	const hopLimit = innerIpv4 ? ipv4Ttl(view, inner) : ipv6HopLimit(view, inner);
 	const id = innerIpv4 ? ipv4Id(view, inner) : 0;
 	const fragmentWord = innerIpv4 ? ipv4FragmentWord(view, inner) : IPV4_DONT_FRAGMENT;
 	const flowLabel = innerIpv4 ? 0 : ipv6FlowLabel(view, inner);
-	let payloadAt = inner + innerOctets;
+	let payloadAt = inner + fixedOctets;
 	let nextHeader = proto;
 	if (optionOctets > 0) {
+		// In front of the options, over the end of the header that goes. Its reserved octet keeps what was there, as in Linux.
 		payloadAt -= PSEUDO_HEADER_OCTETS_MAX - (optionOctets & 4);
+		const reserved = view.getUint8(payloadAt + 3);
 		writeBeetHeader(view, payloadAt, proto, optionOctets);
+		view.setUint8(payloadAt + 3, reserved);
 		nextHeader = IpProto.Beet;
 	}
 	packet.family = state.family;

@@ -185,6 +185,26 @@ test('BEET replaces the addresses and keeps the rest of the header', () => {
 	assert.equal(hexOf(down, 0, 10), '45bb' + '002c' + '0000' + '4000' + '0932');
 });
 
+// @spec M-9; what a kernel 6.1 was seen to send, without IP and ESP headers
+test('BEET announces IPv4 options by a pseudo header', () => {
+	const plain = inner(bytes('a0a1a2a3'));
+	const tail = `${formatHex(plain.subarray(20))}010202`;
+	const rows = [
+		['94040000', '11000001'],
+		['9404000001010100', '1101040101010101'],
+		['940400000101010194040000', '11010001'],
+	] as const;
+	for (const [options, pseudo] of rows) {
+		const first = Uint8Array.of(0x45 + options.length / 8);
+		const packet = join(first, plain.subarray(1, 20), bytes(options), plain.subarray(20));
+		const four = through({ ...NULL_CIPHER, mode: 4 }, packet);
+		assert.equal(hexOf(four, 9, 10), '32', options);
+		assert.equal(hexOf(four, 28, four.length), `${pseudo}${options}${tail}5e`, options);
+		const six = through({ ...NULL_CIPHER, mode: 4, ...IPV6_ENDS }, packet);
+		assert.equal(hexOf(six, 48, six.length), `${pseudo}${options}${tail}5e`, options);
+	}
+});
+
 // @spec M-8
 test('BEET takes no fragments', () => {
 	for (const fragment of [0x2000, 0x0010]) {
