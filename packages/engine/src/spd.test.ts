@@ -106,7 +106,7 @@ class ListModel {
 			if (found === undefined || (best !== null && found.priority > best.priority)) {
 				continue;
 			}
-			const isOlder =
+			const isOlder: boolean =
 				best !== null &&
 				found.priority === best.priority &&
 				(this.places.get(best) ?? 0) < (this.places.get(found) ?? 0);
