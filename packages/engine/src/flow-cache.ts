@@ -38,17 +38,18 @@ export class FlowCache {
 	/** The entry of this packet's flow, or null when there is none that is still good. */
 	find(
 		packet: PacketBuffer,
+		socketId: number,
 		processor: number,
 		generation: number,
 		routeGeneration: number,
 	): CachedFlow | null {
-		const entry = this.entries[place(packet.flow)] ?? null;
+		const entry = this.entries[flowPlace(packet.flow)] ?? null;
 		if (
 			entry === null ||
 			entry.generation !== generation ||
 			entry.routeGeneration !== routeGeneration ||
 			entry.ifId !== packet.ifId ||
-			entry.socketId !== packet.socketId ||
+			entry.socketId !== socketId ||
 			entry.processor !== processor ||
 			!flowsEqual(entry.flow, packet.flow)
 		) {
@@ -62,8 +63,8 @@ export class FlowCache {
 	}
 
 	/** The place for this packet's flow, with the flow filled in; the rest is the caller's. */
-	claim(packet: PacketBuffer, processor: number): CachedFlow {
-		const at = place(packet.flow);
+	claim(packet: PacketBuffer, socketId: number, processor: number): CachedFlow {
+		const at = flowPlace(packet.flow);
 		let entry = this.entries[at] ?? null;
 		if (entry === null) {
 			entry = new CachedFlow();
@@ -71,7 +72,7 @@ export class FlowCache {
 		}
 		entry.flow.copyFrom(packet.flow);
 		entry.ifId = packet.ifId;
-		entry.socketId = packet.socketId;
+		entry.socketId = socketId;
 		entry.processor = processor;
 		entry.route = packet.route;
 		return entry;
@@ -87,7 +88,8 @@ function statesStand(bundle: Bundle): boolean {
 	return true;
 }
 
-function flowsEqual(a: Flow, b: Flow): boolean {
+/** Do all fields that a policy or a selector looks at agree? */
+export function flowsEqual(a: Flow, b: Flow): boolean {
 	if (
 		a.family !== b.family ||
 		a.proto !== b.proto ||
@@ -111,8 +113,8 @@ function flowsEqual(a: Flow, b: Flow): boolean {
 	);
 }
 
-/** Place of a flow: its addresses, ports and protocol, stirred. */
-function place(flow: Flow): number {
+/** Place of a flow in a cache: its addresses, ports and protocol, stirred. */
+export function flowPlace(flow: Flow): number {
 	let hash = Math.imul((flow.saddr[0] ?? 0) ^ (flow.sport << 16), 0x9e3779b1 | 0);
 	hash = Math.imul(hash ^ (hash >>> 15) ^ (flow.daddr[0] ?? 0), 0x85ebca6b | 0);
 	hash ^= flow.dport ^ (flow.proto << 24);

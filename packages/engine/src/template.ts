@@ -26,8 +26,8 @@ import { selectState } from './state-select.ts';
 import { Verdict } from './verdict.ts';
 
 /** Addresses that the state of a template must have, a pair for each place in the vector. */
-const remotes: readonly Int32Array[] = Array.from({ length: MAX_DEPTH }, () => new Int32Array(4));
-const locals: readonly Int32Array[] = Array.from({ length: MAX_DEPTH }, () => new Int32Array(4));
+const remotes: readonly Int32Array[] = addressPlaces();
+const locals: readonly Int32Array[] = addressPlaces();
 const noAddress: Address = anyAddress();
 
 /** What `resolveTemplates` found besides the states; good until its next call. */
@@ -126,6 +126,14 @@ function resolvePolicy(net: Namespace, policy: XfrmPolicy, flow: Flow, from: num
 		}
 	}
 	return count;
+}
+
+function addressPlaces(): Int32Array[] {
+	const places: Int32Array[] = [];
+	for (let i = 0; i < MAX_DEPTH; i++) {
+		places.push(new Int32Array(4));
+	}
+	return places;
 }
 
 /** Modes whose templates name the state's addresses themselves (O-4). */

@@ -29,7 +29,8 @@ const TRAILER_OCTETS = 2;
  * Completes the packet but for encryption and ICV, and queues these; the mode has made room at
  * `transportAt`, and the tailroom has been reserved.
  *
- * @returns 0, ENOSYS when the provider lacks the algorithm, EMSGSIZE when no IP header or UDP header can tell its length
+ * @returns 0, ENOSYS when the provider lacks the algorithm, EMSGSIZE when no IP or UDP header can tell
+ *   the length
  * @spec T-1 T-2 T-3 T-4 T-5 T-6
  */
 export function espPlan(net: Namespace, packet: PacketBuffer, step: BundleStep): number {

@@ -67,7 +67,7 @@ export function beetOutput(packet: PacketBuffer, step: BundleStep): number {
 	let payloadAt = inner + fixedOctets;
 	let nextHeader = proto;
 	if (optionOctets > 0) {
-		// In front of the options, over the end of the header that goes. Its reserved octet keeps what was there, as in Linux.
+		// It lies over the end of the header that goes; its reserved octet keeps what was there, as in Linux.
 		payloadAt -= PSEUDO_HEADER_OCTETS_MAX - (optionOctets & 4);
 		const reserved = view.getUint8(payloadAt + 3);
 		writeBeetHeader(view, payloadAt, proto, optionOctets);
