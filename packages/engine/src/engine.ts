@@ -32,6 +32,7 @@ import type { Batch } from './batch.ts';
 import type { EngineEvent } from './events.ts';
 import { releasedPacket } from './hold-retry.ts';
 import { input } from './input.ts';
+import { allocSpi } from './larval.ts';
 import { migrate } from './migrate.ts';
 import { type EngineOptions, Namespace } from './namespace.ts';
 import { output, transform } from './output.ts';
@@ -313,7 +314,7 @@ export class Engine implements EngineDoor {
 	}
 
 	allocSpi(request: AllocSpiRequest, nowUs: number): Answer<XfrmState> {
-		return stateCommands.allocSpi(this.at(nowUs), request);
+		return allocSpi(this.at(nowUs), request);
 	}
 
 	updateAevent(query: StateQuery, update: AeventUpdate, nowUs: number): Answer<XfrmState> {

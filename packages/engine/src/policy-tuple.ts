@@ -12,6 +12,7 @@
  */
 import type { Flow } from '@xfrm/wire';
 import { Family } from '@xfrm/wire/xfrm';
+import { invariant } from './invariant.ts';
 import type { XfrmPolicy } from './policy.ts';
 
 /** Words of an entry, and where its parts are. */
@@ -65,22 +66,25 @@ export class Tuple {
 
 	constructor(policy: XfrmPolicy) {
 		this.masks = masksOf(policy);
-		this.used = Int32Array.from(
-			[...this.masks.keys()].filter((word) => this.masks[word] !== 0),
-		);
+		this.used = usedWords(this.masks);
 	}
 
 	/** Do this policy's selector and mark look at the same bits? */
 	fits(policy: XfrmPolicy): boolean {
 		const masks = masksOf(policy);
-		return this.masks.every((mask, word) => mask === masks[word]);
+		for (let word = 0; word < KEY_WORDS; word++) {
+			if (this.masks[word] !== masks[word]) {
+				return false;
+			}
+		}
+		return true;
 	}
 
 	/** The first entry that the asked flow falls under, NONE without. The order of several is undefined. */
 	find(): number {
 		const hash = this.maskProbe();
 		const bits = filterBits(hash, this.filterShift);
-		if (((this.filter[hash >>> this.filterShift >>> 5] ?? 0) & bits) !== bits) {
+		if (((this.filter[(hash >>> this.filterShift) >>> 5] ?? 0) & bits) !== bits) {
 			return NONE;
 		}
 		return this.follow(this.heads[hash >>> this.headShift] ?? NONE, hash);
@@ -133,9 +137,7 @@ export class Tuple {
 		while (entry !== NONE && this.owners[entry] !== policy) {
 			entry = this.findNext(entry);
 		}
-		if (entry === NONE) {
-			throw new RangeError('policy is not in its tuple');
-		}
+		invariant(entry !== NONE, 'a policy keeps its selector while it is inserted');
 		this.unlink(entry);
 		this.owners[entry] = null;
 		this.entries[entry * ENTRY_WORDS + NEXT] = this.free;
@@ -239,7 +241,7 @@ export class Tuple {
 	}
 
 	private setFilterBits(hash: number): void {
-		const at = hash >>> this.filterShift >>> 5;
+		const at = (hash >>> this.filterShift) >>> 5;
 		this.filter[at] = (this.filter[at] ?? 0) | filterBits(hash, this.filterShift);
 	}
 
@@ -300,4 +302,16 @@ function masksOf(policy: XfrmPolicy): Int32Array {
 	const { impossible4, impossible6 } = policy.selector;
 	masks[IMPOSSIBLE] = (policy.family === Family.Ipv4 ? impossible4 : impossible6) ? -1 : 0;
 	return masks;
+}
+
+/** Places of the masks that are not 0. */
+function usedWords(masks: Int32Array): Int32Array {
+	const used = new Int32Array(KEY_WORDS);
+	let count = 0;
+	for (let word = 0; word < KEY_WORDS; word++) {
+		if (masks[word] !== 0) {
+			used[count++] = word;
+		}
+	}
+	return used.slice(0, count);
 }

@@ -9,6 +9,7 @@
  * @hotpath
  */
 import type { Flow } from '@xfrm/wire';
+import { invariant } from './invariant.ts';
 import type { XfrmPolicy } from './policy.ts';
 import { askFlow, NONE, Tuple } from './policy-tuple.ts';
 
@@ -34,9 +35,7 @@ export class PolicyTable {
 
 	remove(policy: XfrmPolicy): void {
 		const tuple = this.tupleOf(policy);
-		if (tuple === undefined) {
-			throw new RangeError('policy is in no tuple');
-		}
+		invariant(tuple !== undefined, 'a policy is in the tuple of its selector');
 		tuple.remove(policy);
 		if (tuple.count === 0) {
 			this.tuples.splice(this.tuples.indexOf(tuple), 1);

@@ -14,6 +14,8 @@ import { ReplayCounter, ReplayMode, type ReplayWindow } from './replay-window.ts
 import { describeState } from './snapshot.ts';
 import { StateCondition, StateStat, type XfrmState } from './state.ts';
 
+const SIGN_BIT = 0x80000000 | 0;
+
 /**
  * The high half that an incoming sequence number is taken to have, as u32; 0 without ESN. The window of
  * the last packets tells in which of two subspaces it lies.
@@ -24,13 +26,21 @@ export function replaySeqHi(window: ReplayWindow, seq: number): number {
 	if (window.mode !== ReplayMode.Esn) {
 		return 0;
 	}
+	const hi = window.counters[ReplayCounter.SeqHi] ?? 0;
+	if (isAboveWindow(window, seq)) {
+		return hi;
+	}
 	const top = (window.counters[ReplayCounter.Seq] ?? 0) >>> 0;
-	const hi = (window.counters[ReplayCounter.SeqHi] ?? 0) | 0;
 	const bottom = (top - window.windowPackets + 1) >>> 0;
 	if (top >= window.windowPackets - 1) {
 		return seq >>> 0 < bottom ? (hi + 1) | 0 : hi;
 	}
 	return seq >>> 0 >= bottom ? (hi - 1) | 0 : hi;
+}
+
+/** Larger as u32. Integers all along: `>>> 0` would make doubles of those above 2^31. */
+export function isLarger(a: number, b: number): boolean {
+	return (a ^ SIGN_BIT) > (b ^ SIGN_BIT);
 }
 
 /**
@@ -41,10 +51,10 @@ export function replaySeqHi(window: ReplayWindow, seq: number): number {
  * @spec R-3 R-6 R-7
  */
 export function isAboveWindow(window: ReplayWindow, seq: number): boolean {
-	const top = (window.counters[ReplayCounter.Seq] ?? 0) >>> 0;
+	const top = window.counters[ReplayCounter.Seq] ?? 0;
 	return (
-		seq >>> 0 > top &&
-		(window.mode !== ReplayMode.Esn || top >= window.windowPackets - 1)
+		isLarger(seq, top) &&
+		(window.mode !== ReplayMode.Esn || top < 0 || top >= window.windowPackets - 1)
 	);
 }
 

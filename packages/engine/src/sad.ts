@@ -10,6 +10,7 @@
  * @spec S-1 S-20
  */
 import { Family } from '@xfrm/wire/xfrm';
+import { invariant } from './invariant.ts';
 import { StateCondition, type XfrmState } from './state.ts';
 
 /** States that share a hash, oldest first. */
@@ -72,9 +73,7 @@ function add(index: Map<number, XfrmState[]>, hash: number, state: XfrmState): v
 function drop(index: Map<number, XfrmState[]>, hash: number, state: XfrmState): void {
 	const bucket = index.get(hash);
 	const at = bucket?.lastIndexOf(state) ?? -1;
-	if (bucket === undefined || at < 0) {
-		throw new RangeError('state is not in its index: its identity changed while it was inserted');
-	}
+	invariant(bucket !== undefined && at >= 0, 'a state keeps its identity while it is inserted');
 	bucket.splice(at, 1);
 	if (bucket.length === 0) {
 		index.delete(hash);

@@ -25,6 +25,7 @@ import {
 	type Refusal,
 	type Selector,
 } from '@xfrm/wire/xfrm';
+import { invariant } from './invariant.ts';
 import type { KernelProfile } from './kernel-profile.ts';
 import type { XfrmPolicy } from './policy.ts';
 import { PolicyList } from './policy.ts';
@@ -330,7 +331,13 @@ export class Spd {
 		const threshold = family === Family.Ipv4 ? this.threshold4 : this.threshold6;
 		threshold[0] = local;
 		threshold[1] = remote;
-		const oldestFirst = [...this.policies()].filter((policy) => policy.socketId === 0).reverse();
+		const oldestFirst: XfrmPolicy[] = [];
+		for (const policy of this.policies()) {
+			if (policy.socketId === 0) {
+				oldestFirst.push(policy);
+			}
+		}
+		oldestFirst.reverse();
 		for (const policy of oldestFirst) {
 			this.tableOf(policy).remove(policy);
 		}
@@ -364,9 +371,7 @@ export class Spd {
 
 	private tableOf(policy: XfrmPolicy): PolicyTable {
 		const table = this.tables[tableNumber(policy.direction, policy.type, policy.family)];
-		if (table === undefined) {
-			throw new RangeError(`no table of direction ${policy.direction}, type ${policy.type}`);
-		}
+		invariant(table !== undefined, 'commands refuse directions and types without a table');
 		return table;
 	}
 

@@ -12,11 +12,11 @@ import {
 	stateConfig,
 } from './input-fixture.test.ts';
 import { linux61, linux619 } from './kernel-profile.ts';
+import { allocSpi } from './larval.ts';
 import type { Namespace } from './namespace.ts';
 import { Current, StateCondition } from './state.ts';
 import {
 	addState,
-	allocSpi,
 	deleteStateByQuery,
 	expireState,
 	findState,
