@@ -41,6 +41,7 @@ import { deliverRaw, deliverWhole } from './raw-socket.ts';
 import type { ReassemblyAnswer } from './reassembly.ts';
 import type { Reception } from './reception.ts';
 import type { Stack } from './stack.ts';
+import { receiveTcp } from './tcp-reset.ts';
 import { receiveUdp } from './udp-socket.ts';
 
 /** Code of a parameter problem: the first fragment lacks headers (RFC 7112). */
@@ -92,6 +93,9 @@ function handleIpv4(stack: Stack, reception: Reception, taken: boolean): boolean
 			return transformInput(stack, reception);
 		case IpProto.Udp:
 			return receiveUdp(stack, reception);
+		case IpProto.Tcp:
+			receiveTcp(stack, reception);
+			return false;
 		case IpProto.Icmp:
 			receiveIcmp(stack, reception, taken);
 			return false;
@@ -124,13 +128,9 @@ export function afterInput(stack: Stack, reception: Reception): boolean {
 	}
 }
 
-/** Nobody speaks this protocol. TCP is refused in silence: there is none here. */
+/** Nobody speaks this protocol. */
 function refuseProtocol(stack: Stack, reception: Reception, taken: boolean): void {
-	const { proto } = reception.packet;
-	if (taken && proto !== IpProto.Tcp) {
-		return;
-	}
-	if (!policyAccepts(stack, reception, Direction.In)) {
+	if (taken || !policyAccepts(stack, reception, Direction.In)) {
 		return;
 	}
 	if (stack.assumeSockets) {
@@ -138,10 +138,8 @@ function refuseProtocol(stack: Stack, reception: Reception, taken: boolean): voi
 		return;
 	}
 	stack.drop(HostDrop.NoProtocol);
-	if (proto !== IpProto.Tcp) {
-		const code = IcmpUnreachableCode.Protocol;
-		sendIcmpError(stack, reception, IcmpType.DestinationUnreachable, code, 0);
-	}
+	const code = IcmpUnreachableCode.Protocol;
+	sendIcmpError(stack, reception, IcmpType.DestinationUnreachable, code, 0);
 }
 
 /** Hands an IPv6 packet on, from the header at `transportAt`, header by header. */
@@ -174,6 +172,9 @@ function handleIpv6(stack: Stack, reception: Reception, taken: boolean): boolean
 			return transformInput(stack, reception);
 		case IpProto.Udp:
 			return receiveUdp(stack, reception);
+		case IpProto.Tcp:
+			receiveTcp(stack, reception);
+			return false;
 		case IpProto.Icmpv6:
 			receiveIcmp(stack, reception, taken);
 			return false;
@@ -187,10 +188,7 @@ function handleIpv6(stack: Stack, reception: Reception, taken: boolean): boolean
 
 function refuseNextHeader(stack: Stack, reception: Reception, taken: boolean): void {
 	const { packet } = reception;
-	if (taken && packet.proto !== IpProto.Tcp) {
-		return;
-	}
-	if (!policyAccepts(stack, reception, Direction.In)) {
+	if (taken || !policyAccepts(stack, reception, Direction.In)) {
 		return;
 	}
 	if (stack.assumeSockets) {
@@ -198,10 +196,8 @@ function refuseNextHeader(stack: Stack, reception: Reception, taken: boolean): v
 		return;
 	}
 	stack.drop(HostDrop.NoProtocol);
-	if (packet.proto !== IpProto.Tcp) {
-		const code = Icmpv6ParameterCode.UnknownNextHeader;
-		parameterProblem(stack, reception, code, packet.nextHeaderAt - packet.start);
-	}
+	const code = Icmpv6ParameterCode.UnknownNextHeader;
+	parameterProblem(stack, reception, code, packet.nextHeaderAt - packet.start);
 }
 
 /** A fragment header: an atomic one is skipped (RFC 6946), others wait for the rest of their datagram. */

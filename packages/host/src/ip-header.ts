@@ -13,6 +13,8 @@ export interface OwnHeader {
 	readonly proto: number;
 	/** IPv4: sets DF. */
 	readonly dontFragment: boolean;
+	/** IPv4 identification, absent for an unpredictable one. */
+	readonly fixedId?: number;
 	readonly payloadOctets: number;
 }
 
@@ -31,7 +33,7 @@ export function writeIpHeader(stack: Stack, packet: PacketBuffer, header: OwnHea
 			? writeIpv4(view, start, {
 					tos: trafficClass,
 					totalLength: 20 + payloadOctets,
-					id: stack.ipv4Id(),
+					id: header.fixedId ?? stack.ipv4Id(),
 					fragmentWord: header.dontFragment ? IPV4_DONT_FRAGMENT : 0,
 					ttl: hopLimit,
 					protocol: proto,

@@ -9,6 +9,9 @@ export const PASSES_MAX = 16;
 /** Headers of one packet that local delivery goes through: more than 1280 octets of options can hold in practice. */
 export const HEADERS_MAX = 64;
 
+/** Segments and datagrams up to this length have their checksum verified before the policy check (CHECKSUM_BREAK). */
+export const CHECKED_FIRST_OCTETS = 76;
+
 /** Datagrams being put together at once, and octets held for them (net.ipv4.ipfrag_high_thresh is 4 MiB). */
 export const REASSEMBLY_DATAGRAMS_MAX = 1024;
 export const REASSEMBLY_OCTETS_MAX: number = 4 * 1024 * 1024;

@@ -20,6 +20,8 @@ export class Reception {
 	exempt: boolean = false;
 	/** Sent to a broadcast address: no ICMP errors about it. */
 	broadcast: boolean = false;
+	/** It came as ESP in UDP, transport mode: checksums behind it are taken for right (NT-8). */
+	checksumTrusted: boolean = false;
 	/** IPv6: an extension header for fragments has been dealt with. */
 	reassembled: boolean = false;
 	/** IPv6: offset from the packet's start of the address that changed places with the source (HAO), 0 for none. */

@@ -26,6 +26,7 @@ import { destinationOf, sourceOf } from './address-words.ts';
 import { afterInput } from './deliver.ts';
 import { HostDrop } from './host-trace.ts';
 import { sendIcmpError } from './icmp-send.ts';
+import { CHECKED_FIRST_OCTETS } from './limits.ts';
 import { policyAccepts } from './policy.ts';
 import { socketView } from './raw-socket.ts';
 import type { Reception } from './reception.ts';
@@ -78,6 +79,11 @@ export function receiveUdp(stack: Stack, reception: Reception): boolean {
 		stack.drop(HostDrop.TransportChecksum);
 		return false;
 	}
+	// Short datagrams are verified before anything else, so that damaged ones are not counted.
+	if (packet.end - at <= CHECKED_FIRST_OCTETS && !checksumIsRight(reception)) {
+		stack.drop(HostDrop.TransportChecksum);
+		return false;
+	}
 	const destination = destinationOf(packet);
 	const port = udpDestinationPort(view, at);
 	const socket = findUdpSocket(stack, family, destination, port, device.name);
@@ -88,13 +94,14 @@ export function receiveUdp(stack: Stack, reception: Reception): boolean {
 	if (!policyAccepts(stack, reception, Direction.In, socket)) {
 		return false;
 	}
-	if (!checksumIsRight(packet)) {
+	if (!checksumIsRight(reception)) {
 		stack.drop(HostDrop.TransportChecksum);
 		return false;
 	}
 	if (socket.encap !== 0) {
 		stack.engine.udpEncapInput(stack.batchOf(packet), socket.encap);
 		if (packet.action !== PacketAction.ToSocket) {
+			reception.checksumTrusted = packet.action === PacketAction.Continue;
 			return afterInput(stack, reception);
 		}
 	}
@@ -124,7 +131,7 @@ function refusePort(stack: Stack, reception: Reception): void {
 	if (!policyAccepts(stack, reception, Direction.In)) {
 		return;
 	}
-	if (!checksumIsRight(packet)) {
+	if (!checksumIsRight(reception)) {
 		stack.drop(HostDrop.TransportChecksum);
 		return;
 	}
@@ -142,10 +149,14 @@ function refusePort(stack: Stack, reception: Reception): void {
 	}
 }
 
-/** Right, or absent over IPv4. */
-function checksumIsRight(packet: PacketBuffer): boolean {
-	const { bytes, view, start, end, transportAt: at, family } = packet;
-	if (udpChecksum(view, at) === 0) {
+/**
+ * Right, absent over IPv4, or trusted.
+ *
+ * @spec NT-8
+ */
+function checksumIsRight(reception: Reception): boolean {
+	const { bytes, view, start, end, transportAt: at, family } = reception.packet;
+	if (udpChecksum(view, at) === 0 || reception.checksumTrusted) {
 		return true;
 	}
 	const pseudo =
