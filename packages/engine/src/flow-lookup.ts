@@ -69,7 +69,7 @@ export const found: {
  *
  * @param want what the caller may take: `Want`
  * @param quoted the flow is that of a packet quoted by an ICMP error
- * @spec P-1 P-18 P-20 P-23
+ * @spec P-1 P-18 P-20 P-23 F-5
  */
 export function lookupFlow(
 	net: Namespace,

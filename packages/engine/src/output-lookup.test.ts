@@ -144,13 +144,14 @@ test("a socket's own policy comes first, and its missing state is the sender's e
 	);
 });
 
-// @spec P-18
+// @spec O-1 P-18 F-5
 test('a device with disable_xfrm is passed over, but not by lookups with an if_id', () => {
 	const { engine } = makeEngine();
 	addOutPolicy(engine, { action: BLOCK });
 	addOutPolicy(engine, { action: BLOCK, ifId: 42 });
 	const route = makeRoute({ noXfrm: true });
 	assert.equal(send(engine, inner(), { route }).action, PacketAction.Pass);
+	assert.equal(send(engine, inner(), { route, forwarded: true }).action, PacketAction.Pass);
 	assert.equal(send(engine, inner(), { route, ifId: 42 }).verdict, Verdict.OutPolBlock);
 });
 

@@ -77,6 +77,27 @@ test('an optional template without state is skipped; none at all: in clear', () 
 	assert.deepEqual(counted(engine.net), {});
 });
 
+// @spec M-22
+test('an in-trigger template asks a key manager and never finds a state', () => {
+	for (const [optional, action, counters] of [
+		[1, PacketAction.Pass, {}],
+		[0, PacketAction.Drop, { XfrmOutNoStates: 1 }],
+	] as const) {
+		const { engine } = makeEngine();
+		engine.net.listeners = 1;
+		addOutPolicy(engine, {
+			selector: anySelector(10),
+			templates: [template({ proto: 60, mode: 3, family: 10, optional })],
+		});
+		const packet = inner(undefined, { src: '2001:db8::a', dst: '2001:db8::b' });
+		const buffer = send(engine, packet, { route: makeRoute({ family: 10 }) });
+		assert.equal(buffer.action, action);
+		assert.deepEqual(counted(engine.net), counters);
+		assert.equal(engine.pollEvent()?.kind, 'acquire');
+		assert.equal([...engine.states()][0]?.mode, 3);
+	}
+});
+
 // @spec P-21 T-61
 test('states of two IPv6 policies stand in the order of their classes', () => {
 	const { engine } = makeEngine();

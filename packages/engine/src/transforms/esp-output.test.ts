@@ -225,3 +225,11 @@ test('a datagram longer than UDP can tell is refused', () => {
 	assert.equal(packet.verdict, Verdict.OutStateProtoError);
 	assert.equal(packet.error, Errno.EMSGSIZE);
 });
+
+// @spec T-12
+test('ESP in TCP has no connection to leave by', () => {
+	const engine = tunnel({ ...NULL_CIPHER, encap: { ...ENCAP, type: 7 } });
+	const packet = send(engine, inner());
+	assert.equal(packet.verdict, Verdict.OutStateProtoError);
+	assert.equal(packet.error, Errno.ENOENT);
+});

@@ -27,7 +27,7 @@ function init(
 	return { state, refusal: initTransform(makeNamespace(profile, nullProvider()), state) };
 }
 
-// @spec U-2 T-2 T-8 T-20
+// @spec U-2 T-2 T-8 T-20 M-11
 test('octets that a state takes in front and behind', () => {
 	const rows: [string, StateOptions, number, number, number, number][] = [
 		// name, options, header, transform, trailer, ICV
