@@ -1,4 +1,4 @@
-/** The netlink files, whole but for the cases that are named here with the reason. */
+/** The netlink files, whole: every answer, event, dump and printed line. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { linux61, linux619 } from '@xfrm/engine';
@@ -8,16 +8,6 @@ import { formatDifference } from '../golden/difference.ts';
 import { availableOf, goldenFolder, readLines, readProfiles } from '../golden/golden-files.ts';
 import { type NetlinkCase, octets, type RawCase } from './netlink-case.ts';
 import { runNetlinkCase, runRawCase } from './netlink-runner.ts';
-
-const HELPER = 'a refused IPComp state leaves its helper behind in the kernel, not here';
-
-/** Raw cases that do not agree yet. */
-const NOT_YET: Readonly<Record<string, string>> = {
-	'allocspi-comp6-then-new': HELPER,
-	'random-16': HELPER,
-	'random-19': HELPER,
-	'random-21': HELPER,
-};
 
 const available = (name: string): ReturnType<typeof availableOf> => {
 	const text = readProfiles().available[name];
@@ -54,10 +44,6 @@ test('kernel-netlink-619: the same with ip 7.1 on Linux 6.19, its monitor too', 
 test('netlink-raw-619: answers, events and dumps of raw requests', () => {
 	for (const rawCase of lines<RawCase>('netlink-raw-619')) {
 		const difference = runRawCase(rawCase, linux619, available('uml619'));
-		if (NOT_YET[rawCase.id] !== undefined) {
-			assert.ok(difference, `${rawCase.id} agrees now: take it off the list`);
-			continue;
-		}
 		assert.equal(difference && `${rawCase.id}: ${formatDifference(difference)}`, undefined);
 	}
 });

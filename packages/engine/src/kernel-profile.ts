@@ -35,6 +35,11 @@ export interface KernelProfile {
 	readonly refusalTexts: boolean;
 	/** Policies and states may ask for packet offload (6.2). */
 	readonly packetOffload: boolean;
+	/**
+	 * A state that was refused, or that only changed another, leaves its claim on IPComp's helper state
+	 * behind: the helper then stays (a leak since helpers go when their users are deleted, 6.16; S-19).
+	 */
+	readonly refusedKeepsHelper: boolean;
 	/** How many counters /proc/net/xfrm_stat has. */
 	readonly counterCount: number;
 	/** Highest attribute and message numbers of NETLINK_XFRM. */
@@ -59,6 +64,7 @@ export const linux61: KernelProfile = {
 	migrateState: false,
 	refusalTexts: false,
 	packetOffload: false,
+	refusedKeepsHelper: false,
 	counterCount: 28,
 	attributeMax: 32,
 	messageMax: 0x28,
@@ -81,6 +87,7 @@ export const linux619: KernelProfile = {
 	migrateState: false,
 	refusalTexts: true,
 	packetOffload: true,
+	refusedKeepsHelper: true,
 	counterCount: 32,
 	attributeMax: 41,
 	messageMax: 0x28,

@@ -24,7 +24,13 @@ import { addressWords, SelectorMatcher } from './selector-match.ts';
 import { describeState, snapshotState } from './snapshot.ts';
 import { Current, StateCondition, type XfrmState } from './state.ts';
 import { initState } from './state-init.ts';
-import { deleteState, disposeState, FIRST_LOOK_US, insertState } from './state-life.ts';
+import {
+	deleteState,
+	disposeRefused,
+	disposeState,
+	FIRST_LOOK_US,
+	insertState,
+} from './state-life.ts';
 
 /** A VOID state with its helper, in no table yet. */
 function constructState(net: Namespace, config: StateConfig): Answer<XfrmState> {
@@ -60,7 +66,7 @@ export function addState(net: Namespace, config: StateConfig): Answer<XfrmState>
 	}
 	const state = made.value;
 	if (!insertUnique(net, state)) {
-		disposeState(net, state);
+		disposeRefused(net, state);
 		return refuse(Errno.EEXIST);
 	}
 	state.condition = StateCondition.Valid;
@@ -115,7 +121,7 @@ export function updateState(net: Namespace, config: StateConfig): Answer<XfrmSta
 	const state = made.value;
 	const errno = replaceOrChange(net, state);
 	if (errno !== 0) {
-		disposeState(net, state);
+		disposeRefused(net, state);
 		return refuse(errno);
 	}
 	if (state.condition === StateCondition.Void) {
@@ -146,7 +152,7 @@ function replaceOrChange(net: Namespace, state: XfrmState): 0 | Errno {
 		return Errno.EINVAL;
 	}
 	changeState(net, old, state);
-	disposeState(net, state);
+	disposeRefused(net, state);
 	return 0;
 }
 

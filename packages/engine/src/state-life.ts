@@ -68,6 +68,19 @@ export function deleteState(net: Namespace, state: XfrmState): boolean {
 }
 
 /**
+ * As `disposeState`, for a state that did not make it into the table: in newer kernels its claim on a helper
+ * stays.
+ *
+ * @spec S-19
+ */
+export function disposeRefused(net: Namespace, state: XfrmState): void {
+	if (net.profile.refusedKeepsHelper) {
+		state.helper = null;
+	}
+	disposeState(net, state);
+}
+
+/**
  * Gives back what a state holds, whether or not it was ever inserted: the provider's key, and its use of
  * a helper. The configuration keeps its keys, for what is still to be told of the state.
  */
