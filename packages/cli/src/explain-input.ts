@@ -97,7 +97,7 @@ export function loadRules(
 	}
 	const refused: RefusedRule[] = [];
 	for (const item of items) {
-		const { status, errno, stderr } = explainer.run(item.text);
+		const { status, errno, stderr } = explainer.carryOut(item.command);
 		if (status !== 0) {
 			const why = [errno === 0 ? '' : errnoName(errno), stderr].filter((part) => part !== '');
 			refused.push({ file, line: item.line, text: why.join(': ') });

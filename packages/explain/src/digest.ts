@@ -22,6 +22,9 @@ import type { PacketFacts } from './packet-text.ts';
 import { packetFacts } from './packet-text.ts';
 import type { Fact } from './recorder.ts';
 
+/** Codes by which the engine says that its provider lacks an algorithm. */
+const LACKING = new Set(['in.algorithm.missing', 'out.transform.algorithm']);
+
 export class Digest {
 	/** Met by the packet itself, in order, each once. */
 	readonly policies: XfrmPolicy[] = [];
@@ -188,6 +191,11 @@ export class Digest {
 		return this.refused === undefined
 			? this.applied
 			: this.applied.filter((state) => state !== this.refused);
+	}
+
+	/** Only our provider could not carry a transform out: what Linux does from here on is not known. */
+	get lacksAlgorithm(): boolean {
+		return this.verdicts.some(({ code }) => LACKING.has(code));
 	}
 
 	/** The counter that went up first, undefined for none. */

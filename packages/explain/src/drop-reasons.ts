@@ -39,6 +39,8 @@ import {
 	upperFirst,
 	wantedTemplate,
 } from './reason-case.ts';
+import { reasonTitle } from './reason-codes.ts';
+import { isTooOld, replayText } from './replay-text.ts';
 
 /** The reason for a drop. */
 export function dropReason(asked: Case): Reason {
@@ -141,32 +143,8 @@ function mtuSentence(asked: Case): string | undefined {
 	return mtu === undefined ? undefined : `The MTU of the route is ${mtu}.`;
 }
 
-const HOST_DROPS: Readonly<Record<string, string>> = {
-	'host.device-down': 'The device is down.',
-	'host.ipv4-header': 'The IPv4 header is not sound.',
-	'host.ipv4-checksum': 'The checksum of the IPv4 header is wrong.',
-	'host.ipv4-options': 'The IPv4 options are not sound.',
-	'host.ipv6-header': 'The IPv6 header is not sound.',
-	'host.extension-header': 'An IPv6 extension header is not sound.',
-	'host.routing-header':
-		'The type 2 routing header breaks a rule: one segment, and a home address of this host.',
-	'host.home-address-option': 'The home address option breaks a rule: once, 16 octets, unicast.',
-	'host.martian': 'Its source address cannot come from outside.',
-	'host.no-route': 'There is no route to its destination.',
-	'host.not-forwarding': 'It is not for this host, and forwarding is off.',
-	'host.time-exceeded': 'Its TTL or hop limit has run out.',
-	'host.too-big': 'It is too big for the next link, and may not be fragmented.',
-	'host.no-socket': 'No socket of this host waits for it.',
-	'host.no-protocol': 'This host has nobody for its protocol.',
-	'host.transport-header': 'Its transport header is not sound.',
-	'host.transport-checksum': 'Its transport checksum is wrong.',
-	'host.fragment': 'The fragment does not fit its datagram.',
-	'host.reassembly-timeout': 'Its fragments did not all come in time.',
-	'host.loop': 'It went round and round in this host.',
-};
-
 function hostDropText(asked: Case, code: string): string {
-	const text = HOST_DROPS[code] ?? 'A rule of IP drops it.';
+	const text = reasonTitle(code);
 	const after =
 		asked.digest.used.length === 0
 			? 'XFRM had no part in it.'
@@ -298,18 +276,9 @@ function inSeqError(asked: Case): string {
 	if (state === undefined || seq === undefined) {
 		return `${who} refuses the sequence number of the packet: XfrmInStateSeqError.`;
 	}
-	const top = (state.replay.counters[2] ?? 0) >>> 0;
-	const window = state.replay.windowPackets;
-	const behind = top - seq;
-	const why =
-		seq === 0
-			? 'sequence number 0 is never sent'
-			: behind >= window
-				? `sequence number ${seq} is ${behind} behind the newest, ${top}, outside the replay window of ${window}`
-				: `sequence number ${seq} was seen before (a replay; the newest is ${top}, the window ${window})`;
 	return sentence(
-		`${who} refuses the packet before opening it: ${why}. XfrmInStateSeqError.`,
-		behind >= window
+		`${who} refuses the packet before opening it: ${replayText(state, seq)}. XfrmInStateSeqError.`,
+		isTooOld(state, seq)
 			? 'A sender that started to count again is refused until it passes the newest.'
 			: undefined,
 	);

@@ -5,13 +5,16 @@ import { Family, formatAddress, IpProto } from '@xfrm/wire/xfrm';
 import type { EventRef } from './answer.ts';
 import { modeName, protocolName, selectorText, stateProtoName } from './names.ts';
 
+/** Name of a device by its number. */
+type DeviceName = (ifindex: number) => string | undefined;
+
 /** A notification as the contract shows it. */
-export function eventOf(datagram: Uint8Array): EventRef {
+export function eventOf(datagram: Uint8Array, deviceName: DeviceName): EventRef {
 	const [raw] = splitMessages(datagram);
 	const message = raw === undefined ? undefined : decodeMessage(raw);
 	return {
 		event: message?.name ?? 'unknown',
-		text: message === undefined ? `message ${raw?.type ?? 0}` : textOf(message),
+		text: message === undefined ? `message ${raw?.type ?? 0}` : textOf(message, deviceName),
 		netlink: formatHex(datagram),
 	};
 }
@@ -25,7 +28,7 @@ function spiSuffix(proto: number, spi: number): string {
 	return bySpi && spi !== 0 ? ` spi ${formatHex32(spi)}` : '';
 }
 
-function textOf(message: XfrmMessage): string {
+function textOf(message: XfrmMessage, deviceName: DeviceName): string {
 	switch (message.name) {
 		case 'acquire': {
 			const { id, saddr, selector, seq } = message.body;
@@ -36,7 +39,7 @@ function textOf(message: XfrmMessage): string {
 			return (
 				`ACQUIRE ${stateProtoName(id.proto)}${spiSuffix(id.proto, id.spi)}${mode} ` +
 				`${formatAddress(saddr, family)} → ${formatAddress(id.daddr, family)} seq ${seq} ` +
-				`for ${selectorText(selector)}`
+				`for ${selectorText(selector, deviceName)}`
 			);
 		}
 		case 'expire': {
@@ -50,7 +53,7 @@ function textOf(message: XfrmMessage): string {
 		}
 		case 'polexpire': {
 			const { policy, hard } = message.body;
-			return `POLEXPIRE ${hard === 0 ? 'soft' : 'hard'} ${selectorText(policy.selector)}`;
+			return `POLEXPIRE ${hard === 0 ? 'soft' : 'hard'} ${selectorText(policy.selector, deviceName)}`;
 		}
 		case 'mapping': {
 			const { id, oldSaddr, oldSport, newSaddr, newSport } = message.body;
@@ -62,10 +65,10 @@ function textOf(message: XfrmMessage): string {
 		}
 		case 'report': {
 			const { proto, selector } = message.body;
-			return `REPORT ${protocolName(proto)} refused ${selectorText(selector)}`;
+			return `REPORT ${protocolName(proto)} refused ${selectorText(selector, deviceName)}`;
 		}
 		case 'migrate':
-			return `MIGRATE ${selectorText(message.body.selector)}`;
+			return `MIGRATE ${selectorText(message.body.selector, deviceName)}`;
 		default:
 			return message.name.toUpperCase();
 	}

@@ -4,6 +4,7 @@
  * told in `assumed`.
  */
 import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
+import type { Command } from '@xfrm/iproute';
 import { formatHex, formatHex32 } from '@xfrm/wire';
 import { addressFrom, Family, formatAddress } from '@xfrm/wire/xfrm';
 import type { Answer, EventRef, PolicyRef, StateRef } from './answer.ts';
@@ -75,6 +76,13 @@ export class Explainer {
 		return outcome;
 	}
 
+	/** Carries out a command of `ip xfrm` that was read before. */
+	carryOut(command: Command): CommandOutcome {
+		const outcome = this.world.carryOut(command);
+		this.#keepEvents(this.world.observe(0));
+		return outcome;
+	}
+
 	/** Time goes by. */
 	wait(seconds: number): void {
 		this.#keepEvents(this.world.advance(Math.round(seconds * 1_000_000)));
@@ -88,7 +96,12 @@ export class Explainer {
 	}
 
 	#keepEvents(observed: Observed): void {
-		this.#events.push(...observed.events.map(eventOf));
+		this.#events.push(...this.#eventsOf(observed));
+	}
+
+	#eventsOf(observed: Observed): EventRef[] {
+		const deviceName = (ifindex: number): string | undefined => this.world.deviceName(ifindex);
+		return observed.events.map((event) => eventOf(event, deviceName));
 	}
 
 	/** What becomes of this packet? It has a whole IP header. */
@@ -274,17 +287,20 @@ export class Explainer {
 	}): Answer {
 		const { packet, direction, options, facts, observed, assumed } = asked;
 		const { engine } = this.world;
-		const events = [...this.takeEvents(), ...observed.events.map(eventOf)];
+		const own = this.#eventsOf(observed);
+		const events = [...this.takeEvents(), ...own];
 		const digest = new Digest(facts, packet);
 		const counter = digest.firstCounter(observed.counters);
-		const outcome = outcomeOf(digest, {
-			acquired: observed.events.some((event) => eventOf(event).event === 'acquire'),
+		const seen = outcomeOf(digest, {
+			acquired: own.some((event) => event.event === 'acquire'),
 			counted: observed.counters.size > 0,
 			error: observed.error,
 			holds: engine.net.sysctl.xfrm_larval_drop === 0,
 		});
+		const outcome = digest.lacksAlgorithm ? 'unknown' : seen;
 		const setting: Setting = {
 			deviceName: (ifindex) => this.world.deviceName(ifindex),
+			owner: (family, address) => this.#owner(family, address),
 			policies: engine.policies(),
 			localSocket: senderText(options.sender),
 			mark: options.mark ?? 0,
@@ -304,8 +320,8 @@ export class Explainer {
 			schema: 1,
 			direction,
 			outcome,
-			counter: counter ?? null,
-			counters: Object.fromEntries(observed.counters),
+			counter: outcome === 'unknown' ? null : (counter ?? null),
+			counters: outcome === 'unknown' ? {} : Object.fromEntries(observed.counters),
 			code,
 			reason,
 			policies: digest.policies.map((policy) => this.#policyRef(policy)),
@@ -318,6 +334,19 @@ export class Explainer {
 			steps: tellStory(facts, packet, direction, setting),
 			assumed,
 		};
+	}
+
+	#owner(family: number, address: string): string | undefined {
+		const known = family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+		for (const device of this.world.host.devices()) {
+			const has = device.addresses.some(
+				(one) => one.family === family && formatAddress(one.address, known) === address,
+			);
+			if (has) {
+				return device.name;
+			}
+		}
+		return undefined;
 	}
 
 	#policyRef(policy: XfrmPolicy): PolicyRef {

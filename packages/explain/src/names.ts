@@ -183,11 +183,11 @@ export function stateText(state: XfrmState): string {
 	].join(' ');
 }
 
-/** Names of a state's algorithms, never its keys: `rfc4106(gcm(aes)) 128`. */
+/** Names of a state's algorithms, never its keys: `rfc4106(gcm(aes)) icv 16`. */
 export function algorithmText(state: XfrmState): string {
 	const { aead, crypt, auth, comp } = state.config;
 	return [
-		...(aead === undefined ? [] : [`${aead.name} with an ICV of ${aead.icvBits / 8} octets`]),
+		...(aead === undefined ? [] : [`${aead.name} icv ${aead.icvBits / 8}`]),
 		...(crypt === undefined ? [] : [crypt.name]),
 		...(auth === undefined ? [] : [auth.name]),
 		...(comp === undefined ? [] : [comp.name]),

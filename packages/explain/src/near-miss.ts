@@ -6,11 +6,12 @@ import type {
 	Loser,
 	PolicyLookupTrace,
 	StateLookupTrace,
+	StateSelectTrace,
 	XfrmPolicy,
 	XfrmState,
 } from '@xfrm/engine';
 import { type Flow, formatHex32 } from '@xfrm/wire';
-import { addressEquals, Family, formatAddress } from '@xfrm/wire/xfrm';
+import { type Address, addressEquals, Direction, Family, formatAddress } from '@xfrm/wire/xfrm';
 import type { NearMiss, ObjectRef } from './answer.ts';
 import {
 	directionName,
@@ -68,14 +69,18 @@ function misses(policy: XfrmPolicy, flow: Flow, ifId: number): number {
 
 /** Losers shown beside a winner: only those that nearly won are of interest. */
 const BESIDE_WINNER_MAX = 3;
+/** Farther off than this, one loser is enough: neither address and something else, say. */
+const MISSES_MAX = 2.5;
 
 /** The nearest losers of a policy lookup, nearest first. */
 export function nearPolicies(lookup: PolicyLookupTrace): readonly NearMiss[] {
 	const { flow, ifId, winner } = lookup;
-	return lookup.losers
+	const ranked = lookup.losers
 		.map((loser) => ({ loser, misses: misses(loser.object, flow, ifId) }))
-		.filter((one) => winner === undefined || one.misses <= 1.5)
-		.sort((a, b) => a.misses - b.misses || a.loser.object.priority - b.loser.object.priority)
+		.sort((a, b) => a.misses - b.misses || a.loser.object.priority - b.loser.object.priority);
+	const near = ranked.filter((one) => one.misses <= MISSES_MAX);
+	const shown = near.length === 0 && winner === undefined ? ranked.slice(0, 1) : near;
+	return shown
 		.slice(0, winner === undefined ? NEAR_MAX : BESIDE_WINNER_MAX)
 		.map(({ loser }) => policyMiss(loser));
 }
@@ -105,7 +110,7 @@ export function otherDirections(
 	const { flow, ifId, direction } = lookup;
 	const near: NearMiss[] = [];
 	for (const policy of policies) {
-		const other = policy.socketId === 0 && policy.direction !== direction;
+		const other = policy.socketId === 0 && confusable(direction, policy.direction);
 		if (other && policy.action === 0 && misses(policy, flow, ifId) === 0) {
 			near.push(
 				policyMiss({
@@ -120,9 +125,26 @@ export function otherDirections(
 	return near.slice(0, NEAR_MAX);
 }
 
-/** The nearest states that a template did not take: `want` is what the template demands. */
+/** Is a policy of this direction one that somebody may have meant for the other? `out` never is for input. */
+function confusable(direction: number, other: number): boolean {
+	return direction !== other && (direction === Direction.Out || other !== Direction.Out);
+}
+
+/** The nearest states that did not satisfy a template: `want` is what the template demands. */
 export function nearStates(losers: readonly Loser<XfrmState>[]): readonly NearMiss[] {
 	return losers.slice(0, NEAR_MAX).map(stateMiss);
+}
+
+/** The nearest states that were not selected for a template: first those to the same destination. */
+export function nearSelections(select: StateSelectTrace, daddr: Address): readonly NearMiss[] {
+	const { winner, losers } = select;
+	const there = losers.filter((loser) => {
+		return addressEquals(loser.object.config.id.daddr, daddr, loser.object.family);
+	});
+	if (winner !== undefined) {
+		return there.slice(0, BESIDE_WINNER_MAX).map(stateMiss);
+	}
+	return (there.length > 0 ? there : losers).slice(0, NEAR_MAX).map(stateMiss);
 }
 
 /** The nearest states that did not take an incoming packet: `want` is what the state demands of it. */

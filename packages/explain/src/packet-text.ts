@@ -42,6 +42,10 @@ export function packetFacts(packet: Uint8Array): PacketFacts | undefined {
 			destination: formatAddress(addressFrom(packet, 16, 4), Family.Ipv4),
 			fragment: (ipv4FragmentWord(view, 0) & 0x3fff) !== 0,
 		};
+		if ((ipv4FragmentWord(view, 0) & 0x1fff) !== 0) {
+			// Nothing but data behind the header of a later fragment.
+			return { ...base, proto: ipv4Protocol(view, 0), transportAt: packet.length };
+		}
 		return { ...base, ...securityFacts(view, ipv4Protocol(view, 0), ipv4HeaderOctets(view, 0)) };
 	}
 	if (!fitsIpv6(view, 0, packet.length)) {

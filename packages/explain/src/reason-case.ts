@@ -6,7 +6,7 @@ import {
 	missInSentence,
 	missText,
 	nearPolicies,
-	nearStates,
+	nearSelections,
 	otherDirections,
 } from './near-miss.ts';
 import type { Setting } from './story.ts';
@@ -76,7 +76,11 @@ export function wantedTemplate(asked: Case): string {
 
 /** The nearest state that was not taken, as a sentence. */
 export function nearestState(asked: Case): string | undefined {
-	const [near] = nearStates(asked.digest.stateSelect?.losers ?? []);
+	const { stateSelect, template } = asked.digest;
+	const [near] =
+		stateSelect === undefined
+			? []
+			: nearSelections(stateSelect, template?.daddr ?? stateSelect.template.id.daddr);
 	if (near === undefined) {
 		return undefined;
 	}

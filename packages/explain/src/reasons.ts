@@ -4,7 +4,7 @@
  * those of drops are in drop-reasons.ts.
  */
 import { dropReason } from './drop-reasons.ts';
-import { directionName, stateName, stateText, templateText } from './names.ts';
+import { algorithmText, directionName, stateName, stateText, templateText } from './names.ts';
 import { policyInSentence } from './near-miss.ts';
 import {
 	type Case,
@@ -28,6 +28,8 @@ export function reasonFor(asked: Case): Reason {
 			return acquireReason(asked);
 		case 'consume':
 			return consumeReason(asked);
+		case 'unknown':
+			return unknownReason(asked);
 		default:
 			return dropReason(asked);
 	}
@@ -137,5 +139,21 @@ function consumeReason(asked: Case): Reason {
 	return {
 		code: 'in.keepalive',
 		reason: 'A NAT keepalive: one octet, 0xff, swallowed by the socket with UDP_ENCAP.',
+	};
+}
+
+function unknownReason(asked: Case): Reason {
+	const state = asked.digest.refused ?? asked.digest.verdicts[0]?.state;
+	const which = state === undefined ? 'a state' : `${stateName(state)} (${stateText(state)})`;
+	const algorithms = state === undefined ? '' : `, ${algorithmText(state)},`;
+	const inward = asked.direction === 'in';
+	return {
+		code: 'provider.algorithm',
+		reason: sentence(
+			`The packet meets ${which}, whose algorithm${algorithms} this program cannot do.`,
+			inward
+				? 'With the right key Linux would open it and go on with what is inside; with another key the integrity check fails: XfrmInStateProtoError.'
+				: 'Linux would transform the packet and send it.',
+		),
 	};
 }

@@ -5,18 +5,20 @@
  */
 import {
 	type PolicyLookupTrace,
+	type StateCheckTrace,
 	type StateLookupTrace,
 	type StateSelectTrace,
 	type TemplateCheckTrace,
+	type TemplateTrace,
 	type TransformTrace,
 	type VerdictTrace,
 	verdictName,
 	type XfrmPolicy,
 	type XfrmState,
 } from '@xfrm/engine';
-import type { HostEffect } from '@xfrm/host';
+import type { DecisionTrace, HostEffect } from '@xfrm/host';
 import { formatHex, formatHex32 } from '@xfrm/wire';
-import { Family, formatAddress, IpProto } from '@xfrm/wire/xfrm';
+import { Family, formatAddress, IpProto, Mode } from '@xfrm/wire/xfrm';
 import type { Step } from './answer.ts';
 import { kernelPlace } from './kernel-place.ts';
 import {
@@ -36,17 +38,22 @@ import {
 import {
 	nearLookups,
 	nearPolicies,
+	nearSelections,
 	nearStates,
 	otherDirections,
 	policyRef,
 	stateRef,
 } from './near-miss.ts';
-import { packetText } from './packet-text.ts';
+import { packetFacts, packetText } from './packet-text.ts';
+import { reasonTitle } from './reason-codes.ts';
 import type { Fact } from './recorder.ts';
+import { replayText } from './replay-text.ts';
 
 /** What a story needs to know of the world. */
 export interface Setting {
 	readonly deviceName: (ifindex: number) => string | undefined;
+	/** The device that has an address of this host. */
+	readonly owner: (family: number, address: string) => string | undefined;
 	readonly policies: Iterable<XfrmPolicy>;
 	readonly localSocket: string;
 	readonly mark: number;
@@ -67,14 +74,44 @@ export function tellStory(
 			text: `${packetText(packet)}${markSuffix(setting.mark)}${ifIdSuffix(setting.ifId)}  ${setting.localSocket}`,
 		});
 	}
+	const seen: Seen = { packet, template: undefined };
 	for (const fact of facts) {
-		const step = stepOf(fact, setting);
+		seen.packet = fact.kind === 'receive' ? fact.packet : seen.packet;
+		seen.template = fact.kind === 'template' ? fact : seen.template;
+		const step = stepOf(fact, setting, seen);
 		if (step !== undefined) {
-			const kernel = step.kernel ?? kernelPlace(fact);
+			const kernel = kernelPlace(fact);
 			steps.push(kernel === undefined ? step : { ...step, kernel });
 		}
 	}
-	return steps;
+	return withHook(steps, direction);
+}
+
+function decisionStep(fact: DecisionTrace, packet: Uint8Array, setting: Setting): Step {
+	const facts = packetFacts(packet);
+	const destination = facts?.destination ?? 'the destination';
+	if (fact.decision === 'forward') {
+		return {
+			step: 'ROUTE',
+			which: 'forward',
+			text: `${destination} is not an address of this host: forwarding`,
+		};
+	}
+	const owner = facts === undefined ? undefined : setting.owner(facts.family, destination);
+	const whose = owner === undefined ? 'is for this host' : `is an address of ${owner}`;
+	return { step: 'ROUTE', which: 'local', text: `${destination} ${whose}` };
+}
+
+/** Where a mark decided, the place where a firewall rule could set it stands in the way too. */
+function withHook(steps: readonly Step[], direction: 'in' | 'out' | 'fwd'): readonly Step[] {
+	const byMark = steps.some((one) => one.near?.some((near) => near.field === 'mark') ?? false);
+	const [first, ...rest] = steps;
+	if (!byMark || first === undefined) {
+		return steps;
+	}
+	const which = direction === 'out' ? 'output' : 'prerouting';
+	const text = 'a rule of nftables or iptables in raw or mangle could set the mark here';
+	return [first, { step: 'HOOK', which, text }, ...rest];
 }
 
 function markSuffix(mark: number): string {
@@ -85,7 +122,13 @@ function ifIdSuffix(ifId: number): string {
 	return ifId === 0 ? '' : `  if_id ${hexNumber(ifId)}`;
 }
 
-function stepOf(fact: Fact, setting: Setting): Step | undefined {
+/** What was told last, for facts that speak of it. */
+interface Seen {
+	packet: Uint8Array;
+	template: TemplateTrace | undefined;
+}
+
+function stepOf(fact: Fact, setting: Setting, seen: Seen): Step | undefined {
 	switch (fact.kind) {
 		case 'receive': {
 			const suffix = fact.again ? '' : `${markSuffix(setting.mark)}${ifIdSuffix(setting.ifId)}`;
@@ -93,9 +136,7 @@ function stepOf(fact: Fact, setting: Setting): Step | undefined {
 			return { step: fact.again ? 'INSIDE' : 'RECEIVE', which: fact.device, text };
 		}
 		case 'decision':
-			return fact.decision === 'local'
-				? { step: 'ROUTE', which: 'local', text: 'it is for this host: local delivery' }
-				: { step: 'ROUTE', which: 'forward', text: 'it is not for this host: forwarding' };
+			return decisionStep(fact, seen.packet, setting);
 		case 'route':
 			return routeStep(fact, setting);
 		case 'reassembly':
@@ -119,16 +160,11 @@ function stepOf(fact: Fact, setting: Setting): Step | undefined {
 				object: { kind: 'template', index: fact.position },
 			};
 		case 'state-select':
-			return selectStep(fact);
+			return selectStep(fact, seen.template);
 		case 'state-lookup':
 			return lookupStep(fact);
 		case 'state-check':
-			return {
-				step: 'CHECK',
-				which: fact.field,
-				text: `${fact.passed ? 'fits' : 'does not fit'}: want ${fact.want}, have ${fact.have}`,
-				object: stateRef(fact.state),
-			};
+			return checkStep(fact, seen.packet);
 		case 'transform':
 			return transformStep(fact);
 		case 'template-check':
@@ -217,8 +253,8 @@ const SELECT_TEXTS: Readonly<Record<StateSelectTrace['outcome'], string>> = {
 	error: 'the state that would fit is expired or in error',
 };
 
-function selectStep(fact: StateSelectTrace): Step {
-	const near = nearStates(fact.losers);
+function selectStep(fact: StateSelectTrace, template: TemplateTrace | undefined): Step {
+	const near = nearSelections(fact, template?.daddr ?? fact.template.id.daddr);
 	const nearPart = near.length === 0 ? {} : { near };
 	const { winner } = fact;
 	if (winner === undefined || fact.outcome !== 'found') {
@@ -252,7 +288,9 @@ function lookupStep(fact: StateLookupTrace): Step {
 	return {
 		step: 'STATE',
 		which: hasSpi(winner) ? formatHex32(winner.spi) : proto,
-		text: `${key}: ${stateText(winner)}${winner.flags & 8 ? ' (wildcard)' : ''}`,
+		text: bySpi
+			? `takes it: ${stateText(winner)}`
+			: `${key}: ${stateText(winner)}${winner.flags & 8 ? ' (wildcard)' : ''}`,
 		object: stateRef(winner),
 		...nearPart,
 	};
@@ -262,18 +300,27 @@ function mobilityHeader(proto: number): string {
 	return proto === IpProto.Routing ? 'type 2 routing header' : 'home address option';
 }
 
+function checkStep(fact: StateCheckTrace, packet: Uint8Array): Step {
+	const { state, field, passed, want, have } = fact;
+	const seq = packetFacts(packet)?.seq;
+	const verb = passed ? 'fits' : 'does not fit';
+	const text =
+		field === 'replay' && seq !== undefined
+			? replayText(state, seq)
+			: `${verb}: want ${want}, have ${have}`;
+	return { step: 'CHECK', which: field, text, object: stateRef(state) };
+}
+
 function transformStep(fact: TransformTrace): Step {
 	const { state, operation, details } = fact;
 	const bytes = { before: formatHex(fact.before), after: formatHex(fact.after) };
-	const told = Object.entries(details)
-		.map(([name, value]) => `${name} ${value}`)
-		.join('  ');
+	const told = detailsText(details);
 	const size = `${fact.before.length} → ${fact.after.length} bytes`;
 	if (operation === 'mode') {
 		return {
 			step: 'MODE',
 			which: modeName(state.mode),
-			text: [modeText(state), told, size].filter((part) => part !== '').join('  '),
+			text: [modeText(fact), told, size].filter((part) => part !== '').join('  '),
 			object: stateRef(state),
 			bytes,
 		};
@@ -295,14 +342,39 @@ function transformStep(fact: TransformTrace): Step {
 	};
 }
 
-function modeText(state: XfrmState): string {
+/** Facts that the rest of the line tells already. */
+const TOLD_ELSEWHERE = new Set([
+	'spi',
+	'icv',
+	'icvOctets',
+	'mode',
+	'source',
+	'destination',
+	'payload',
+]);
+
+function detailsText(details: TransformTrace['details']): string {
+	return Object.entries(details)
+		.filter(([name]) => !TOLD_ELSEWHERE.has(name))
+		.map(([name, value]) => {
+			const isProtocol = /^(proto|next|nextHeader)$/.test(name) && typeof value === 'number';
+			return isProtocol ? `inside ${protocolName(value)}` : `${name} ${value}`;
+		})
+		.join('  ');
+}
+
+function modeText(fact: TransformTrace): string {
+	const { state, before, after } = fact;
+	const inward = after.length < before.length;
 	switch (state.mode) {
-		case 0:
+		case Mode.Transport:
 			return 'the IP header stays';
-		case 1:
-			return `outer header ${endpoints(state)}`;
-		case 4:
-			return `addresses become ${endpoints(state)}, no inner header (beet)`;
+		case Mode.Tunnel:
+			return `outer header ${endpoints(state)} ${inward ? 'taken off' : 'put on'}`;
+		case Mode.Beet:
+			return inward
+				? 'beet: the addresses of its selector come back'
+				: `beet: addresses become ${endpoints(state)}, there is no inner header`;
 		default:
 			return endpoints(state);
 	}
@@ -353,7 +425,7 @@ function verdictStep(fact: VerdictTrace): Step | undefined {
 	return {
 		step: 'DROP',
 		which: name,
-		text: fact.code === '' ? 'dropped' : `dropped, ${fact.code}`,
+		text: fact.code === '' ? 'dropped' : reasonTitle(fact.code),
 		...(fact.state === undefined ? {} : { object: stateRef(fact.state) }),
 	};
 }

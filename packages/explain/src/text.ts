@@ -11,8 +11,10 @@ const LABEL_MAX = 20;
 
 export interface TextOptions {
 	readonly colours: boolean;
-	/** Losers and kernel places too; without, the bare way. */
-	readonly full?: boolean;
+	/** Places in the kernel's source; shown unless false. */
+	readonly kernel?: boolean;
+	/** Objects that were not taken; shown unless false. */
+	readonly near?: boolean;
 }
 
 const COLOURS = { red: 31, green: 32, yellow: 33, cyan: 36, dim: 2, bold: 1 } as const;
@@ -30,7 +32,7 @@ export function answerText(answer: Answer, options: TextOptions): readonly strin
 	lines.push(...wrap(answer.reason, COLUMNS));
 	lines.push(paint(rightAligned(`code: ${answer.code}`), 'dim'));
 	for (const step of answer.steps) {
-		lines.push(...stepLines(step, options.full ?? true, paint));
+		lines.push(...stepLines(step, options, paint));
 	}
 	for (const event of answer.events) {
 		lines.push(...labelled('EVENT', event.text));
@@ -62,15 +64,12 @@ function rightAligned(text: string): string {
 
 type Paint = (text: string, colour: Colour) => string;
 
-function stepLines(step: Step, full: boolean, paint: Paint): string[] {
+function stepLines(step: Step, options: TextOptions, paint: Paint): string[] {
 	const label = step.which === undefined ? step.step : `${step.step}(${step.which})`;
 	const lines = labelled(label, step.text).map((line, i) =>
 		i === 0 ? line.replace(label, paint(label, step.step === 'DROP' ? 'red' : 'cyan')) : line,
 	);
-	if (!full) {
-		return lines;
-	}
-	if (step.kernel !== undefined) {
+	if (options.kernel !== false && step.kernel !== undefined) {
 		const last = lines[lines.length - 1] ?? '';
 		const shown = plainLength(last);
 		if (shown + 2 + step.kernel.length <= COLUMNS) {
@@ -80,7 +79,7 @@ function stepLines(step: Step, full: boolean, paint: Paint): string[] {
 			lines.push(paint(rightAligned(step.kernel), 'dim'));
 		}
 	}
-	for (const near of step.near ?? []) {
+	for (const near of options.near === false ? [] : (step.near ?? [])) {
 		lines.push(...loserLines(near, paint));
 	}
 	return lines;
@@ -124,14 +123,14 @@ function labelled(label: string, text: string): string[] {
 	return [`  ${label.padEnd(width)}  ${first}`, ...more.map((line) => `${indent}${line}`)];
 }
 
-/** Breaks at blanks; a word longer than the width is cut. */
+/** Breaks at blanks; a word longer than the width is cut. Double blanks stay inside of a line. */
 export function wrap(text: string, width: number): string[] {
 	const lines: string[] = [];
 	let line = '';
 	for (const word of text.split(' ')) {
 		let rest = word;
 		if (line !== '' && line.length + 1 + rest.length > width) {
-			lines.push(line);
+			lines.push(line.trimEnd());
 			line = '';
 		}
 		while (rest.length > width) {
@@ -140,7 +139,7 @@ export function wrap(text: string, width: number): string[] {
 		}
 		line = line === '' ? rest : `${line} ${rest}`;
 	}
-	if (line !== '') {
+	if (line.trim() !== '') {
 		lines.push(line.trimEnd());
 	}
 	return lines;

@@ -15,7 +15,7 @@ import {
 	verdictName,
 } from '@xfrm/engine';
 import { type DeliverEffect, Host, type HostEffect, type SocketErrorEffect } from '@xfrm/host';
-import { type CommandContext, parseCommand, runCommand } from '@xfrm/iproute';
+import { type Command, type CommandContext, parseCommand, runCommand } from '@xfrm/iproute';
 import { type NetlinkClient, NetlinkServer } from '@xfrm/netlink-server';
 import { type Address, addressFrom, EncapType, Family, Group } from '@xfrm/wire/xfrm';
 import { parseHostLine } from './host-command.ts';
@@ -183,6 +183,11 @@ export class World {
 		if (command === undefined) {
 			return { status: problem.status, stdout: '', stderr: problem.message, errno: 0 };
 		}
+		return this.carryOut(command);
+	}
+
+	/** Carries out a command of `ip xfrm` that was read before. */
+	carryOut(command: Command): CommandOutcome {
 		const result = runCommand(command, (datagram) => this.request(datagram), this.#context);
 		return { ...result, stderr: result.stderr.trimEnd() };
 	}
