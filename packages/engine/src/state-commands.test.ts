@@ -273,7 +273,7 @@ test('an IPComp tunnel brings a helper that cannot be touched and goes with its 
 		['192.0.2.1', '192.0.2.2', 4, 0xc0000201],
 		['2001:db8::1', '2001:db8::2', 41, 1],
 	] as const) {
-		const net = makeNamespace();
+		const net = makeNamespace(linux61);
 		const made = { ...comp, src, dst };
 		addState(net, stateConfig(made));
 		addState(net, stateConfig({ ...made, spi: 0x101 }));
@@ -297,6 +297,21 @@ test('an IPComp tunnel brings a helper that cannot be touched and goes with its 
 		assert.deepEqual(
 			[net.sad.count, net.helperSpis.spiOf(all[2]?.saddr ?? new Int32Array(4))],
 			[0, 0],
+		);
+	}
+});
+
+// @spec S-19
+test('in newer kernels a refused state, or one that changed another, keeps the helper alive', () => {
+	for (const again of [addState, updateState]) {
+		const net = makeNamespace(linux619);
+		const made = { ...comp, src: '192.0.2.1', dst: '192.0.2.2' };
+		addState(net, stateConfig(made));
+		again(net, stateConfig(made));
+		deleteStateByQuery(net, query(made));
+		assert.deepEqual(
+			[...net.sad.states()].map(({ proto, helperUsers }) => [proto, helperUsers]),
+			[[4, 1]],
 		);
 	}
 });
