@@ -21,6 +21,7 @@ import {
 import { Family, IpProto } from '@xfrm/wire/xfrm';
 import type { InputPlan } from './input-plan.ts';
 import type { Namespace } from './namespace.ts';
+import { wordsEqual } from './sad.ts';
 import type { XfrmState } from './state.ts';
 
 /** Does one of the three protocols with an SPI of its own follow, so that input goes on with it? */
@@ -33,23 +34,34 @@ export function isTransform(proto: number): boolean {
  */
 export function beginPacket(plan: InputPlan, packet: PacketBuffer): void {
 	const { view, start } = packet;
+	const { daddr } = plan;
 	if (packet.family === Family.Ipv4) {
-		plan.daddr[0] = ipv4Destination(view, start);
-		plan.saddr[0] = ipv4Source(view, start);
-		for (let i = 1; i < 4; i++) {
-			plan.daddr[i] = 0;
-			plan.saddr[i] = 0;
+		daddr[0] = ipv4Destination(view, start);
+		if (plan.family !== Family.Ipv4) {
+			daddr[1] = 0;
+			daddr[2] = 0;
+			daddr[3] = 0;
 		}
 	} else {
 		for (let i = 0; i < 4; i++) {
-			plan.daddr[i] = ipv6DestinationWord(view, start, i);
-			plan.saddr[i] = ipv6SourceWord(view, start, i);
+			daddr[i] = ipv6DestinationWord(view, start, i);
 		}
 	}
-	plan.destination = plan.daddr;
+	plan.destination = daddr;
 	plan.family = packet.family;
 	plan.mark = packet.mark;
 	plan.encapType = packet.encapType;
+}
+
+/** The packet's source, which only helpers and tracers ask for. */
+export function loadSource(plan: InputPlan, packet: PacketBuffer): Int32Array {
+	const { view, start } = packet;
+	const { saddr } = plan;
+	const ipv4 = packet.family === Family.Ipv4;
+	for (let i = 0; i < 4; i++) {
+		saddr[i] = ipv4 ? (i === 0 ? ipv4Source(view, start) : 0) : ipv6SourceWord(view, start, i);
+	}
+	return saddr;
 }
 
 /**
@@ -84,7 +96,7 @@ export function parseHeader(net: Namespace, plan: InputPlan, packet: PacketBuffe
 			return true;
 		case IpProto.Ipip:
 		case IpProto.Ipv6:
-			plan.spi = helperSpi(net, plan, packet.family);
+			plan.spi = helperSpi(net, plan, packet);
 			plan.sequence = 0;
 			return plan.spi !== 0;
 		default:
@@ -93,23 +105,36 @@ export function parseHeader(net: Namespace, plan: InputPlan, packet: PacketBuffe
 }
 
 /** SPI of IPComp's helper for packets from this source, 0 when nobody has one for it. */
-function helperSpi(net: Namespace, plan: InputPlan, family: number): number {
-	return family === Family.Ipv4 ? (plan.saddr[0] ?? 0) : net.helperSpis.spiOf(plan.saddr);
+function helperSpi(net: Namespace, plan: InputPlan, packet: PacketBuffer): number {
+	const saddr = loadSource(plan, packet);
+	return packet.family === Family.Ipv4 ? (saddr[0] ?? 0) : net.helperSpis.spiOf(saddr);
 }
 
 /**
- * The state for the header in the plan, or null. An SPI of 0 belongs to no state.
+ * The state for the header in the plan, or null. An SPI of 0 belongs to no state. Packets come in runs, so
+ * the last answer is tried first.
  *
  * @spec I-4 S-3 S-6
  */
 export function findState(net: Namespace, plan: InputPlan, proto: number): XfrmState | null {
-	return net.sad.bySpi(
-		plan.family,
-		plan.destination,
-		plan.spi,
-		lookupProto(plan.family, proto),
-		plan.mark,
-	);
+	const { family, destination, spi, mark, found } = plan;
+	const wanted = lookupProto(family, proto);
+	if (
+		found !== null &&
+		plan.foundGeneration === net.generation &&
+		plan.foundMark === mark &&
+		found.spi === spi &&
+		found.proto === wanted &&
+		found.family === family &&
+		wordsEqual(found.daddr, destination, family)
+	) {
+		return found;
+	}
+	const state = net.sad.bySpi(family, destination, spi, wanted, mark);
+	plan.found = state;
+	plan.foundMark = mark;
+	plan.foundGeneration = net.generation;
+	return state;
 }
 
 /** IPv4 keeps both kinds of plain tunnel packet under protocol 4, IPv6 under 41. */

@@ -12,24 +12,20 @@ import type { XfrmState } from './state.ts';
 import { IPCOMP_RESULT_OCTETS_MAX } from './transforms/ipcomp-input.ts';
 import { Opened } from './transforms/opened.ts';
 
-/** `InputPlan.job` of a packet that has none, and the place of a packet that was not noted. */
-export const NONE = -1;
-
 export class InputPlan {
-	/** Packets noted, at most CRYPTO_JOBS_MAX. */
+	/** Packets that wait to be opened, at most CRYPTO_JOBS_MAX; their places are those of their jobs. */
 	count: number = 0;
 	readonly packets: (PacketBuffer | null)[];
-	/** The state of the packet's first transform, null when none was found. */
+	/** The state of each packet's outermost transform. Not cleared, only overwritten. */
 	readonly states: (XfrmState | null)[];
 	/** Sequence number on the wire and the high half that its job was made with. */
 	readonly seq: Int32Array = new Int32Array(CRYPTO_JOBS_MAX);
 	readonly seqHi: Int32Array = new Int32Array(CRYPTO_JOBS_MAX);
-	/** Its place in `jobs`, or NONE. */
-	readonly job: Int32Array = new Int32Array(CRYPTO_JOBS_MAX);
-	/** The namespace's generation when the states were looked up. */
-	generation: number = 0;
-
-	/** Jobs of a whole batch, and of a packet that is opened alone. */
+	/** Mark it arrived with. */
+	readonly marks: Int32Array = new Int32Array(CRYPTO_JOBS_MAX);
+	/** Whole Unix seconds of the call. */
+	seconds: number = 0;
+	/** Jobs of the packets that wait, and of a transform behind another one. */
 	readonly jobs: CryptoBatch = new CryptoBatch(CRYPTO_JOBS_MAX);
 	readonly alone: CryptoBatch = new CryptoBatch(1);
 	/** What the last transform that was opened left behind. */
@@ -37,6 +33,8 @@ export class InputPlan {
 
 	// The transform header at hand, and what its state is looked up by.
 
+	/** Is there such a header? */
+	isParsed: boolean = false;
 	/** int32; a CPI for IPComp, the source address for IPv4 helpers. */
 	spi: number = 0;
 	/** int32; 0 where the protocol has none. */
@@ -48,12 +46,18 @@ export class InputPlan {
 	destination: Int32Array;
 	/** UDP encapsulation that the state must have; only the outermost may. */
 	encapType: number = 0;
-	/** Addresses of the packet at hand. */
+	/** The last answer of the table, and for which mark and generation it was. */
+	found: XfrmState | null = null;
+	foundMark: number = 0;
+	foundGeneration: number = 0;
+	/** Addresses of the packet at hand; the source only after `loadSource`. */
 	readonly daddr: Int32Array = new Int32Array(4);
 	readonly saddr: Int32Array = new Int32Array(4);
 
 	/** ESP in UDP that goes on to `input`; empty between calls. */
 	readonly datagrams: Batch = new Batch();
+	/** With a tracer: the packet before what is being done to it. */
+	sealed: Uint8Array | null = null;
 	/** Where a packet is inflated; made for the first IPComp packet. */
 	private inflated: Uint8Array | null = null;
 
@@ -69,14 +73,14 @@ export class InputPlan {
 		return this.inflated;
 	}
 
-	/** Forgets all packets, and what could keep a buffer or a state alive. */
+	/** Forgets all packets. */
 	clear(): void {
 		for (let i = 0; i < this.count; i++) {
 			this.packets[i] = null;
-			this.states[i] = null;
 		}
 		this.count = 0;
 		this.jobs.count = 0;
 		this.destination = this.daddr;
+		this.sealed = null;
 	}
 }

@@ -4,7 +4,7 @@
  */
 import type { PacketBuffer } from '@xfrm/wire';
 import { formatAddress, IpProto } from '@xfrm/wire/xfrm';
-import { lookupProto } from './input-header.ts';
+import { loadSource, lookupProto } from './input-header.ts';
 import type { InputPlan } from './input-plan.ts';
 import type { Namespace } from './namespace.ts';
 import { ReplayCounter } from './replay-window.ts';
@@ -114,7 +114,7 @@ export function traceMode(
 export function traceLookup(
 	net: Namespace,
 	plan: InputPlan,
-	proto: number,
+	packet: PacketBuffer,
 	winner: XfrmState | null,
 ): void {
 	traceStateLookup(
@@ -122,9 +122,9 @@ export function traceLookup(
 		{
 			family: plan.family,
 			daddr: plan.destination,
-			saddr: plan.saddr,
+			saddr: loadSource(plan, packet),
 			spi: plan.spi,
-			proto: lookupProto(plan.family, proto),
+			proto: lookupProto(plan.family, packet.proto),
 			mark: plan.mark,
 		},
 		winner,

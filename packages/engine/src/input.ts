@@ -12,23 +12,20 @@
  * A tunnel ends it: what was inside is a new packet (Reinject). Behind a transport mode the next header
  * may be another transform's, or the packet goes on to its protocol (Continue).
  *
- * **Batches.** The provider is called once for many packets, so packets are first only looked at, and
- * every decision is made when their turn comes, in order, as if nothing had been done before:
+ * **Batches.** The provider is called once for many packets: parse, find and admit are done for packet
+ * after packet, and each gets a job; then all are opened; then open's end, account and remove are done for
+ * packet after packet. A batch of n has to count, report and decide as n batches of one would, so it is
+ * settled
  *
- *     note      find and admit silently; who passes gets a job     for packets 1 … k
- *     open      one call of the provider
- *     settle    find, admit, … remove, with counting               for packets 1 … k
- *
- * So a batch of n cannot count, report or decide otherwise than n batches of one; a packet that noting
- * refused and settling admits is opened alone. What remains are octets: a packet that an earlier one of
- * the same batch makes a replay would be decrypted and then dropped. Therefore a batch is settled
- *
- * - before a packet whose state is waiting with a sequence number that is not well below its own (this
- *   also keeps the guess of an ESN's high half, R-6, the same for all of them);
+ * - before a packet whose state has packets waiting, unless its sequence number is well above theirs and
+ *   the window's top: then it passes whatever becomes of them, with the same high half (R-6);
  * - before and behind a packet of a state with a byte or packet limit, which may end the state;
- * - before and behind an IPComp packet, as there is one scratch to inflate into.
+ * - before and behind an IPComp packet, as there is one scratch to inflate into;
+ * - behind every packet when there is a tracer, which sees the octets before and after.
  *
- * With a tracer every packet is settled alone, so that it sees the octets before and after.
+ * What comes to light only when a packet is open is a further transform behind a transport mode. It is
+ * taken off alone, in the packet's turn, and may move the window of a state that later packets wait for:
+ * hence the second look at the window (R-8).
  *
  * @hotpath
  */
@@ -37,7 +34,7 @@ import type { PacketBuffer } from '@xfrm/wire';
 import { IpProto, MAX_DEPTH, Mode, SaDirection } from '@xfrm/wire/xfrm';
 import type { Batch } from './batch.ts';
 import { beginPacket, findState, isTransform, parseHeader } from './input-header.ts';
-import { type InputPlan, NONE } from './input-plan.ts';
+import type { InputPlan } from './input-plan.ts';
 import {
 	replayCode,
 	traceCheck,
@@ -49,7 +46,14 @@ import {
 import { checkExpire } from './lifetime.ts';
 import { CRYPTO_JOBS_MAX } from './limits.ts';
 import type { Namespace } from './namespace.ts';
-import { replayAdvance, replayCheck, replayRecheck, replaySeqHi } from './replay.ts';
+import {
+	isAboveWindow,
+	isLarger,
+	replayAdvance,
+	replayCheck,
+	replayRecheck,
+	replaySeqHi,
+} from './replay.ts';
 import { ReplayCounter } from './replay-window.ts';
 import { Current, isTunnelFlagged, StateCondition, StateStat, type XfrmState } from './state.ts';
 import { finishAhInput, planAhInput, restoreAhInput } from './transforms/ah-input.ts';
@@ -59,7 +63,7 @@ import { finishIpipInput } from './transforms/ipip-input.ts';
 import { removeBeetMode } from './transforms/mode-beet-input.ts';
 import { removeTransportMode } from './transforms/mode-transport-input.ts';
 import { removeTunnelMode } from './transforms/mode-tunnel-input.ts';
-import { faultOf, OPEN_FAULT_CODES, OpenFault } from './transforms/opened.ts';
+import { faultOf, OPEN_FAULT_CODES, type Opened, OpenFault } from './transforms/opened.ts';
 import { reportMapping } from './udp-encap.ts';
 import { PacketAction, Verdict } from './verdict.ts';
 
@@ -76,59 +80,54 @@ export function input(net: Namespace, batch: Batch): void {
 	const plan = net.inputPlan;
 	net.now[0] = batch.nowUs;
 	net.processor = batch.processor;
+	plan.seconds = net.nowSeconds();
 	for (const packet of batch.packets) {
-		if (net.tracer === null) {
-			notePacket(net, plan, packet);
-		} else {
-			settlePacket(net, plan, packet, NONE);
-		}
+		takePacket(net, plan, packet);
 	}
 	settle(net, plan);
 }
 
-/** Looks at a packet without counting anything, and gives it a job if it would pass. */
-function notePacket(net: Namespace, plan: InputPlan, packet: PacketBuffer): void {
-	let state = peek(net, plan, packet);
-	if (plan.count === CRYPTO_JOBS_MAX || (state !== null && mustWait(plan, state))) {
+/** Everything about a packet up to its job. */
+function takePacket(net: Namespace, plan: InputPlan, packet: PacketBuffer): void {
+	let state = findOutermost(net, plan, packet);
+	if (plan.count > 0 && state !== null && mustWait(plan, state)) {
 		settle(net, plan);
-		state = peek(net, plan, packet);
+		state = findOutermost(net, plan, packet);
 	}
-	if (plan.count === 0) {
-		plan.generation = net.generation;
-	}
-	const place = plan.count++;
-	plan.packets[place] = packet;
-	plan.states[place] = state;
-	plan.seq[place] = plan.sequence;
-	plan.job[place] = NONE;
+	state = admitTransform(net, plan, packet, state);
 	if (state === null) {
 		return;
 	}
-	if (wouldPass(plan, state)) {
-		const seqHi = replaySeqHi(state.replay, plan.sequence);
-		if (addJob(plan, plan.jobs, packet, state, seqHi) === OpenFault.None && hasJob(state)) {
-			plan.job[place] = plan.jobs.count - 1;
-			plan.seqHi[place] = seqHi;
-		}
+	const place = plan.count;
+	const seqHi = replaySeqHi(state.replay, plan.sequence);
+	plan.sealed = net.tracer === null ? null : packet.copy();
+	const fault = addJob(plan, plan.jobs, packet, state, seqHi);
+	if (fault !== OpenFault.None) {
+		refuseTransform(net, packet, state, fault);
+		return;
 	}
-	if (isAlone(state)) {
+	plan.count = place + 1;
+	plan.packets[place] = packet;
+	plan.states[place] = state;
+	plan.seq[place] = plan.sequence;
+	plan.seqHi[place] = seqHi;
+	plan.marks[place] = plan.mark;
+	if (plan.count === CRYPTO_JOBS_MAX || isAlone(state) || net.tracer !== null) {
 		settle(net, plan);
 	}
 }
 
 /** The state of the packet's outermost transform, or null; its header is in the plan. */
-function peek(net: Namespace, plan: InputPlan, packet: PacketBuffer): XfrmState | null {
+function findOutermost(net: Namespace, plan: InputPlan, packet: PacketBuffer): XfrmState | null {
 	beginPacket(plan, packet);
-	if (!parseHeader(net, plan, packet) || packet.pathCount >= MAX_DEPTH) {
-		return null;
-	}
-	return findState(net, plan, packet.proto);
+	plan.isParsed = parseHeader(net, plan, packet);
+	return plan.isParsed ? findState(net, plan, packet.proto) : null;
 }
 
-/** Does the packet at hand depend on what becomes of one that was noted before it? */
+/** Does the packet at hand depend on what becomes of one that waits? */
 function mustWait(plan: InputPlan, state: XfrmState): boolean {
 	if (isAlone(state)) {
-		return plan.count > 0;
+		return true;
 	}
 	if (state.replay.windowPackets === 0) {
 		return false;
@@ -144,212 +143,200 @@ function mustWait(plan: InputPlan, state: XfrmState): boolean {
 
 /** Larger as u32, by less than half of all numbers. */
 function isAhead(seq: number, other: number): boolean {
-	return seq >>> 0 > other >>> 0 && ((seq - other) | 0) > 0;
+	return isLarger(seq, other) && ((seq - other) | 0) > 0;
 }
 
 /** Must a packet of this state not share the provider's call with others? */
 function isAlone(state: XfrmState): boolean {
-	return state.hasCountLimits || state.proto === IpProto.Comp;
+	return state.hasCountLimits || (state.proto !== IpProto.Esp && state.proto !== IpProto.Ah);
 }
 
-/** `admit` without counting: changes nothing. */
-function wouldPass(plan: InputPlan, state: XfrmState): boolean {
-	if (
-		state.condition !== StateCondition.Valid ||
-		encapTypeOf(state) !== plan.encapType ||
-		state.direction === SaDirection.Out
-	) {
-		return false;
-	}
-	const { stats } = state;
-	const old = stats[StateStat.ReplayWindow] ?? 0;
-	const repeated = stats[StateStat.Replay] ?? 0;
-	const passes = replayCheck(state, plan.sequence) === 0;
-	stats[StateStat.ReplayWindow] = old;
-	stats[StateStat.Replay] = repeated;
-	return passes;
-}
-
-/** Opens what was noted and decides about each packet, in order. */
+/** Opens what waits, and decides about each packet, in order. */
 function settle(net: Namespace, plan: InputPlan): void {
 	if (plan.jobs.count > 0) {
 		net.provider.open(plan.jobs);
 	}
 	for (let place = 0; place < plan.count; place++) {
-		const packet = plan.packets[place];
-		if (packet !== null && packet !== undefined) {
-			settlePacket(net, plan, packet, place);
+		const packet = plan.packets[place] ?? null;
+		const state = plan.states[place] ?? null;
+		if (packet !== null && state !== null) {
+			settlePacket(net, plan, packet, state, place);
 		}
 	}
 	plan.clear();
 }
 
 /**
- * Everything about one packet.
+ * The rest about a packet that was opened as job `place`, and all about transforms that follow.
  *
- * @param place where it was noted, or NONE
- * @spec I-3 I-7 I-8
+ * @spec I-8 R-8
  */
-function settlePacket(net: Namespace, plan: InputPlan, packet: PacketBuffer, place: number): void {
-	packet.action = PacketAction.Drop;
-	if (place !== NONE && plan.job[place] !== NONE) {
-		restoreNoted(packet, plan.states[place] ?? null);
-	}
-	beginPacket(plan, packet);
-	let from = place;
-	do {
-		if (!parseHeader(net, plan, packet)) {
-			drop(net, packet, Verdict.InHdrError, 'in.header.short', null);
-			return;
-		}
-		const state = settleTransform(net, plan, packet, from);
-		if (state === null) {
-			return;
-		}
-		packet.verdict = Verdict.Pass;
-		if (isTunnelFlagged(state.mode)) {
-			packet.action = PacketAction.Reinject;
-			return;
-		}
-		// A transport mode leaves the destination as it was, and only the outermost may be in UDP.
-		plan.destination = state.daddr;
-		plan.encapType = 0;
-		from = NONE;
-	} while (isTransform(packet.proto));
-	packet.action = PacketAction.Continue;
-}
-
-/** A noted AH packet has its mutable fields zeroed: nothing may be read from it before. */
-function restoreNoted(packet: PacketBuffer, state: XfrmState | null): void {
-	if (state !== null && state.proto === IpProto.Ah) {
-		restoreAhInput(packet, state);
-	}
-}
-
-/**
- * Takes off the transform whose header is in the plan.
- *
- * @param place where the packet was noted with this transform, or NONE
- * @returns the state, or null when the packet was dropped
- * @spec I-4 I-5 I-6
- */
-function settleTransform(
+function settlePacket(
 	net: Namespace,
 	plan: InputPlan,
 	packet: PacketBuffer,
+	outermost: XfrmState,
 	place: number,
+): void {
+	let state = outermost;
+	plan.sequence = plan.seq[place] ?? 0;
+	if (state.proto === IpProto.Ah) {
+		restoreAhInput(packet, state);
+	}
+	const seqHi = plan.seqHi[place] ?? 0;
+	if (
+		!(
+			isAboveWindow(state.replay, plan.sequence) &&
+			replaySeqHi(state.replay, plan.sequence) === seqHi
+		) &&
+		replayRecheck(state, plan.sequence, seqHi) !== 0
+	) {
+		refuseState(net, plan, packet, state, Verdict.InStateSeqError);
+		return;
+	}
+	if (!openTransform(net, plan, packet, state, plan.jobs, place)) {
+		return;
+	}
+	while (!isTunnelFlagged(state.mode) && isTransform(packet.proto)) {
+		const inner = openNext(net, plan, packet, state, plan.marks[place] ?? 0);
+		if (inner === null) {
+			return;
+		}
+		state = inner;
+	}
+	packet.verdict = Verdict.Pass;
+	packet.action = isTunnelFlagged(state.mode) ? PacketAction.Reinject : PacketAction.Continue;
+}
+
+/**
+ * Takes off the transform behind a transport mode, alone. Its destination is that of the state before, it
+ * is never in UDP, and the mark of the lookup is the one the packet arrived with.
+ *
+ * @returns its state, or null when the packet was dropped
+ * @spec I-7 I-8
+ */
+function openNext(
+	net: Namespace,
+	plan: InputPlan,
+	packet: PacketBuffer,
+	before: XfrmState,
+	mark: number,
 ): XfrmState | null {
+	plan.family = before.family;
+	plan.destination = before.daddr;
+	plan.mark = mark;
+	plan.encapType = 0;
+	plan.isParsed = parseHeader(net, plan, packet);
+	const found = plan.isParsed ? findState(net, plan, packet.proto) : null;
+	const state = admitTransform(net, plan, packet, found);
+	if (state === null) {
+		return null;
+	}
+	const { alone } = plan;
+	alone.count = 0;
+	plan.sealed = net.tracer === null ? null : packet.copy();
+	const seqHi = replaySeqHi(state.replay, plan.sequence);
+	const fault = addJob(plan, alone, packet, state, seqHi);
+	if (fault !== OpenFault.None) {
+		return refuseTransform(net, packet, state, fault);
+	}
+	net.provider.open(alone);
+	if (state.proto === IpProto.Ah) {
+		restoreAhInput(packet, state);
+	}
+	return openTransform(net, plan, packet, state, alone, 0) ? state : null;
+}
+
+/**
+ * May the packet be opened with the state that was found for its header? Counts and drops otherwise.
+ *
+ * @spec I-3 I-4
+ */
+function admitTransform(
+	net: Namespace,
+	plan: InputPlan,
+	packet: PacketBuffer,
+	state: XfrmState | null,
+): XfrmState | null {
+	packet.action = PacketAction.Drop;
+	if (!plan.isParsed) {
+		return drop(net, packet, Verdict.InHdrError, 'in.header.short', null);
+	}
 	if (packet.pathCount >= MAX_DEPTH) {
 		return drop(net, packet, Verdict.InBufferError, 'in.depth', null);
 	}
-	const noted = place === NONE ? null : (plan.states[place] ?? null);
-	const state =
-		noted !== null && net.generation === plan.generation
-			? noted
-			: findState(net, plan, packet.proto);
 	if (net.tracer !== null) {
-		traceLookup(net, plan, packet.proto, state);
+		traceLookup(net, plan, packet, state);
 	}
 	if (state === null) {
 		return drop(net, packet, Verdict.InNoStates, 'in.state.none', null);
 	}
-	const job = state === noted ? (plan.job[place] ?? NONE) : NONE;
-	const seqHi = job === NONE ? replaySeqHi(state.replay, plan.sequence) : (plan.seqHi[place] ?? 0);
-	if (!admit(net, plan, packet, state, job !== NONE, seqHi)) {
-		return null;
-	}
-	const before = net.tracer === null ? null : packet.copy();
-	const fault =
-		job === NONE
-			? openAlone(net, plan, packet, state, seqHi)
-			: finishTransform(net, plan, packet, state, plan.jobs, job);
-	if (fault !== OpenFault.None) {
-		return refuseTransform(net, packet, state, fault);
-	}
-	account(net, plan, packet, state);
-	if (before !== null) {
-		traceOpen(net, plan, packet, state, seqHi, before);
-	}
-	return removeMode(net, plan, packet, state) ? state : null;
+	const refused = admit(net, plan, packet, state);
+	return refused === Verdict.Pass ? state : refuseState(net, plan, packet, state, refused);
 }
 
 /**
- * May the packet be opened with this state? Puts the state on the sec path, counts, and drops.
+ * May the packet be opened with this state? Puts the state on the sec path.
  *
- * @param noted the packet has a job that was made with `seqHi`
- * @spec I-4 I-5 I-7 R-8 S-35
+ * @returns Pass, or the verdict, which is not counted yet
+ * @spec I-4 I-5 I-7 S-35
  */
-function admit(
-	net: Namespace,
-	plan: InputPlan,
-	packet: PacketBuffer,
-	state: XfrmState,
-	noted: boolean,
-	seqHi: number,
-): boolean {
+function admit(net: Namespace, plan: InputPlan, packet: PacketBuffer, state: XfrmState): Verdict {
 	if (state.direction === SaDirection.Out) {
-		traceCheck(net, state, 'dir', 'in', 'out');
-		drop(net, packet, Verdict.InStateDirError, 'in.state.direction', state);
-		return false;
+		return Verdict.InStateDirError;
 	}
 	const { outputMarkValue: value, outputMarkMask: mask } = state;
 	packet.mark = (value & mask) | (packet.mark & ~mask);
 	packet.path[packet.pathCount++] = state;
 	if (state.condition !== StateCondition.Valid) {
-		const larval = state.condition === StateCondition.Acq;
-		const verdict = larval ? Verdict.AcquireError : Verdict.InStateInvalid;
-		drop(net, packet, verdict, larval ? 'in.state.larval' : 'in.state.invalid', state);
-		return false;
+		return state.condition === StateCondition.Acq ? Verdict.AcquireError : Verdict.InStateInvalid;
 	}
 	if (encapTypeOf(state) !== plan.encapType) {
-		traceCheck(net, state, 'encap', plan.encapType, encapTypeOf(state));
-		drop(net, packet, Verdict.InStateMismatch, 'in.state.encap', state);
-		return false;
+		return Verdict.InStateMismatch;
 	}
-	const replayed = noted
-		? replayRecheck(state, plan.sequence, seqHi)
-		: replayCheck(state, plan.sequence);
-	if (replayed !== 0) {
-		traceCheck(net, state, 'replay', plan.sequence, state.replay.counters[ReplayCounter.Seq] ?? 0);
-		const code = replayCode(state, plan.sequence);
-		drop(net, packet, Verdict.InStateSeqError, code, state);
-		return false;
+	if (!isAboveWindow(state.replay, plan.sequence) && replayCheck(state, plan.sequence) !== 0) {
+		return Verdict.InStateSeqError;
 	}
-	if (checkExpire(net, state) !== 0) {
-		traceCheck(net, state, 'limit', 'not reached', 'reached');
-		drop(net, packet, Verdict.InStateExpired, 'in.state.expired', state);
-		return false;
-	}
-	return true;
+	return checkExpire(net, state) === 0 ? Verdict.Pass : Verdict.InStateExpired;
 }
 
-/** Opens one packet by itself and takes off its header. */
-function openAlone(
+/** The state did not admit the packet. */
+function refuseState(
 	net: Namespace,
 	plan: InputPlan,
 	packet: PacketBuffer,
 	state: XfrmState,
-	seqHi: number,
-): OpenFault {
-	const { alone } = plan;
-	alone.count = 0;
-	const fault = addJob(plan, alone, packet, state, seqHi);
-	if (fault !== OpenFault.None) {
-		return fault;
+	verdict: Verdict,
+): null {
+	let code = 'in.state.expired';
+	switch (verdict) {
+		case Verdict.InStateDirError:
+			traceCheck(net, state, 'dir', 'in', 'out');
+			code = 'in.state.direction';
+			break;
+		case Verdict.AcquireError:
+			code = 'in.state.larval';
+			break;
+		case Verdict.InStateInvalid:
+			code = 'in.state.invalid';
+			break;
+		case Verdict.InStateMismatch:
+			traceCheck(net, state, 'encap', plan.encapType, encapTypeOf(state));
+			code = 'in.state.encap';
+			break;
+		case Verdict.InStateSeqError: {
+			const top = state.replay.counters[ReplayCounter.Seq] ?? 0;
+			traceCheck(net, state, 'replay', plan.sequence, top);
+			code = replayCode(state, plan.sequence);
+			break;
+		}
+		default:
+			traceCheck(net, state, 'limit', 'not reached', 'reached');
 	}
-	if (hasJob(state)) {
-		net.provider.open(alone);
-		restoreNoted(packet, state);
-	}
-	return finishTransform(net, plan, packet, state, alone, 0);
+	return drop(net, packet, verdict, code, state);
 }
 
-/** Has the transform anything to compute? A plain tunnel has not. */
-function hasJob(state: XfrmState): boolean {
-	return state.proto !== IpProto.Ipip && state.proto !== IpProto.Ipv6;
-}
-
-/** Adds the packet's job, if its transform has any. */
+/** Adds the packet's job; IPComp's helper has none. */
 function addJob(
 	plan: InputPlan,
 	jobs: CryptoBatch,
@@ -357,10 +344,7 @@ function addJob(
 	state: XfrmState,
 	seqHi: number,
 ): OpenFault {
-	if (!hasJob(state)) {
-		return OpenFault.None;
-	}
-	if (state.key === undefined) {
+	if (state.key === undefined && !state.kernelOwned) {
 		return OpenFault.Algorithm;
 	}
 	switch (state.proto) {
@@ -368,10 +352,46 @@ function addJob(
 			return planEspInput(jobs, packet, state, seqHi);
 		case IpProto.Ah:
 			return planAhInput(jobs, packet, state, seqHi);
-		default:
+		case IpProto.Comp:
 			planIpcompInput(jobs, packet, state, plan.scratch);
 			return OpenFault.None;
+		default:
+			return OpenFault.None;
 	}
+}
+
+/**
+ * From the provider's answer to what was inside: the end of open, account, remove. False when the packet
+ * was dropped.
+ *
+ * @spec I-5 I-6
+ */
+function openTransform(
+	net: Namespace,
+	plan: InputPlan,
+	packet: PacketBuffer,
+	state: XfrmState,
+	jobs: CryptoBatch,
+	job: number,
+): boolean {
+	const fault = finishTransform(net, plan, packet, state, jobs, job);
+	if (fault !== OpenFault.None) {
+		refuseTransform(net, packet, state, fault);
+		return false;
+	}
+	account(net, plan, packet, state);
+	if (plan.sealed !== null) {
+		traceOpen(net, plan, packet, state, jobs.seqHi[job] ?? 0, plan.sealed);
+		plan.sealed = packet.copy();
+	}
+	if (!removeMode(packet, state, plan.opened)) {
+		refuseMode(net, plan, packet, state);
+		return false;
+	}
+	if (plan.sealed !== null) {
+		traceMode(net, state, packet, plan.sealed);
+	}
+	return true;
 }
 
 /** Looks at what the provider answered and takes off the transform's header. */
@@ -433,41 +453,29 @@ function account(net: Namespace, plan: InputPlan, packet: PacketBuffer, state: X
 	lifetime[Current.Bytes] = (lifetime[Current.Bytes] ?? 0) + octets;
 	lifetime[Current.Packets] = (lifetime[Current.Packets] ?? 0) + 1;
 	if (net.profile.lastUsedEveryPacket) {
-		lifetime[Current.LastUsed] = net.nowSeconds();
+		lifetime[Current.LastUsed] = plan.seconds;
 	}
 }
 
-/** Takes off what the mode had put around the packet; false when it was dropped. */
-function removeMode(
-	net: Namespace,
-	plan: InputPlan,
-	packet: PacketBuffer,
-	state: XfrmState,
-): boolean {
-	const before = net.tracer === null ? null : packet.copy();
-	let removed = true;
+/** Takes off what the mode had put around the packet; false when that is not there. */
+function removeMode(packet: PacketBuffer, state: XfrmState, opened: Opened): boolean {
 	switch (state.mode) {
 		case Mode.Transport:
-			removeTransportMode(packet, plan.opened);
-			break;
+			removeTransportMode(packet, opened);
+			return true;
 		case Mode.Tunnel:
-			removed = removeTunnelMode(packet, state, plan.opened);
-			break;
+			return removeTunnelMode(packet, state, opened);
 		case Mode.Beet:
-			removed = removeBeetMode(packet, state, plan.opened);
-			break;
+			return removeBeetMode(packet, state, opened);
 		default:
-			removed = false;
+			return false;
 	}
-	if (!removed) {
-		traceCheck(net, state, 'mode', state.mode, plan.opened.nextHeader);
-		drop(net, packet, Verdict.InStateModeError, 'in.mode', state);
-		return false;
-	}
-	if (before !== null) {
-		traceMode(net, state, packet, before);
-	}
-	return true;
+}
+
+/** What the mode has to remove is not there. */
+function refuseMode(net: Namespace, plan: InputPlan, packet: PacketBuffer, state: XfrmState): null {
+	traceCheck(net, state, 'mode', state.mode, plan.opened.nextHeader);
+	return drop(net, packet, Verdict.InStateModeError, 'in.mode', state);
 }
 
 function encapTypeOf(state: XfrmState): number {

@@ -58,6 +58,7 @@ const OFFENDING_FIRST = -2;
 export function policyCheck(net: Namespace, batch: Batch, direction: number): void {
 	net.now[0] = batch.nowUs;
 	net.processor = batch.processor;
+	net.checkRun.seconds = net.nowSeconds();
 	for (const packet of batch.packets) {
 		const passes = checkPacket(net, packet, direction);
 		packet.action = passes ? PacketAction.Pass : PacketAction.Drop;
@@ -92,6 +93,7 @@ export function reverseCheck(net: Namespace, packet: PacketBuffer, at: number): 
 	if (last === null || (last.flags & StateFlag.Icmp) === 0) {
 		return false;
 	}
+	net.checkRun.seconds = net.nowSeconds();
 	const flow = net.checkRun.reversed;
 	flow.mark = packet.mark;
 	flow.oif = packet.iif;
@@ -116,8 +118,45 @@ function isUnrestricted(net: Namespace, packet: PacketBuffer, direction: number)
 	);
 }
 
-/** @param ipAt the IP header that the flow was decoded from */
+/**
+ * The check of a flow. What passed once passes again, as long as nothing has changed: the same flow by the
+ * same state is not looked up anew.
+ *
+ * @param ipAt the IP header that the flow was decoded from
+ */
 function checkFlow(
+	net: Namespace,
+	packet: PacketBuffer,
+	flow: Flow,
+	direction: number,
+	ipAt: number,
+): boolean {
+	const run = net.checkRun;
+	const isPlain =
+		net.tracer === null &&
+		packet.socketId === 0 &&
+		packet.pathCount <= 1 &&
+		packet.verifiedCount === 0;
+	const only = packet.pathCount === 0 ? null : stateAt(packet, 0);
+	if (isPlain && run.recall(flow, direction, packet.ifId, net.generation, only)) {
+		packet.verifiedCount = run.verified;
+		return true;
+	}
+	run.usedQuote = false;
+	run.policy = null;
+	run.main = null;
+	if (!decide(net, packet, flow, direction, ipAt)) {
+		return false;
+	}
+	if (isPlain && !run.usedQuote) {
+		run.verified = packet.verifiedCount;
+		run.remember(flow, direction, packet.ifId, net.generation, only);
+	}
+	return true;
+}
+
+/** Selectors, policies, templates. */
+function decide(
 	net: Namespace,
 	packet: PacketBuffer,
 	flow: Flow,
@@ -131,19 +170,19 @@ function checkFlow(
 			return refuse(net, packet, Verdict.InStateMismatch, 'check.selector', null, state);
 		}
 	}
-	const policy = findPolicy(net, packet, flow, direction);
-	if (policy === null) {
+	const run = net.checkRun;
+	run.policy = findPolicy(net, packet, flow, direction);
+	if (run.policy === null) {
 		return checkDefault(net, packet, flow, direction, ipAt);
 	}
-	let main: XfrmPolicy | null = null;
-	if (policy.type !== PolicyType.Main) {
+	if (run.policy.type !== PolicyType.Main) {
 		// In direction IN even for forwarded packets, as the kernel does.
-		main = lookup(net, flow, Direction.In, PolicyType.Main, packet.ifId, false);
+		run.main = lookup(net, flow, Direction.In, PolicyType.Main, packet.ifId, false);
 	}
-	if (policy.action !== PolicyAction.Allow) {
-		return refuse(net, packet, Verdict.InPolBlock, 'check.block', policy, null);
+	if (run.policy.action !== PolicyAction.Allow) {
+		return refuse(net, packet, Verdict.InPolBlock, 'check.block', run.policy, null);
 	}
-	return checkTemplates(net, packet, flow, policy, main, ipAt);
+	return checkTemplates(net, packet, flow, run.policy, run.main, ipAt);
 }
 
 /**
@@ -180,7 +219,7 @@ function findPolicy(
 ): XfrmPolicy | null {
 	const { socketId, ifId } = packet;
 	if (socketId !== 0 && net.spd.hasSocketPolicy(socketId, direction)) {
-		const own = net.spd.socketPolicy(socketId, direction, flow, ifId, net.nowSeconds());
+		const own = net.spd.socketPolicy(socketId, direction, flow, ifId, net.checkRun.seconds);
 		traceSocketLookup(net, flow, direction, ifId, own);
 		if (own !== null) {
 			return own;
@@ -210,7 +249,7 @@ function lookup(
 	ifId: number,
 	quoted: boolean,
 ): XfrmPolicy | null {
-	const policy = net.spd.lookup(flow, direction, type, ifId, net.nowSeconds());
+	const policy = net.spd.lookup(flow, direction, type, ifId, net.checkRun.seconds);
 	if (net.tracer !== null) {
 		traceTableLookup(net, flow, direction, type, ifId, policy, quoted);
 	}
@@ -218,7 +257,11 @@ function lookup(
 }
 
 function decodeQuoted(net: Namespace, packet: PacketBuffer, flow: Flow): boolean {
-	return isQuotingError(flow) && decodeQuotedFlow(net.checkRun.embedded, packet, flow);
+	if (!isQuotingError(flow)) {
+		return false;
+	}
+	net.checkRun.usedQuote = true;
+	return decodeQuotedFlow(net.checkRun.embedded, packet, flow);
 }
 
 /**
