@@ -11,7 +11,7 @@ import type { Available, KernelProfile } from '@xfrm/engine';
 const own = fileURLToPath(new URL('../../golden/', import.meta.url));
 
 /** How the lines of a file are judged; `later` has no runner yet. */
-export type Kind = 'cases' | 'policies' | 'explain' | 'later';
+export type Kind = 'cases' | 'policies' | 'explain' | 'netlink' | 'netlink-raw' | 'later';
 
 export interface AvailableText {
 	readonly types: readonly number[];

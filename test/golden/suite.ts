@@ -3,6 +3,8 @@
  * difference of each that fails. `run.ts` prints it, `golden.test.ts` asks for the complete ones.
  */
 import { PROFILES } from '@xfrm/engine';
+import type { NetlinkCase, RawCase } from '../netlink/netlink-case.ts';
+import { runNetlinkCase, runRawCase } from '../netlink/netlink-runner.ts';
 import type { Difference } from './difference.ts';
 import { type ExplainCase, runExplainCase } from './explain-runner.ts';
 import { availableOf, type Entry, readLines, readProfiles } from './golden-files.ts';
@@ -38,12 +40,26 @@ export function* runEntry(
 			return yield* each<PolicyCase>(folder, entry, wanted, (one) => runPolicy(one, entry));
 		case 'explain':
 			return yield* each<ExplainCase>(folder, entry, wanted, runExplain);
+		case 'netlink':
+			return yield* each<NetlinkCase>(folder, entry, wanted, (one) => runNetlink(one, entry));
+		case 'netlink-raw':
+			return yield* each<RawCase>(folder, entry, wanted, (one) => runNetlink(one, entry));
 		case 'later':
 			return readLines(folder, entry.file) !== undefined;
 	}
 }
 
-function* each<T extends { readonly id: string }>(
+/** The older netlink file has no names: a line is called by its first command. */
+function idOf(one: Named): string {
+	return one.id ?? one.commands?.[0]?.cmd ?? '';
+}
+
+interface Named {
+	readonly id?: string;
+	readonly commands?: NetlinkCase['commands'];
+}
+
+function* each<T extends Named>(
 	folder: string,
 	entry: Entry,
 	wanted: (id: string) => boolean,
@@ -51,7 +67,7 @@ function* each<T extends { readonly id: string }>(
 ): Generator<CaseReport, boolean> {
 	const cases = readLines<T>(folder, entry.file);
 	for (const one of cases ?? []) {
-		if (wanted(one.id)) {
+		if (wanted(idOf(one))) {
 			yield run(one);
 		}
 	}
@@ -101,6 +117,32 @@ function runExplain(one: ExplainCase): CaseReport {
 			return { id, tags: [], right: 0, of: 0, skipped: result.skipped };
 		}
 		return { id, tags: [], right: result === undefined ? 1 : 0, of: 1, difference: result };
+	} catch (error) {
+		return { id, tags: [], right: 0, of: 1, difference: thrown(error) };
+	}
+}
+
+/** Interfaces by number, which the netlink files do not tell. */
+const DEVICES: Readonly<Record<'6.1' | '7.1', Readonly<Record<string, number>>>> = {
+	'6.1': { lo: 1, lan: 2, wan: 3 },
+	'7.1': { lo: 1, lan: 3, wan: 4 },
+};
+
+function runNetlink(one: NetlinkCase | RawCase, entry: Entry): CaseReport {
+	const id = idOf(one);
+	const profile = PROFILES[entry.profile];
+	const text = available[entry.available];
+	if (text === undefined) {
+		throw new RangeError(`golden/profiles.json has no available "${entry.available}"`);
+	}
+	try {
+		const has = availableOf(text);
+		const release = entry.profile === 'linux61' ? '6.1' : '7.1';
+		const difference =
+			'requests' in one
+				? runRawCase(one, profile, has)
+				: runNetlinkCase(one, profile, has, release, DEVICES[release]);
+		return { id, tags: [], right: difference === undefined ? 1 : 0, of: 1, difference };
 	} catch (error) {
 		return { id, tags: [], right: 0, of: 1, difference: thrown(error) };
 	}

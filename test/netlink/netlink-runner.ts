@@ -77,7 +77,12 @@ function compareDumps(
 
 const isErrno = (answer: string): boolean => answer.startsWith('errno ');
 
-/** Runs a line of netlink-raw-619.jsonl; undefined when everything agrees. */
+/**
+ * Runs a line of netlink-raw-619.jsonl; undefined when everything agrees.
+ *
+ * @spec N-5 N-6 N-7 N-8 N-11 N-12 N-13 N-14 N-16 N-16b N-17 P-12 S-10 S-11 S-13 S-14 S-19 S-30 S-31 S-32
+ * @spec S-33 S-36 A-3 L-9
+ */
 export function runRawCase(
 	rawCase: RawCase,
 	profile: KernelProfile,
@@ -157,7 +162,12 @@ function comparableAnswer(raw: ReturnType<typeof splitMessages>[number]): string
 	return splitMessages(bytes).map(comparable).join();
 }
 
-/** Runs a line of kernel-netlink.jsonl or kernel-netlink-619.jsonl. */
+/**
+ * Runs a line of kernel-netlink.jsonl or kernel-netlink-619.jsonl: requests, answers, events, what is
+ * printed and complained of, exit statuses, and the dumps at the end.
+ *
+ * @spec C-1 C-2 C-3 C-4 C-5 C-6 C-7 C-8 C-9 C-10 C-11 N-10 N-13 N-15 N-16 N-17
+ */
 export function runNetlinkCase(
 	netlinkCase: NetlinkCase,
 	profile: KernelProfile,
