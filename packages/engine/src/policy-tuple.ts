@@ -31,10 +31,26 @@ const CAPACITY_FIRST = 8;
 /** Bits of the filter an entry: two of them are set, so that 2 of 100 misses get through. */
 const FILTER_BITS_EACH = 16;
 
+/** An odd number a word of the key, without any pattern. */
+const MULTIPLIERS: Int32Array = Int32Array.of(
+	0xc9caa919,
+	0xdeabcc3d,
+	0x499cf83f,
+	0x07125015,
+	0xb153ad6d,
+	0xa24c6eb9,
+	0x25b696cf,
+	0xf245ed05,
+	0x4c9d81fb,
+	0xbc2cec41,
+	0x393c6b59,
+	0x2a7c7abd,
+	0x480e7dbd,
+	0xf14caeef,
+);
+
 /** Everything a key may ask of the flow at hand; set once a lookup, for all tuples. */
 const asked: Int32Array = new Int32Array(KEY_WORDS);
-/** What the tuple at hand looks at of it. */
-const probe: Int32Array = new Int32Array(KEY_WORDS);
 
 /** Makes this the flow that `Tuple.find` looks for. */
 export function askFlow(flow: Flow, ifId: number): void {
@@ -82,7 +98,7 @@ export class Tuple {
 
 	/** The first entry that the asked flow falls under, NONE without. The order of several is undefined. */
 	find(): number {
-		const hash = this.maskProbe();
+		const hash = this.hashAsked();
 		const bits = filterBits(hash, this.filterShift);
 		if (((this.filter[(hash >>> this.filterShift) >>> 5] ?? 0) & bits) !== bits) {
 			return NONE;
@@ -103,7 +119,7 @@ export class Tuple {
 
 	/** The first entry whose key is this policy's. */
 	findLike(policy: XfrmPolicy): number {
-		const hash = this.probePolicy(policy);
+		const hash = this.askPolicy(policy);
 		return this.follow(this.heads[hash >>> this.headShift] ?? NONE, hash);
 	}
 
@@ -111,7 +127,7 @@ export class Tuple {
 		if (this.free === NONE && this.owners.length * ENTRY_WORDS === this.entries.length) {
 			this.grow();
 		}
-		const hash = this.probePolicy(policy);
+		const hash = this.askPolicy(policy);
 		let entry = this.free;
 		if (entry === NONE) {
 			entry = this.owners.length;
@@ -121,7 +137,9 @@ export class Tuple {
 			this.owners[entry] = policy;
 		}
 		this.entries[entry * ENTRY_WORDS + HASH] = hash;
-		this.entries.set(probe, entry * ENTRY_WORDS + KEY);
+		for (let word = 0; word < KEY_WORDS; word++) {
+			this.entries[entry * ENTRY_WORDS + KEY + word] = (asked[word] ?? 0) & (this.masks[word] ?? 0);
+		}
 		this.link(entry, hash);
 		this.count++;
 		this.priorityMin = Math.min(this.priorityMin, policy.priority);
@@ -148,13 +166,13 @@ export class Tuple {
 		}
 	}
 
-	/** Walks a chain to the next entry with the probe's key. */
+	/** Walks a chain to the next entry with the asked key. */
 	private follow(first: number, hash: number): number {
 		const { entries } = this;
 		let entry = first;
 		while (entry >= 0) {
 			const at = entry * ENTRY_WORDS;
-			if (entries[at + HASH] === hash && this.hasProbeKey(at + KEY)) {
+			if (entries[at + HASH] === hash && this.hasAskedKey(at + KEY)) {
 				return entry;
 			}
 			entry = entries[at + NEXT] ?? NONE;
@@ -162,36 +180,38 @@ export class Tuple {
 		return NONE;
 	}
 
-	private hasProbeKey(at: number): boolean {
-		const { entries, used } = this;
+	private hasAskedKey(at: number): boolean {
+		const { entries, masks, used } = this;
 		for (let i = 0; i < used.length; i++) {
 			const word = used[i] ?? 0;
-			if (entries[at + word] !== probe[word]) {
+			if (entries[at + word] !== ((asked[word] ?? 0) & (masks[word] ?? 0))) {
 				return false;
 			}
 		}
 		return true;
 	}
 
-	private probePolicy(policy: XfrmPolicy): number {
+	private askPolicy(policy: XfrmPolicy): number {
 		const { daddr, saddr, sport, dport, proto, ifindex } = policy.selector;
 		setAsked(daddr, saddr, sport, dport, policy.markValue, proto, ifindex, policy.ifId);
 		asked[IMPOSSIBLE] = 1;
-		return this.maskProbe();
+		return this.hashAsked();
 	}
 
-	/** Leaves in the probe what counts of what is asked, and answers its hash. */
-	private maskProbe(): number {
+	/**
+	 * Hash of what counts of what is asked: a sum of products, which a processor computes side by side, and one
+	 * final mix.
+	 */
+	private hashAsked(): number {
 		const { masks, used } = this;
-		let hash = 0;
+		let sum = 0;
 		for (let i = 0; i < used.length; i++) {
 			const word = used[i] ?? 0;
 			const masked = (asked[word] ?? 0) & (masks[word] ?? 0);
-			probe[word] = masked;
-			hash = Math.imul(hash ^ masked, MULTIPLIER);
-			hash ^= hash >>> 15;
+			sum = (sum + Math.imul(masked, MULTIPLIERS[word] ?? 0)) | 0;
 		}
-		return Math.imul(hash, MULTIPLIER);
+		const hash = Math.imul(sum ^ (sum >>> 16), 0x85ebca6b);
+		return Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
 	}
 
 	private link(entry: number, hash: number): void {
@@ -254,8 +274,6 @@ export class Tuple {
 		}
 	}
 }
-
-const MULTIPLIER = 0x9e3779b1 | 0;
 
 /** The two bits of a word of the filter, from different ends of the hash. */
 function filterBits(hash: number, shift: number): number {
