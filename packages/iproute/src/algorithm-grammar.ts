@@ -1,9 +1,9 @@
 /** ALGO of states: `enc NAME KEY`, `auth NAME KEY`, `auth-trunc NAME KEY BITS`, `aead NAME KEY BITS`, `comp NAME`. */
 import { attribute, type XfrmAttribute } from '@xfrm/netlink';
+import { encodeUtf8 } from '@xfrm/wire';
 import { U32_MAX } from './number-text.ts';
 import { duplicateArgument, missingArgument, type Word, wrongArgument } from './problem.ts';
 import type { Reading } from './reading.ts';
-import { utf8Octets } from './utf8.ts';
 
 /** Room that `ip` has for a key. */
 const KEY_OCTETS_MAX = 512;
@@ -28,7 +28,7 @@ function readKey(word: Word): Uint8Array {
 	const { text } = word;
 	const isHex = text.length > 2 && text.startsWith('0x');
 	const digits = isHex ? text.slice(2).padStart(text.length - 2 + (text.length % 2), '0') : '';
-	const raw = utf8Octets(text);
+	const raw = encodeUtf8(text);
 	const octets = isHex ? digits.length / 2 : raw.length;
 	if (octets > KEY_OCTETS_MAX) {
 		const complaint = 'ALGO-KEYMAT value makes buffer overflow\n';

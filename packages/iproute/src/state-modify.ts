@@ -4,6 +4,7 @@
  * algorithms, ENCAP, COADDR and SEC_CTX, the rest behind.
  */
 import { attribute, MessageFlag, type XfrmAttribute } from '@xfrm/netlink';
+import { encodeUtf8 } from '@xfrm/wire';
 import {
 	anyAddress,
 	anySelector,
@@ -41,7 +42,6 @@ import {
 	requestOf,
 	stateInfo,
 } from './state-grammar.ts';
-import { utf8Octets } from './utf8.ts';
 
 /** XFRMA_REPLAY_ESN_MAX: bits of a bitmap. */
 const REPLAY_WINDOW_MAX = 4096;
@@ -136,7 +136,7 @@ function readCareOf(reading: Reading, draft: Draft): void {
 
 /** A security label as `ip` sends it: algorithm and domain 1, NUL at its end. */
 export function securityContext(label: string): XfrmAttribute {
-	const text = utf8Octets(label);
+	const text = encodeUtf8(label);
 	const context = new Uint8Array(text.length + 1);
 	context.set(text);
 	return attribute('secCtx', {

@@ -1,5 +1,16 @@
 export * from './ack.ts';
 export * from './attribute.ts';
+export * from './client.ts';
+export * from './client-policies.ts';
+export * from './client-states.ts';
+export type { CallOptions } from './deadline.ts';
+export * from './event.ts';
+export { EventStream, isEventGroup } from './event-stream.ts';
+export type { Request } from './exchange.ts';
 export * from './message.ts';
 export * from './message-writer.ts';
+export * from './netlink-error.ts';
+export * from './policy-request.ts';
+export * from './state-request.ts';
+export * from './transport.ts';
 export * from './xfrm/index.ts';

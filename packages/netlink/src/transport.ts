@@ -43,7 +43,7 @@ export interface NetlinkTransport {
 	open(): NetlinkSocket;
 	/** Calls `fire` after so many milliseconds; the answer takes that back. */
 	after(milliseconds: number, fire: () => void): () => void;
-	/** What a person can do about an error number, a sentence; undefined when there is nothing to say. */
+	/** What a person can do about a kernel's refusal, a sentence; undefined when there is nothing to say. */
 	explain?(errno: number): string | undefined;
 }
 
