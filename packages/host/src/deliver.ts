@@ -17,7 +17,9 @@ import {
 	IcmpType,
 	IcmpUnreachableCode,
 	Icmpv6ParameterCode,
+	IPV4_HEADER_OCTETS,
 	IPV4_PROTOCOL_AT,
+	IPV6_HEADER_OCTETS,
 	ipv4HeaderOctets,
 	ipv4IsFragment,
 	ipv4Protocol,
@@ -26,7 +28,7 @@ import {
 	UDP_HEADER_OCTETS,
 	walkToUpperHeader,
 } from '@xfrm/wire';
-import { Direction, IpProto } from '@xfrm/wire/xfrm';
+import { Direction, Family, IpProto } from '@xfrm/wire/xfrm';
 import {
 	parameterProblem,
 	receiveDestinationOptions,
@@ -108,6 +110,15 @@ function handleIpv4(stack: Stack, reception: Reception, taken: boolean): boolean
 /** Takes a transform off; true when the protocol behind it follows (I-8). */
 function transformInput(stack: Stack, reception: Reception): boolean {
 	const { packet } = reception;
+	const { proto, family } = packet;
+	if (proto === IpProto.Ipip || proto === IpProto.Ipv6) {
+		// What can't be a packet in a packet is dropped before anybody asks for a state.
+		const least = proto === IpProto.Ipip ? IPV4_HEADER_OCTETS : IPV6_HEADER_OCTETS;
+		if (packet.transportAt + least > packet.end) {
+			stack.drop(family === Family.Ipv4 ? HostDrop.Ipv4Header : HostDrop.Ipv6Header);
+			return false;
+		}
+	}
 	// Only what came in UDP right in front of it does a state with encapsulation take (I-7).
 	packet.encapType = 0;
 	packet.encapSport = 0;

@@ -34,6 +34,7 @@ export interface FamilyConf {
 	disable_policy: number;
 	disable_xfrm: number;
 	accept_source_route: number;
+	send_redirects: number;
 	hop_limit: number;
 }
 
@@ -80,6 +81,7 @@ export function defaultConf(): FamilyConf {
 		disable_policy: 0,
 		disable_xfrm: 0,
 		accept_source_route: 0,
+		send_redirects: 1,
 		hop_limit: 64,
 	};
 }

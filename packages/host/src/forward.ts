@@ -21,9 +21,11 @@ import { Direction, Family, isAnyAddress } from '@xfrm/wire/xfrm';
 import { sourceOf } from './address-words.ts';
 import { HostDrop } from './host-trace.ts';
 import { sendIcmpError } from './icmp-send.ts';
+import { forwardIpv4Options } from './ipv4-options.ts';
 import { outputPacket } from './output.ts';
 import { policyAccepts } from './policy.ts';
 import type { Reception } from './reception.ts';
+import { sendRedirect } from './redirect.ts';
 import { ownMtu } from './route-lookup.ts';
 import type { Stack } from './stack.ts';
 
@@ -61,6 +63,8 @@ export function forwardPacket(stack: Stack, reception: Reception): void {
 	}
 	if (ipv4) {
 		decreaseTtl(packet);
+		forwardIpv4Options(stack, reception);
+		sendRedirect(stack, reception);
 	} else {
 		setIpv6HopLimit(view, start, hopLimit - 1);
 	}

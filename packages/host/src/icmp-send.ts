@@ -34,7 +34,8 @@ import {
 } from '@xfrm/wire';
 import { type Address, anyAddress, Family, IpProto, isAnyAddress } from '@xfrm/wire/xfrm';
 import { destinationOf, setFlow, sourceOf, wordsToAddress } from './address-words.ts';
-import { writeIpHeader } from './ip-header.ts';
+import { type OwnHeader, writeIpHeader } from './ip-header.ts';
+import { echoedIpv4Options } from './ipv4-options.ts';
 import { outputPacket } from './output.ts';
 import type { Reception } from './reception.ts';
 import { isLocalAddress, routeInput, routeOutput } from './route-lookup.ts';
@@ -43,6 +44,8 @@ import type { Stack } from './stack.ts';
 
 /** An ICMPv4 error is at most this long (RFC 1812 §4.3.2.3). */
 const ICMP_ERROR_OCTETS_MAX = 576;
+/** IPv4 header with options, or IPv6 header, and that of the message. */
+const HEADERS_OCTETS_MAX = 68;
 /** TOS bits that an error takes over, and its precedence "internetwork control". */
 const TOS_MASK = 0x1e;
 const PRECEDENCE_INTERNETWORK_CONTROL = 0xc0;
@@ -50,6 +53,7 @@ const PRECEDENCE_INTERNETWORK_CONTROL = 0xc0;
 const INFORMATIONAL_TYPES: readonly number[] = [0, 8, 13, 14, 15, 16, 17, 18];
 const ICMPV6_INFORMATIONAL = 0x80;
 
+const NO_OPTIONS = new Uint8Array(0);
 const chain: HeaderChain = new HeaderChain();
 const quotedFlow: Flow = new Flow();
 
@@ -186,13 +190,18 @@ function sendIpv4Error(
 		source = wordsToAddress(quotedFlow.saddr);
 		destination = wordsToAddress(quotedFlow.daddr);
 	}
-	const room =
-		Math.min(packet.mtu, ICMP_ERROR_OCTETS_MAX) - IPV4_HEADER_OCTETS - ICMP_HEADER_OCTETS;
+	const options = echoedIpv4Options(stack, about, source);
+	if (options === undefined) {
+		return;
+	}
+	const headersOctets = IPV4_HEADER_OCTETS + options.length + ICMP_HEADER_OCTETS;
+	const room = Math.min(packet.mtu, ICMP_ERROR_OCTETS_MAX) - headersOctets;
 	if (room <= IPV4_HEADER_OCTETS) {
 		return;
 	}
 	const body = quoted.bytes.subarray(quoted.start, Math.min(quoted.end, quoted.start + room));
-	writeMessage(stack, packet, source, destination, tos, type, code, rest, body);
+	const ends = { source, destination, trafficClass: tos, options };
+	writeMessage(stack, packet, ends, [type, code, rest], body);
 	outputPacket(stack, packet, true, about.device);
 }
 
@@ -250,7 +259,8 @@ function sendIpv6Error(
 	}
 	const room = IPV6_MTU_MIN - IPV6_HEADER_OCTETS - ICMP_HEADER_OCTETS;
 	const body = quoted.bytes.subarray(quoted.start, Math.min(quoted.end, quoted.start + room));
-	writeMessage(stack, packet, route.source, destination, 0, type, code, rest, body);
+	const ends = { source: route.source, destination, trafficClass: 0, options: NO_OPTIONS };
+	writeMessage(stack, packet, ends, [type, code, rest], body);
 	outputPacket(stack, packet, true, device);
 }
 
@@ -268,21 +278,15 @@ function sourceByDevice(stack: Stack, about: Reception, destination: Address): A
 function writeMessage(
 	stack: Stack,
 	packet: PacketBuffer,
-	source: Address,
-	destination: Address,
-	trafficClass: number,
-	type: number,
-	code: number,
-	rest: number,
+	ends: Pick<OwnHeader, 'source' | 'destination' | 'trafficClass'> & { options: Uint8Array },
+	[type, code, rest]: readonly [type: number, code: number, rest: number],
 	body: Uint8Array,
 ): void {
 	const { family } = packet;
 	const proto = family === Family.Ipv4 ? IpProto.Icmp : IpProto.Icmpv6;
 	const hopLimit = packet.route?.hopLimit ?? 64;
 	const at = writeIpHeader(stack, packet, {
-		source,
-		destination,
-		trafficClass,
+		...ends,
 		hopLimit,
 		proto,
 		dontFragment: false,
@@ -311,7 +315,7 @@ export function sendEchoReply(stack: Stack, request: Reception): void {
 	}
 	const bodyAt = asked.transportAt + ICMP_HEADER_OCTETS;
 	const body = asked.bytes.subarray(bodyAt, asked.end);
-	const packet = emptyBuffer(family, IPV6_HEADER_OCTETS + ICMP_HEADER_OCTETS + body.length);
+	const packet = emptyBuffer(family, HEADERS_OCTETS_MAX + body.length);
 	packet.route = route;
 	const ipv4 = family === Family.Ipv4;
 	const type = ipv4 ? IcmpType.EchoReply : Icmpv6Type.EchoReply;
@@ -323,7 +327,12 @@ export function sendEchoReply(stack: Stack, request: Reception): void {
 	if (packet.action !== PacketAction.Pass && packet.action !== PacketAction.Transformed) {
 		return;
 	}
+	const options = ipv4 ? echoedIpv4Options(stack, request, route.source) : NO_OPTIONS;
+	if (options === undefined) {
+		return;
+	}
 	const rest = asked.view.getInt32(asked.transportAt + 4);
-	writeMessage(stack, packet, route.source, destination, tos, type, 0, rest, body);
+	const ends = { source: route.source, destination, trafficClass: tos, options };
+	writeMessage(stack, packet, ends, [type, 0, rest], body);
 	outputPacket(stack, packet, true, device);
 }

@@ -1,5 +1,11 @@
 /** IP headers that this host makes: for ICMP messages and for what UDP and raw sockets send. */
-import { IPV4_DONT_FRAGMENT, type PacketBuffer, writeIpv4, writeIpv6 } from '@xfrm/wire';
+import {
+	IPV4_DONT_FRAGMENT,
+	IPV4_HEADER_OCTETS,
+	type PacketBuffer,
+	writeIpv4,
+	writeIpv6,
+} from '@xfrm/wire';
 import { type Address, Family } from '@xfrm/wire/xfrm';
 import type { Stack } from './stack.ts';
 
@@ -13,6 +19,8 @@ export interface OwnHeader {
 	readonly proto: number;
 	/** IPv4: sets DF. */
 	readonly dontFragment: boolean;
+	/** IPv4 options with their padding. */
+	readonly options?: Uint8Array;
 	/** IPv4 identification, absent for an unpredictable one. */
 	readonly fixedId?: number;
 	readonly payloadOctets: number;
@@ -28,18 +36,19 @@ const NO_OPTIONS = new Uint8Array(0);
 export function writeIpHeader(stack: Stack, packet: PacketBuffer, header: OwnHeader): number {
 	const { start, view, family } = packet;
 	const { source, destination, trafficClass, hopLimit, proto, payloadOctets } = header;
+	const options = header.options ?? NO_OPTIONS;
 	const octets =
 		family === Family.Ipv4
 			? writeIpv4(view, start, {
 					tos: trafficClass,
-					totalLength: 20 + payloadOctets,
+					totalLength: IPV4_HEADER_OCTETS + options.length + payloadOctets,
 					id: header.fixedId ?? stack.ipv4Id(),
 					fragmentWord: header.dontFragment ? IPV4_DONT_FRAGMENT : 0,
 					ttl: hopLimit,
 					protocol: proto,
 					source,
 					destination,
-					options: NO_OPTIONS,
+					options,
 				})
 			: writeIpv6(view, start, {
 					trafficClass,

@@ -55,6 +55,7 @@ export function receiveIpv4Options(stack: Stack, reception: Reception): boolean 
 		if (finding >= 0) {
 			return refuse(stack, reception, finding);
 		}
+		noteOption(reception, type, at - start);
 		changed ||= type === Ipv4Option.RecordRoute || type === Ipv4Option.Timestamp;
 		at += octets;
 	}
@@ -62,6 +63,15 @@ export function receiveIpv4Options(stack: Stack, reception: Reception): boolean 
 		setIpv4Checksum(view, start);
 	}
 	return true;
+}
+
+/** What answers to the packet have to take over. */
+function noteOption(reception: Reception, type: number, offset: number): void {
+	if (type === Ipv4Option.RecordRoute) {
+		reception.recordRouteAt = offset;
+	} else if (type === Ipv4Option.Timestamp) {
+		reception.timestampAt = offset;
+	}
 }
 
 function refuse(stack: Stack, reception: Reception, pointer: number): boolean {
@@ -137,6 +147,7 @@ function recordRoute(stack: Stack, reception: Reception, at: number, octets: num
 	}
 	bytes.set(ownAddress(stack, reception).subarray(0, 4), at + pointer - 1);
 	view.setUint8(at + 2, pointer + 4);
+	reception.routeRecorded = 4;
 	return Finding.Fine;
 }
 
@@ -171,7 +182,93 @@ function recordTime(stack: Stack, reception: Reception, at: number, octets: numb
 	} else if (kind !== TimestampKind.Only) {
 		return Finding.Fine;
 	}
-	view.setUint32(slotAt + slot - 4, Math.floor(stack.nowUs / 1000) % DAY_MS);
+	view.setUint32(slotAt + slot - 4, timestamp(stack));
 	view.setUint8(at + 2, pointer + slot);
+	reception.timeRecorded = slot;
 	return Finding.Fine;
+}
+
+/** Milliseconds since midnight UT, as timestamps count (RFC 791 §3.1). */
+function timestamp(stack: Stack): number {
+	return Math.floor(stack.nowUs / 1000) % DAY_MS;
+}
+
+/** A router tells of the address it sends from instead of the one it was reached by. */
+export function forwardIpv4Options(stack: Stack, reception: Reception): void {
+	const { packet, recordRouteAt, routeRecorded } = reception;
+	if (routeRecorded === 0) {
+		return;
+	}
+	const { view, bytes, start } = packet;
+	const at = start + recordRouteAt;
+	const onward = routeOutput(stack, Family.Ipv4, destinationOf(packet), anyAddress(), 0, 0);
+	if (typeof onward !== 'number') {
+		bytes.set(onward.source.subarray(0, 4), at + view.getUint8(at + 2) - 5);
+		setIpv4Checksum(view, start);
+	}
+}
+
+/**
+ * The options of an answer to a packet: record route and timestamp are taken over, with this host in
+ * them once more. undefined: there is no room for it, and no answer is sent.
+ *
+ * @param source of the answer
+ */
+export function echoedIpv4Options(
+	stack: Stack,
+	reception: Reception,
+	source: Address,
+): Uint8Array | undefined {
+	const { recordRouteAt, timestampAt } = reception;
+	const options: number[] = [];
+	if (recordRouteAt !== 0 && !echoRoute(reception, options, source)) {
+		return undefined;
+	}
+	if (timestampAt !== 0 && !echoTime(stack, reception, options, source)) {
+		return undefined;
+	}
+	while (options.length % 4 !== 0) {
+		options.push(Ipv4Option.End);
+	}
+	return Uint8Array.from(options);
+}
+
+/** The octets of an option of the packet. */
+function optionAt(reception: Reception, offset: number): Uint8Array {
+	const { bytes, view, start } = reception.packet;
+	const at = start + offset;
+	return bytes.slice(at, at + view.getUint8(at + 1));
+}
+
+function echoRoute(reception: Reception, options: number[], source: Address): boolean {
+	const option = optionAt(reception, reception.recordRouteAt);
+	const pointer = option[2] ?? 0;
+	if (reception.routeRecorded !== 0 && pointer <= option.length) {
+		if (pointer + 3 > option.length) {
+			return false;
+		}
+		option.set(source.subarray(0, 4), pointer - 1);
+		option[2] = pointer + 4;
+	}
+	options.push(...option);
+	return true;
+}
+
+function echoTime(stack: Stack, reception: Reception, options: number[], source: Address): boolean {
+	const option = optionAt(reception, reception.timestampAt);
+	const pointer = option[2] ?? 0;
+	const slot = reception.timeRecorded;
+	const kind = (option[3] ?? 0) & 15;
+	if (slot !== 0 && pointer <= option.length && kind !== TimestampKind.Prespecified) {
+		if (pointer + slot - 1 > option.length) {
+			return false;
+		}
+		if (slot === 8) {
+			option.set(source.subarray(0, 4), pointer - 1);
+		}
+		new DataView(option.buffer).setUint32(pointer + slot - 5, timestamp(stack));
+		option[2] = pointer + slot;
+	}
+	options.push(...option);
+	return true;
 }

@@ -193,7 +193,7 @@ test('IPv4 options: route and time are recorded, nonsense is answered, source ro
 	const host = router();
 	host.receive('lan', ip('10.0.0.9', '10.9.0.9', counting(8), { options: record }), NOW_US);
 	const [packet = new Uint8Array(0)] = emitted(host);
-	assert.deepEqual(packet.slice(20, 28), Uint8Array.of(7, 7, 8, 10, 0, 0, 1, 0));
+	assert.deepEqual(packet.slice(20, 28), Uint8Array.of(7, 7, 8, 192, 0, 2, 1, 0));
 	assert.deepEqual(
 		received(
 			'lan',

@@ -22,6 +22,12 @@ export class Reception {
 	broadcast: boolean = false;
 	/** It came as ESP in UDP, transport mode: checksums behind it are taken for right (NT-8). */
 	checksumTrusted: boolean = false;
+	/** IPv4: offsets from the packet's start of the options record route and timestamp, 0 for none. */
+	recordRouteAt: number = 0;
+	timestampAt: number = 0;
+	/** This host has put itself into them: octets by which it moved their pointers. */
+	routeRecorded: number = 0;
+	timeRecorded: number = 0;
 	/** IPv6: an extension header for fragments has been dealt with. */
 	reassembled: boolean = false;
 	/** IPv6: offset from the packet's start of the address that changed places with the source (HAO), 0 for none. */

@@ -4,7 +4,14 @@
  * net/ipv6/route.c). Neither changes anything.
  */
 import type { Route } from '@xfrm/wire';
-import { type Address, Errno, Family, isAnyAddress, prefixMatches } from '@xfrm/wire/xfrm';
+import {
+	type Address,
+	anyAddress,
+	Errno,
+	Family,
+	isAnyAddress,
+	prefixMatches,
+} from '@xfrm/wire/xfrm';
 import type { Device } from './device.ts';
 import type { EngineLinks } from './host.ts';
 import type { RouteEntry } from './route.ts';
@@ -293,4 +300,20 @@ function isMartian(stack: Stack, daddr: Address, saddr: Address): boolean {
 /** Is it an address of this host? */
 export function isLocalAddress(stack: Stack, family: number, address: Address): boolean {
 	return stack.devices.withAddress(family, address) !== undefined;
+}
+
+/** Is the address reached by this device without a gateway, by the best route that there is? */
+export function isOnLink(stack: Stack, family: number, address: Address, device: Device): boolean {
+	const any = anyAddress();
+	const best = lookup(stack, family, address, any, 0, 'lo', undefined, 0);
+	const entry =
+		typeof best === 'number' || best.device === device.name
+			? best
+			: lookup(stack, family, address, any, 0, 'lo', device, 0);
+	return (
+		typeof entry !== 'number' &&
+		entry.kind === 'unicast' &&
+		entry.device === device.name &&
+		entry.gateway === undefined
+	);
 }

@@ -14,6 +14,7 @@ import { EFFECTS_MAX } from './limits.ts';
 import { PathMtuTable } from './path-mtu.ts';
 import { Reassembly } from './reassembly.ts';
 import type { Reception } from './reception.ts';
+import { RedirectRates } from './redirect-rate.ts';
 import { RouteTables } from './route.ts';
 import { engineLinks } from './route-lookup.ts';
 import { RuleList } from './rule.ts';
@@ -29,6 +30,7 @@ export class Stack {
 	readonly sockets: SocketTable = new SocketTable();
 	readonly pathMtus: PathMtuTable = new PathMtuTable();
 	readonly reassembly: Reassembly = new Reassembly();
+	readonly redirects: RedirectRates = new RedirectRates();
 	readonly sysctls: Sysctls = new Sysctls();
 	readonly engine: EngineDoor;
 	/** Packets to receive before a call returns, oldest first. */

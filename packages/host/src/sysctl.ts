@@ -3,7 +3,7 @@
  * devices to the device; ICMP rate limits are accepted and have no effect (there are none here).
  */
 import { Errno, type Refusal } from '@xfrm/wire/xfrm';
-import type { FamilyConf } from './device.ts';
+import { defaultConf, type FamilyConf } from './device.ts';
 import type { Stack } from './stack.ts';
 
 /** Settings of the whole host. */
@@ -14,14 +14,8 @@ export class Sysctls {
 	icmp_ratelimit: number = 1000;
 	icmpv6_ratelimit: number = 1000;
 	/** conf.all of both families: ORed with the device's own. */
-	readonly all4: FamilyConf = {
-		forwarding: 0,
-		disable_policy: 0,
-		disable_xfrm: 0,
-		accept_source_route: 0,
-		hop_limit: 64,
-	};
-	readonly all6: FamilyConf = { ...this.all4 };
+	readonly all4: FamilyConf = defaultConf();
+	readonly all6: FamilyConf = defaultConf();
 }
 
 /** Where a setting lives. */
@@ -114,6 +108,7 @@ function findConf(stack: Stack, version: 4 | 6, device: string, name: string): P
 		case 'accept_source_route':
 			return field(conf, name);
 		case 'disable_xfrm':
+		case 'send_redirects':
 			return version === 4 ? field(conf, name) : undefined;
 		case 'hop_limit':
 			return version === 6 ? field(conf, name) : undefined;

@@ -13,7 +13,6 @@ import {
 	IPV4_DESTINATION_AT,
 	IPV4_SOURCE_AT,
 	IPV6_DESTINATION_AT,
-	IPV6_HEADER_OCTETS,
 	IPV6_SOURCE_AT,
 	ipv4PseudoSum,
 	ipv6PseudoSum,
@@ -33,6 +32,7 @@ import { Direction, Family, IpProto } from '@xfrm/wire/xfrm';
 import { destinationOf, setFlow, sourceOf } from './address-words.ts';
 import { HostDrop } from './host-trace.ts';
 import { writeIpHeader } from './ip-header.ts';
+import { echoedIpv4Options } from './ipv4-options.ts';
 import { CHECKED_FIRST_OCTETS } from './limits.ts';
 import { outputPacket } from './output.ts';
 import { policyAccepts } from './policy.ts';
@@ -41,6 +41,8 @@ import type { Reception } from './reception.ts';
 import { routeOutput } from './route-lookup.ts';
 import type { Stack } from './stack.ts';
 
+/** IPv4 header with options, or IPv6 header, and TCP's. */
+const HEADERS_OCTETS_MAX = 80;
 /** ECN bits of TOS or traffic class, which a reset does not take over. */
 const ECN_MASK = 3;
 
@@ -96,9 +98,7 @@ function sendReset(stack: Stack, reception: Reception): void {
 	if (typeof route === 'number') {
 		return;
 	}
-	const packet = new PacketBuffer(
-		HEADROOM_OCTETS + IPV6_HEADER_OCTETS + TCP_HEADER_OCTETS + TAILROOM_OCTETS,
-	);
+	const packet = new PacketBuffer(HEADROOM_OCTETS + HEADERS_OCTETS_MAX + TAILROOM_OCTETS);
 	packet.family = family;
 	packet.route = route;
 	const sport = tcpDestinationPort(theirs, theirAt);
@@ -110,7 +110,12 @@ function sendReset(stack: Stack, reception: Reception): void {
 	if (packet.action !== PacketAction.Pass && packet.action !== PacketAction.Transformed) {
 		return;
 	}
+	const options = ipv4 ? echoedIpv4Options(stack, reception, source) : new Uint8Array(0);
+	if (options === undefined) {
+		return;
+	}
 	const at = writeIpHeader(stack, packet, {
+		options,
 		source,
 		destination,
 		trafficClass,
