@@ -11,6 +11,9 @@ export const STEP_US = 2000;
 
 const provider = nodeProvider();
 
+/** Sockets that the laboratory reads: the first that are opened. Senders and UDP_ENCAP sockets follow. */
+export const SOCKETS_READ = 8;
+
 /** Octets that look random and are the same in every run. */
 export function seededRandom(seed: number): (bytes: Uint8Array) => void {
 	let state = seed >>> 0 || 1;

@@ -3,7 +3,7 @@ import type { Observed, World } from '@xfrm/explain';
 import { formatHex } from '@xfrm/wire';
 import { errnoName, formatAddress } from '@xfrm/wire/xfrm';
 import { type Difference, differs } from './difference.ts';
-import { bytesOf, type Laboratory } from './laboratory.ts';
+import { bytesOf, type Laboratory, SOCKETS_READ } from './laboratory.ts';
 import { maskNotification } from './netlink-mask.ts';
 import { maskPacket } from './packet-mask.ts';
 import { unwrap } from './unwrap.ts';
@@ -88,10 +88,8 @@ function sorted(values: readonly unknown[]): readonly unknown[] {
 }
 
 function deliveredView(observed: Observed, expect: Expectation): unknown[] {
-	const delivered = observed.delivered.filter((one) => {
-		// Sockets with UDP_ENCAP are there, but nobody reads them.
-		return !(one.proto === 17 && one.dport !== 4242 && one.dport !== 4243);
-	});
+	// Sockets with UDP_ENCAP and those that send are there, but nobody reads them.
+	const delivered = observed.delivered.filter((one) => one.socketId <= SOCKETS_READ);
 	const views = delivered.map((one) => {
 		const { family, proto, hopLimit, trafficClass, sport, dport, payload } = one;
 		if (family === 2 && proto !== 17) {
