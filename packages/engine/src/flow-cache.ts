@@ -35,6 +35,9 @@ export class FlowCache {
 		FLOW_CACHE_ENTRIES,
 	).fill(null);
 
+	/** The entry found last: packets of a flow come in bursts, and need no hash then. */
+	private latest: CachedFlow | null = null;
+
 	/** The entry of this packet's flow, or null when there is none that is still good. */
 	find(
 		packet: PacketBuffer,
@@ -43,20 +46,33 @@ export class FlowCache {
 		generation: number,
 		routeGeneration: number,
 	): CachedFlow | null {
-		const entry = this.entries[flowPlace(packet.flow)] ?? null;
+		let entry = this.latest;
 		if (
 			entry === null ||
-			entry.generation !== generation ||
-			entry.routeGeneration !== routeGeneration ||
-			entry.ifId !== packet.ifId ||
 			entry.socketId !== socketId ||
-			entry.processor !== processor ||
+			entry.ifId !== packet.ifId ||
 			!flowsEqual(entry.flow, packet.flow)
 		) {
-			return null;
+			entry = this.entries[flowPlace(packet.flow)] ?? null;
+			if (
+				entry === null ||
+				entry.socketId !== socketId ||
+				entry.ifId !== packet.ifId ||
+				!flowsEqual(entry.flow, packet.flow)
+			) {
+				return null;
+			}
+			this.latest = entry;
 		}
 		const route = packet.route;
-		if (route === null || entry.route === null || !sameRoute(entry.route, route)) {
+		if (
+			entry.generation !== generation ||
+			entry.routeGeneration !== routeGeneration ||
+			entry.processor !== processor ||
+			route === null ||
+			entry.route === null ||
+			!sameRoute(entry.route, route)
+		) {
 			return null;
 		}
 		return entry.bundle === null || statesStand(entry.bundle) ? entry : null;

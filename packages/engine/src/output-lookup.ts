@@ -27,9 +27,7 @@ const quotedFlow: Flow = new Flow();
  * @spec O-1 F-4
  */
 export function lookup(net: Namespace, batch: Batch): void {
-	net.now[0] = batch.nowUs;
-	net.processor = batch.processor;
-	net.outputRun.seconds = net.nowSeconds();
+	beginBatch(net, batch);
 	for (let i = 0; i < batch.packets.length; i++) {
 		const packet = batch.packets[i];
 		if (packet !== undefined) {
@@ -38,9 +36,16 @@ export function lookup(net: Namespace, batch: Batch): void {
 	}
 }
 
-/** OUT lookup of one packet, at the time in `net.now`. */
+/** Takes time and processor from a batch, and asks once what holds for all its packets. */
+export function beginBatch(net: Namespace, batch: Batch): void {
+	net.now[0] = batch.nowUs;
+	net.processor = batch.processor;
+	net.outputRun.seconds = net.nowSeconds();
+	net.outputRun.routeGeneration = routeGeneration(net);
+}
+
+/** OUT lookup of one packet of the batch that was begun. */
 export function lookupPacket(net: Namespace, packet: PacketBuffer): void {
-	packet.bundle = null;
 	packet.verdict = Verdict.Pass;
 	packet.error = 0;
 	let quotes = false;
@@ -55,7 +60,7 @@ export function lookupPacket(net: Namespace, packet: PacketBuffer): void {
 		refuse(net, packet, Verdict.OutError, Errno.EHOSTUNREACH, 'out.route');
 		return;
 	}
-	const generation = routeGeneration(net);
+	const generation = net.outputRun.routeGeneration;
 	const socketId = packet.forwarded ? 0 : packet.socketId;
 	if (net.tracer === null && !quotes) {
 		const entry = net.outputRun.flows.find(
@@ -73,9 +78,7 @@ export function lookupPacket(net: Namespace, packet: PacketBuffer): void {
 	const { flow, ifId } = packet;
 	const outcome = lookupFlow(net, flow, ifId, socketId, route, Want.Hold, false);
 	if (outcome === Outcome.Refused) {
-		packet.verdict = found.verdict;
-		packet.error = found.error;
-		packet.action = PacketAction.Drop;
+		applyRefusal(packet);
 		return;
 	}
 	if (outcome === Outcome.Clear && quotes && lookupQuoted(net, packet, route)) {
@@ -127,8 +130,17 @@ function refuse(
 	code: string,
 ): void {
 	noteVerdict(net, verdict, null, null, code);
+	packet.bundle = null;
 	packet.verdict = verdict;
 	packet.error = error;
+	packet.action = PacketAction.Drop;
+}
+
+/** The packet goes not, for the reason in `found`, which is counted already. */
+function applyRefusal(packet: PacketBuffer): void {
+	packet.bundle = null;
+	packet.verdict = found.verdict;
+	packet.error = found.error;
 	packet.action = PacketAction.Drop;
 }
 
@@ -211,9 +223,7 @@ export function lookupIcmpError(
 		packet.route = quotedRoute;
 		settle(packet, second === Outcome.Bundle ? found.bundle : null, quotedRoute);
 	} else if (second === Outcome.Refused && found.error === Errno.EPERM) {
-		packet.verdict = found.verdict;
-		packet.error = found.error;
-		packet.action = PacketAction.Drop;
+		applyRefusal(packet);
 	} else if (first === Outcome.Clear) {
 		settle(packet, null, route);
 	} else {
@@ -247,9 +257,7 @@ export function lookupHeld(
 	const want = mayHold ? Want.Hold : Want.Nothing;
 	const outcome = lookupFlow(net, packet.flow, 0, socketId, route, want, false);
 	if (outcome === Outcome.Refused) {
-		packet.verdict = found.verdict;
-		packet.error = found.error;
-		packet.action = PacketAction.Drop;
+		applyRefusal(packet);
 		return;
 	}
 	settle(packet, found.bundle, route);

@@ -19,6 +19,8 @@ export class OutputRun {
 	readonly steps: (BundleStep | null)[] = new Array<BundleStep | null>(CRYPTO_JOBS_MAX).fill(null);
 	/** Whole Unix seconds of the batch in work. */
 	seconds: number = 0;
+	/** Generation of the routes, asked for once a batch. */
+	routeGeneration: number = 0;
 	/** States of the bundle that is being resolved. */
 	readonly states: (XfrmState | null)[] = [null, null, null, null, null, null];
 	/** Held packets that may go now (O-8), oldest first. */

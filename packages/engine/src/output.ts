@@ -33,7 +33,7 @@ import { applyOutputMark, type Bundle, type BundleStep } from './bundle.ts';
 import { holdPacket } from './hold-queue.ts';
 import { checkExpire } from './lifetime.ts';
 import type { Namespace } from './namespace.ts';
-import { lookupPacket } from './output-lookup.ts';
+import { beginBatch, lookupPacket } from './output-lookup.ts';
 import { keepBefore, noteMode, noteSeal, noteVerdict, sealDetails } from './output-trace.ts';
 import { replayNext } from './replay.ts';
 import { Current, StateCondition, type XfrmState } from './state.ts';
@@ -62,9 +62,7 @@ const transformCodes: Readonly<Record<number, string>> = {
 
 /** Lookup and transform of a batch: see `EngineDoor.output`. */
 export function output(net: Namespace, batch: Batch): void {
-	net.now[0] = batch.nowUs;
-	net.processor = batch.processor;
-	net.outputRun.seconds = net.nowSeconds();
+	beginBatch(net, batch);
 	for (let i = 0; i < batch.packets.length; i++) {
 		const packet = batch.packets[i];
 		if (packet !== undefined) {
@@ -81,9 +79,7 @@ export function output(net: Namespace, batch: Batch): void {
  * @spec O-11 O-13
  */
 export function transform(net: Namespace, batch: Batch): void {
-	net.now[0] = batch.nowUs;
-	net.processor = batch.processor;
-	net.outputRun.seconds = net.nowSeconds();
+	beginBatch(net, batch);
 	for (let i = 0; i < batch.packets.length; i++) {
 		const packet = batch.packets[i];
 		if (packet !== undefined) {
@@ -159,11 +155,13 @@ function beginTransform(
 		return false;
 	}
 	packet.bundle = null;
-	packet.clearPath();
-	packet.verdict = Verdict.Pass;
-	packet.error = 0;
+	if (packet.pathCount !== 0) {
+		packet.clearPath();
+	}
 	packet.action = PacketAction.Transformed;
-	packet.route = bundle.route === bundle.original ? packet.route : bundle.route;
+	if (bundle.route !== bundle.original) {
+		packet.route = bundle.route;
+	}
 	return true;
 }
 
@@ -227,7 +225,7 @@ export function sealPlanned(net: Namespace): void {
  */
 function planStep(net: Namespace, packet: PacketBuffer, step: BundleStep): boolean {
 	const { state } = step;
-	const tfcOctets = Math.min(state.tfcpad, TFC_OCTETS_MAX);
+	const tfcOctets = state.tfcpad === 0 ? 0 : Math.min(state.tfcpad, TFC_OCTETS_MAX);
 	if (
 		!packet.reserve(state.headerOctets + BEET_PSEUDO_HEADER_OCTETS, state.trailerOctets + tfcOctets)
 	) {
