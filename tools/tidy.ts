@@ -25,6 +25,7 @@ const rooms: Readonly<Record<string, { level: number; imports: readonly string[]
 		level: 3,
 		imports: ['host', 'engine', 'netlink-server', 'netlink', 'iproute', 'wire', 'crypto'],
 	},
+	linux: { level: 4, imports: ['netlink', 'wire'] },
 	cli: {
 		level: 5,
 		imports: [
@@ -265,7 +266,8 @@ function checkText(path: string, text: string): void {
 }
 
 function checkPurity(path: string, room: string | undefined, text: string): void {
-	const impure = room === undefined || room === 'cli' || path.includes(`${sep}node${sep}`);
+	const impure =
+		room === undefined || room === 'cli' || room === 'linux' || path.includes(`${sep}node${sep}`);
 	if (impure || isTest(path)) {
 		return;
 	}

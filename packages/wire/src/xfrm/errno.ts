@@ -5,6 +5,8 @@ export const Errno = {
 	EPERM: 1,
 	ENOENT: 2,
 	ESRCH: 3,
+	EINTR: 4,
+	EBADF: 9,
 	EAGAIN: 11,
 	ENOMEM: 12,
 	EACCES: 13,
@@ -31,10 +33,12 @@ export const Errno = {
 	ENETDOWN: 100,
 	ENETUNREACH: 101,
 	ENOBUFS: 105,
+	ETIMEDOUT: 110,
 	ECONNREFUSED: 111,
 	EHOSTDOWN: 112,
 	EHOSTUNREACH: 113,
 	EINPROGRESS: 115,
+	ECANCELED: 125,
 } as const;
 export type Errno = (typeof Errno)[keyof typeof Errno];
 
@@ -52,6 +56,8 @@ const texts: Readonly<Record<number, string>> = {
 	1: 'Operation not permitted',
 	2: 'No such file or directory',
 	3: 'No such process',
+	4: 'Interrupted system call',
+	9: 'Bad file descriptor',
 	11: 'Resource temporarily unavailable',
 	12: 'Cannot allocate memory',
 	13: 'Permission denied',
@@ -78,10 +84,12 @@ const texts: Readonly<Record<number, string>> = {
 	100: 'Network is down',
 	101: 'Network is unreachable',
 	105: 'No buffer space available',
+	110: 'Connection timed out',
 	111: 'Connection refused',
 	112: 'Host is down',
 	113: 'No route to host',
 	115: 'Operation now in progress',
+	125: 'Operation canceled',
 };
 
 /** The text of an error number as the C library says it. */
