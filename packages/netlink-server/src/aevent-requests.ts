@@ -1,13 +1,11 @@
 /** Requests about replay and lifetime values: NEWAE and GETAE (spec 2.3). */
-import type { AeventUpdate } from '@xfrm/engine';
+import { type AeventUpdate, StateCondition } from '@xfrm/engine';
 import { type MessageBodies, MessageFlag, optional } from '@xfrm/netlink';
 import { AeventFlag, Errno, Group, type StateSnapshot } from '@xfrm/wire/xfrm';
 import { notifyHeader, type RequestContext } from './context.ts';
 import { aeventMessage } from './notify.ts';
 import { queryBySpi } from './state-requests.ts';
 import { invalid, refused, XfrmError } from './xfrm-error.ts';
-
-const VALID = 2;
 
 /** A bitmap that replaces the state's has to be of its size. A state without one ignores it. */
 function checkBitmap(context: RequestContext, state: StateSnapshot, says: boolean): void {
@@ -49,7 +47,7 @@ export function newAevent(context: RequestContext, body: MessageBodies['newae'])
 	if (state === undefined) {
 		throw new XfrmError(Errno.ESRCH);
 	}
-	if (state.condition !== VALID) {
+	if (state.condition !== StateCondition.Valid) {
 		invalid(says ? 'SA must be in VALID state' : undefined);
 	}
 	checkBitmap(context, engine.snapshotState(state), says);
