@@ -3,7 +3,7 @@
  * twenty prefix pairs mixed; host pairs with protocol and ports. All policies have one priority, so that no
  * tuple can be skipped; half of the flows hit a policy, half hit none. Bound: 1 µs each.
  *
- * Run alone: node --conditions=@xfrm/source --import tsx bench/lookup.ts
+ * Run alone, on built packages: node --import tsx bench/lookup.ts
  */
 import { pathToFileURL } from 'node:url';
 import { linux619, Spd, XfrmPolicy } from '@xfrm/engine';
