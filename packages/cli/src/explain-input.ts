@@ -92,8 +92,10 @@ export function loadRules(
 	const { items, problem } = parseRules(text, explainer.world.context);
 	if (items === undefined) {
 		const { line, column, message, expected } = problem;
-		const found = problem.found === '' ? 'the end of the line' : `"${problem.found}"`;
-		throw new InputError({ file, line, column, found: `${found} (${message})`, expected });
+		const word = problem.found === '' ? 'the end of the line' : `"${problem.found}"`;
+		// What ip itself would say, unless it only repeats the word.
+		const said = problem.found !== '' && message.includes(problem.found) ? '' : ` (${message})`;
+		throw new InputError({ file, line, column, found: `${word}${said}`, expected });
 	}
 	const refused: RefusedRule[] = [];
 	for (const item of items) {

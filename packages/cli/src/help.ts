@@ -8,7 +8,7 @@ const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and a
   xfrm help [COMMAND], xfrm COMMAND --help
   xfrm --version
 
-Exit status: 0 done, 1 the answer is no (dropped, a key is missing), 2 bad usage or unreadable input.
+Exit status: 0 done, 1 the answer is no (dropped, no state), 2 bad usage or unreadable input.
 
 Try
   xfrm demo
@@ -16,8 +16,9 @@ Try
 
 const EXPLAIN = `xfrm explain --rules FILE [HOST] [[OPTIONS] PACKET]…
 
-Asks a Linux host with these rules what happens to each packet: which policy and state it meets and why
-not the others, what is done to its bytes, why it is dropped. State carries over from packet to packet.
+Asks a Linux host with these rules what happens to each packet: which policy and state it meets and
+why not the others, what is done to its bytes, why it is dropped. State carries over from packet to
+packet.
 
 RULES  --rules FILE      ip xfrm commands, one a line; repeatable, - for stdin
        --strict          a rule that Linux would refuse ends with status 2
@@ -33,11 +34,13 @@ PACKET hex of an IP packet · @FILE (pcap, pcapng; @- is stdin) · a flow in quo
        wait:SECONDS · do:COMMAND (an ip command)
 Anywhere: --profile linux61|linux619|linux72  --json  --show-keys
 
-Examples
-  xfrm explain --rules examples/site.xfrm --local 192.0.2.1 \\
-    'src 10.1.0.5 dst 10.2.0.9 proto udp dport 53 dir fwd'
-  xfrm explain --rules examples/site.xfrm --host examples/site.host --dir in --dev wan @examples/in.pcap
-  xfrm explain --json --rules rules.xfrm --dir out 4500001c… wait:30 do:'xfrm state flush' 4500001c…`;
+Examples, in a checkout
+  xfrm explain --rules examples/site-a.xfrm --host examples/site-a.host \\
+    'src 10.1.0.5 dst 10.2.0.9 proto udp dport 53'
+  xfrm explain --rules examples/site-b.xfrm --host examples/site-b.host --dev wan \\
+    @examples/site-b.pcap
+  xfrm explain --json --rules examples/site-a.xfrm 'src 10.1.0.5 dst 10.3.0.9 proto tcp' \\
+    wait:31 do:'xfrm policy flush' 'src 10.1.0.5 dst 10.3.0.9 proto tcp'`;
 
 const DEMO = `xfrm demo
 

@@ -169,7 +169,9 @@ export class Digest {
 				this.hostDrop ??= fact;
 				break;
 			case 'icmp-error':
-				this.icmpError = fact;
+				if (!isRedirect(fact)) {
+					this.icmpError = fact;
+				}
 				break;
 			case 'effect':
 				if (fact.effect.kind === 'emit') {
@@ -218,6 +220,11 @@ export class Digest {
 	get lastPolicyLookup(): PolicyLookupTrace | undefined {
 		return this.policyLookups[this.policyLookups.length - 1];
 	}
+}
+
+/** A redirect is advice: the packet itself goes on. */
+function isRedirect(fact: IcmpErrorTrace): boolean {
+	return fact.family === 2 ? fact.type === 5 : fact.type === 137;
 }
 
 /** Verdicts by which a state refuses a packet; for the others the state named is only the nearest culprit. */

@@ -66,6 +66,10 @@ export class Explainer {
 		for (const name of ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding']) {
 			this.world.setSysctl(name, 1);
 		}
+		// One device for every way out is a guess: redirects that follow from it would only mislead.
+		for (const name of ['all', 'default']) {
+			this.world.setSysctl(`net.ipv4.conf.${name}.send_redirects`, 0);
+		}
 		this.world.host.assumeSockets = true;
 	}
 
@@ -301,7 +305,7 @@ export class Explainer {
 		const setting: Setting = {
 			deviceName: (ifindex) => this.world.deviceName(ifindex),
 			owner: (family, address) => this.#owner(family, address),
-			policies: engine.policies(),
+			policies: () => engine.policies(),
 			localSocket: senderText(options.sender),
 			mark: options.mark ?? 0,
 			ifId: options.ifId ?? 0,

@@ -38,7 +38,7 @@ export function nearestPolicy(asked: Case): string | undefined {
 	if (lookup === undefined) {
 		return undefined;
 	}
-	const [other] = otherDirections(lookup, asked.setting.policies);
+	const [other] = otherDirections(lookup, asked.setting.policies());
 	const [near] = nearPolicies(lookup);
 	const parts: string[] = [];
 	if (other !== undefined) {

@@ -54,7 +54,7 @@ export interface Setting {
 	readonly deviceName: (ifindex: number) => string | undefined;
 	/** The device that has an address of this host. */
 	readonly owner: (family: number, address: string) => string | undefined;
-	readonly policies: Iterable<XfrmPolicy>;
+	readonly policies: () => Iterable<XfrmPolicy>;
 	readonly localSocket: string;
 	readonly mark: number;
 	readonly ifId: number;
@@ -225,7 +225,7 @@ function policyStep(fact: PolicyLookupTrace, setting: Setting): Step | undefined
 		if (table !== 'main' && fact.losers.length === 0) {
 			return undefined;
 		}
-		const near = [...nearPolicies(fact), ...otherDirections(fact, setting.policies)];
+		const near = [...nearPolicies(fact), ...otherDirections(fact, setting.policies())];
 		return {
 			step: 'POLICY',
 			which: 'none',
