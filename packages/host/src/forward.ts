@@ -63,8 +63,8 @@ export function forwardPacket(stack: Stack, reception: Reception): void {
 	}
 	if (ipv4) {
 		decreaseTtl(packet);
-		forwardIpv4Options(stack, reception);
 		sendRedirect(stack, reception);
+		forwardIpv4Options(stack, reception);
 	} else {
 		setIpv6HopLimit(view, start, hopLimit - 1);
 	}

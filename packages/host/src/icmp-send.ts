@@ -1,7 +1,7 @@
 /**
  * ICMP errors and echo replies that this host makes (net/ipv4/icmp.c, net/ipv6/icmp.c; RFC 1812 §4.3,
  * RFC 4443 §2.4): when none is sent, what it quotes, which address it comes from, and by which policies
- * it leaves (O-15). There is no rate limit.
+ * it leaves (O-15).
  */
 
 import { PacketAction } from '@xfrm/engine';
@@ -14,6 +14,7 @@ import {
 	HeaderChain,
 	ICMP_HEADER_OCTETS,
 	IcmpType,
+	IcmpUnreachableCode,
 	Icmpv6ParameterCode,
 	Icmpv6Type,
 	IPV4_HEADER_OCTETS,
@@ -191,7 +192,7 @@ function sendIpv4Error(
 		destination = wordsToAddress(quotedFlow.daddr);
 	}
 	const options = echoedIpv4Options(stack, about, source);
-	if (options === undefined) {
+	if (options === undefined || !admitError(stack, packet, destination, type, code)) {
 		return;
 	}
 	const headersOctets = IPV4_HEADER_OCTETS + options.length + ICMP_HEADER_OCTETS;
@@ -203,6 +204,31 @@ function sendIpv4Error(
 	const ends = { source, destination, trafficClass: tos, options };
 	writeMessage(stack, packet, ends, [type, code, rest], body);
 	outputPacket(stack, packet, true, about.device);
+}
+
+/** Types that net.ipv4.icmp_ratelimit limits (icmp_ratemask); never "fragmentation needed", nor by lo. */
+const LIMITED_TYPES: readonly number[] = [
+	IcmpType.DestinationUnreachable,
+	IcmpType.SourceQuench,
+	IcmpType.TimeExceeded,
+	IcmpType.ParameterProblem,
+];
+
+function admitError(
+	stack: Stack,
+	packet: PacketBuffer,
+	destination: Address,
+	type: number,
+	code: number,
+): boolean {
+	const mtu =
+		type === IcmpType.DestinationUnreachable && code === IcmpUnreachableCode.FragmentationNeeded;
+	if (mtu || packet.route?.loopback === true || !LIMITED_TYPES.includes(type)) {
+		return true;
+	}
+	const [a = 0, b = 0, c = 0, d = 0] = destination;
+	const peer = (a << 24) | (b << 16) | (c << 8) | d;
+	return stack.peers.admitError(peer, stack.nowUs, stack.sysctls.icmp_ratelimit * 1000);
 }
 
 /** Route for the reversed flow of a packet: an output route when its source is ours, else as if the answer came in. */

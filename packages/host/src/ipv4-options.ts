@@ -36,11 +36,11 @@ export function receiveIpv4Options(stack: Stack, reception: Reception): boolean 
 	const { view, start } = packet;
 	const end = start + ipv4HeaderOctets(view, start);
 	const seen = new Set<number>();
-	let changed = false;
 	let at = start + IPV4_OPTIONS_AT;
 	while (at < end) {
 		const type = view.getUint8(at);
 		if (type === Ipv4Option.End) {
+			clearRest(reception, at, end);
 			break;
 		}
 		const octets = ipv4OptionOctets(view, at, end);
@@ -56,13 +56,20 @@ export function receiveIpv4Options(stack: Stack, reception: Reception): boolean 
 			return refuse(stack, reception, finding);
 		}
 		noteOption(reception, type, at - start);
-		changed ||= type === Ipv4Option.RecordRoute || type === Ipv4Option.Timestamp;
 		at += octets;
 	}
-	if (changed) {
-		setIpv4Checksum(view, start);
-	}
 	return true;
+}
+
+/** Nothing may stand behind the end of the options. */
+function clearRest(reception: Reception, at: number, end: number): void {
+	const { bytes } = reception.packet;
+	for (let i = at; i < end; i++) {
+		if (bytes[i] !== Ipv4Option.End) {
+			bytes[i] = Ipv4Option.End;
+			reception.optionsChanged = true;
+		}
+	}
 }
 
 /** What answers to the packet have to take over. */
@@ -147,6 +154,7 @@ function recordRoute(stack: Stack, reception: Reception, at: number, octets: num
 	}
 	bytes.set(ownAddress(stack, reception).subarray(0, 4), at + pointer - 1);
 	view.setUint8(at + 2, pointer + 4);
+	reception.optionsChanged = true;
 	reception.routeRecorded = 4;
 	return Finding.Fine;
 }
@@ -163,6 +171,7 @@ function recordTime(stack: Stack, reception: Reception, at: number, octets: numb
 				return at + 3 - start;
 			}
 			view.setUint8(at + 3, kind | ((overflow + 1) << 4));
+			reception.optionsChanged = true;
 		}
 		return Finding.Fine;
 	}
@@ -184,6 +193,7 @@ function recordTime(stack: Stack, reception: Reception, at: number, octets: numb
 	}
 	view.setUint32(slotAt + slot - 4, timestamp(stack));
 	view.setUint8(at + 2, pointer + slot);
+	reception.optionsChanged = true;
 	reception.timeRecorded = slot;
 	return Finding.Fine;
 }
@@ -193,17 +203,21 @@ function timestamp(stack: Stack): number {
 	return Math.floor(stack.nowUs / 1000) % DAY_MS;
 }
 
-/** A router tells of the address it sends from instead of the one it was reached by. */
+/**
+ * A router tells of the address it sends from instead of the one it was reached by, and makes the header
+ * checksum right again; that of a packet for us stays as it came.
+ */
 export function forwardIpv4Options(stack: Stack, reception: Reception): void {
-	const { packet, recordRouteAt, routeRecorded } = reception;
-	if (routeRecorded === 0) {
-		return;
-	}
+	const { packet, recordRouteAt, routeRecorded, optionsChanged } = reception;
 	const { view, bytes, start } = packet;
-	const at = start + recordRouteAt;
-	const onward = routeOutput(stack, Family.Ipv4, destinationOf(packet), anyAddress(), 0, 0);
-	if (typeof onward !== 'number') {
-		bytes.set(onward.source.subarray(0, 4), at + view.getUint8(at + 2) - 5);
+	if (routeRecorded !== 0) {
+		const at = start + recordRouteAt;
+		const onward = routeOutput(stack, Family.Ipv4, destinationOf(packet), anyAddress(), 0, 0);
+		if (typeof onward !== 'number') {
+			bytes.set(onward.source.subarray(0, 4), at + view.getUint8(at + 2) - 5);
+		}
+	}
+	if (optionsChanged) {
 		setIpv4Checksum(view, start);
 	}
 }

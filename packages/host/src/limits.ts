@@ -28,8 +28,8 @@ export const PMTU_EXPIRES_US = 600_000_000;
 /** Smallest path MTU that an ICMPv4 error can teach (net.ipv4.route.min_pmtu). */
 export const PMTU_MIN = 552;
 
-/** Senders that are remembered for the rate of redirects; the oldest goes when there is no room. */
-export const REDIRECTED_SENDERS_MAX = 1024;
+/** Peers whose rate of ICMP errors is remembered. */
+export const PEERS_MAX = 1024;
 
 /** Configuration of one host: names that a typing error could otherwise multiply without end. */
 export const DEVICES_MAX = 4096;

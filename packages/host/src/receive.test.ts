@@ -231,8 +231,10 @@ test('a route says unreachable, prohibit or blackhole', () => {
 	addRoute(host, '2001:db8:c:2::/64', { kind: 'prohibit' });
 	addRoute(host, '2001:db8:c:3::/64', { kind: 'blackhole' });
 	for (const last of [1, 2, 3]) {
-		host.receive('lan', ip('10.0.0.9', `10.9.${last}.1`, counting(8)), NOW_US);
-		host.receive('lan', ip('2001:db8:a::9', `2001:db8:c:${last}::1`, counting(8)), NOW_US);
+		// A peer hears of an unreachable destination once a second.
+		const nowUs = NOW_US + last * 1_000_000;
+		host.receive('lan', ip('10.0.0.9', `10.9.${last}.1`, counting(8)), nowUs);
+		host.receive('lan', ip('2001:db8:a::9', `2001:db8:c:${last}::1`, counting(8)), nowUs);
 	}
 	assert.deepEqual(effects(host), [
 		'lan: 10.0.0.1 > 10.0.0.9 ttl 64 icmp 3/1 0 length 56',

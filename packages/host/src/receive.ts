@@ -16,6 +16,7 @@ import {
 	IPV6_SOURCE_AT,
 	ipv4HeaderOctets,
 	ipv4LengthIsSound,
+	ipv4Source,
 	ipv4Tos,
 	ipv4TotalLength,
 	ipv6LengthIsSound,
@@ -184,7 +185,8 @@ function refuseIpv4(stack: Stack, reception: Reception, error: Errno): void {
 	}
 	stack.drop(HostDrop.NoRoute);
 	const code = unreachableCode(error);
-	if (code !== undefined) {
+	const { view, start } = reception.packet;
+	if (code !== undefined && stack.peers.admitUnreachable(ipv4Source(view, start), stack.nowUs)) {
 		sendIcmpError(stack, reception, IcmpType.DestinationUnreachable, code, 0);
 	}
 }

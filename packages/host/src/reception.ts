@@ -25,6 +25,8 @@ export class Reception {
 	/** IPv4: offsets from the packet's start of the options record route and timestamp, 0 for none. */
 	recordRouteAt: number = 0;
 	timestampAt: number = 0;
+	/** Octets of the options are not as they came; the header checksum still is. */
+	optionsChanged: boolean = false;
 	/** This host has put itself into them: octets by which it moved their pointers. */
 	routeRecorded: number = 0;
 	timeRecorded: number = 0;

@@ -24,7 +24,7 @@ export function sendRedirect(stack: Stack, reception: Reception): void {
 		return;
 	}
 	const { view, start } = packet;
-	if (stack.redirects.admit(ipv4Source(view, start), stack.nowUs)) {
+	if (stack.peers.admitRedirect(ipv4Source(view, start), stack.nowUs)) {
 		const [a = 0, b = 0, c = 0, d = 0] = route.gateway ?? destinationOf(packet);
 		const rest = (a << 24) | (b << 16) | (c << 8) | d;
 		sendIcmpError(stack, reception, IcmpType.Redirect, REDIRECT_HOST, rest);

@@ -68,9 +68,6 @@ function prepare(
 	if (typeof route === 'number') {
 		return route;
 	}
-	if (route.kind === 'broadcast') {
-		return Errno.EACCES;
-	}
 	const packet = new PacketBuffer(HEADROOM_OCTETS + octets + TAILROOM_OCTETS);
 	packet.family = family;
 	packet.route = route;
@@ -85,7 +82,7 @@ function prepare(
 	if (packet.action !== PacketAction.Pass && packet.action !== PacketAction.Transformed) {
 		return packet.error;
 	}
-	return { packet, route };
+	return route.kind === 'broadcast' ? Errno.EACCES : { packet, route };
 }
 
 /** MTU of the device that the packet will leave by. */

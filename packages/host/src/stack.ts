@@ -5,21 +5,28 @@
  */
 import { Batch, type EngineDoor } from '@xfrm/engine';
 import type { PacketBuffer } from '@xfrm/wire';
-import { Family } from '@xfrm/wire/xfrm';
+import { Family, parseAddress } from '@xfrm/wire/xfrm';
+import { addAddress } from './configuration.ts';
 import { DeviceTable } from './device.ts';
 import type { HostEffect } from './effect.ts';
 import type { HostOptions } from './host.ts';
 import type { HostDrop, HostTracer } from './host-trace.ts';
 import { EFFECTS_MAX } from './limits.ts';
 import { PathMtuTable } from './path-mtu.ts';
+import { PeerRates } from './peer-rate.ts';
 import { Reassembly } from './reassembly.ts';
 import type { Reception } from './reception.ts';
-import { RedirectRates } from './redirect-rate.ts';
 import { RouteTables } from './route.ts';
 import { engineLinks } from './route-lookup.ts';
 import { RuleList } from './rule.ts';
 import { SocketTable } from './socket.ts';
 import { Sysctls } from './sysctl.ts';
+
+/** What lo has as soon as it is up. */
+const LOOPBACK_ADDRESSES = [
+	{ text: '127.0.0.1', prefixLength: 8 },
+	{ text: '::1', prefixLength: 128 },
+] as const;
 
 export class Stack {
 	readonly devices: DeviceTable = new DeviceTable();
@@ -30,7 +37,7 @@ export class Stack {
 	readonly sockets: SocketTable = new SocketTable();
 	readonly pathMtus: PathMtuTable = new PathMtuTable();
 	readonly reassembly: Reassembly = new Reassembly();
-	readonly redirects: RedirectRates = new RedirectRates();
+	readonly peers: PeerRates = new PeerRates();
 	readonly sysctls: Sysctls = new Sysctls();
 	readonly engine: EngineDoor;
 	/** Packets to receive before a call returns, oldest first. */
@@ -55,6 +62,12 @@ export class Stack {
 	constructor(options: HostOptions) {
 		this.random = options.random;
 		this.engine = options.engine(engineLinks(this));
+		for (const { text, prefixLength } of LOOPBACK_ADDRESSES) {
+			const own = parseAddress(text);
+			if (own !== undefined) {
+				addAddress(this, { device: 'lo', ...own, prefixLength });
+			}
+		}
 	}
 
 	routes(family: number): RouteTables {

@@ -1,6 +1,6 @@
 /**
  * The sysctls that a host obeys, by their Linux names. Those of XFRM belong to the engine, those of
- * devices to the device; ICMP rate limits are accepted and have no effect (there are none here).
+ * devices to the device; the rate limit of ICMPv6 is accepted and has no effect.
  */
 import { Errno, type Refusal } from '@xfrm/wire/xfrm';
 import { defaultConf, type FamilyConf } from './device.ts';
@@ -11,8 +11,9 @@ export class Sysctls {
 	ip_default_ttl: number = 64;
 	icmp_echo_ignore_all: number = 0;
 	icmpv6_echo_ignore_all: number = 0;
-	icmp_ratelimit: number = 1000;
-	icmpv6_ratelimit: number = 1000;
+	/** Milliseconds between ICMP errors to a peer; here 0, no limit, unless set (Linux: 1000). */
+	icmp_ratelimit: number = 0;
+	icmpv6_ratelimit: number = 0;
 	/** conf.all of both families: ORed with the device's own. */
 	readonly all4: FamilyConf = defaultConf();
 	readonly all6: FamilyConf = defaultConf();
