@@ -11,7 +11,7 @@
  *
  * Only packets that go through a single ESP or AH state share a call of the provider. Whatever could let
  * the order of events or numbers differ from that of one packet after the other closes the batch: several
- * states, byte or packet limits, IPComp, a tracer.
+ * states, a byte or packet limit that has come, IPComp, a tracer.
  *
  * @hotpath
  */
@@ -36,7 +36,7 @@ import type { Namespace } from './namespace.ts';
 import { beginBatch, lookupPacket } from './output-lookup.ts';
 import { keepBefore, noteMode, noteSeal, noteVerdict, sealDetails } from './output-trace.ts';
 import { replayNext } from './replay.ts';
-import { Current, StateCondition, type XfrmState } from './state.ts';
+import { Current, Limit, StateCondition, type XfrmState } from './state.ts';
 import { ahFinish, ahPlan } from './transforms/ah-output.ts';
 import { espFinish, espPlan } from './transforms/esp-output.ts';
 import { homeAddressWrite } from './transforms/home-address.ts';
@@ -105,7 +105,7 @@ export function transformPacket(net: Namespace, packet: PacketBuffer): void {
 	if (!beginTransform(net, packet, bundle, first)) {
 		return;
 	}
-	if (!bundle.batchable || first.state.hasCountLimits || net.tracer !== null) {
+	if (!bundle.batchable || isAtHardLimit(first.state) || net.tracer !== null) {
 		sealPlanned(net);
 		transformAlone(net, packet, first);
 		return;
@@ -119,6 +119,19 @@ export function transformPacket(net: Namespace, packet: PacketBuffer): void {
 		outputRun.packets[job] = packet;
 		outputRun.steps[job] = first;
 	}
+}
+
+/**
+ * Is this packet the end of its state? The key goes with the state, so what was planned with it has to
+ * be sealed before.
+ */
+function isAtHardLimit(state: XfrmState): boolean {
+	const { lifetime, limits } = state;
+	return (
+		state.hasCountLimits &&
+		((lifetime[Current.Bytes] ?? 0) >= (limits[Limit.HardByte] ?? 0) ||
+			(lifetime[Current.Packets] ?? 0) >= (limits[Limit.HardPacket] ?? 0))
+	);
 }
 
 /**

@@ -111,7 +111,7 @@ export class XfrmState {
 	readonly replay: ReplayWindow;
 	readonly lifetime: Float64Array = new Float64Array(5);
 	readonly limits: Float64Array = new Float64Array(8);
-	/** Any byte or packet limit that is not Infinity: such a state's packets close a batch. */
+	/** Any byte or packet limit that is not Infinity: when it has come, the packet closes a batch. */
 	hasCountLimits: boolean = false;
 	readonly stats: Uint32Array = new Uint32Array(3);
 
