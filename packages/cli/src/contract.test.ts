@@ -31,7 +31,8 @@ function xfrm(args: readonly string[], input = '', env: Record<string, string> =
 }
 
 const KEY = '0x3f1a5be2c8d04976aa10e5cd27b3648f9e02c571';
-const STATE = `ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x100 mode transport aead 'rfc4106(gcm(aes))' ${KEY} 128`;
+const AEAD = `aead 'rfc4106(gcm(aes))' ${KEY} 128`;
+const STATE = `ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x100 ${AEAD}`;
 const POLICY =
 	'policy add src 192.0.2.1/32 dst 192.0.2.2/32 dir out tmpl proto esp mode transport # the words "ip xfrm" may go';
 const FLOW = 'src 192.0.2.1 dst 192.0.2.2 proto udp dport 53 dir out';

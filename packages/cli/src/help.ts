@@ -44,8 +44,9 @@ Examples, in a checkout
 
 const DEMO = `xfrm demo
 
-Tells the way of three packets through a small world on the real engine: one protected and delivered,
-one that no state fits, one replayed. Needs no root and no network. NO_COLOR turns colours off.
+Tells the way of three packets through a small world on the real engine: one protected and
+delivered, one that no state fits, one replayed. Needs no root and no network. NO_COLOR turns
+colours off.
 
 Example
   xfrm demo`;

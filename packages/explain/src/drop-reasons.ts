@@ -408,11 +408,13 @@ function outModeError(asked: Case): string {
 	const tunnel = state === undefined ? '' : ` (${endpoints(state)})`;
 	if (digest.icmpError !== undefined || asked.error === 90) {
 		const mtu = digest.icmpError?.rest;
+		const inside = state === undefined ? 'the tunnel' : stateName(state);
 		return sentence(
-			`Too big for the MTU inside ${state === undefined ? 'the tunnel' : stateName(state)}${tunnel}, and not to be fragmented:`,
+			`Too big for the MTU inside ${inside}${tunnel}, and not to be fragmented:`,
 			mtu === undefined ? undefined : `the sender is told by ICMP that ${mtu} fits.`,
 			'XfrmOutStateModeError.',
 		);
 	}
-	return `The header of mode ${state === undefined ? '' : modeName(state.mode)} cannot be built: XfrmOutStateModeError.`;
+	const mode = state === undefined ? '' : ` of mode ${modeName(state.mode)}`;
+	return `The header${mode} cannot be built: XfrmOutStateModeError.`;
 }

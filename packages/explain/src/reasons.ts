@@ -152,7 +152,8 @@ function unknownReason(asked: Case): Reason {
 		reason: sentence(
 			`The packet meets ${which}, whose algorithm${algorithms} this program cannot do.`,
 			inward
-				? 'With the right key Linux would open it and go on with what is inside; with another key the integrity check fails: XfrmInStateProtoError.'
+				? 'With the right key Linux would open it and go on with what is inside; with another key the ' +
+						'integrity check fails: XfrmInStateProtoError.'
 				: 'Linux would transform the packet and send it.',
 		),
 	};

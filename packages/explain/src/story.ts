@@ -274,10 +274,12 @@ function selectStep(fact: StateSelectTrace, template: TemplateTrace | undefined)
 function lookupStep(fact: StateLookupTrace): Step {
 	const family = fact.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
 	const proto = stateProtoName(fact.proto);
+	const source = formatAddress(fact.saddr, family);
+	const destination = formatAddress(fact.daddr, family);
 	const bySpi = fact.proto !== IpProto.DestinationOptions && fact.proto !== IpProto.Routing;
 	const key = bySpi
-		? `dst ${formatAddress(fact.daddr, family)} spi ${formatHex32(fact.spi)} ${proto}`
-		: `${proto} (${mobilityHeader(fact.proto)}) src ${formatAddress(fact.saddr, family)} dst ${formatAddress(fact.daddr, family)}`;
+		? `dst ${destination} spi ${formatHex32(fact.spi)} ${proto}`
+		: `${proto} (${mobilityHeader(fact.proto)}) src ${source} dst ${destination}`;
 	const near = nearLookups(fact);
 	const nearPart = near.length === 0 ? {} : { near };
 	const { winner } = fact;
