@@ -5,8 +5,15 @@ import { Errno } from '@xfrm/wire/xfrm';
 /** `CAP_NET_ADMIN`. */
 const NET_ADMIN = 12n;
 
-const RIGHT =
-	'XFRM needs CAP_NET_ADMIN in this network namespace, for reading too: run it as root, or try it in a namespace of your own with "unshare -rn"';
+const RIGHT: string =
+	'XFRM needs CAP_NET_ADMIN in this network namespace, for reading too: run it as root, ' +
+	'or try it in a namespace of your own with "unshare -rn"';
+const NO_TRANSFORM: string =
+	'this kernel does not have the transform or mode: its module (esp4, esp6, ah4, ah6, ipcomp, ' +
+	'ipcomp6 …) is not there';
+const NO_NETLINK_XFRM: string =
+	'this kernel has no NETLINK_XFRM: load its module with "modprobe xfrm_user", or use a kernel ' +
+	'built with CONFIG_XFRM_USER';
 
 /** Is the right among those of this process? The network namespace may still be somebody else's. */
 export function hasNetAdmin(): boolean {
@@ -24,7 +31,7 @@ export function adviceFor(errno: number): string | undefined {
 		case Errno.ENOSYS:
 			return 'this kernel does not have the algorithm; /proc/crypto lists those that are loaded';
 		case Errno.EPROTONOSUPPORT:
-			return 'this kernel does not have the transform or mode: its module (esp4, esp6, ah4, ah6, ipcomp, ipcomp6 …) is not there';
+			return NO_TRANSFORM;
 		default:
 			return undefined;
 	}
@@ -35,7 +42,7 @@ export function socketRefusal(errno: number): string {
 	switch (errno) {
 		case Errno.EPROTONOSUPPORT:
 		case Errno.EAFNOSUPPORT:
-			return 'this kernel has no NETLINK_XFRM: load its module with "modprobe xfrm_user", or use a kernel built with CONFIG_XFRM_USER';
+			return NO_NETLINK_XFRM;
 		case Errno.EPERM:
 		case Errno.EACCES:
 			return RIGHT;
