@@ -11,8 +11,6 @@ import { PacketAction } from '@xfrm/engine';
 import {
 	fitsFragment,
 	fragmentIsAtomic,
-	fragmentOffset,
-	HeaderChain,
 	ICMP_HEADER_OCTETS,
 	IcmpType,
 	IcmpUnreachableCode,
@@ -26,7 +24,6 @@ import {
 	type PacketBuffer,
 	TCP_HEADER_OCTETS,
 	UDP_HEADER_OCTETS,
-	walkToUpperHeader,
 } from '@xfrm/wire';
 import { Direction, Family, IpProto } from '@xfrm/wire/xfrm';
 import {
@@ -34,6 +31,7 @@ import {
 	receiveDestinationOptions,
 	receiveRoutingHeader,
 } from './extension-headers.ts';
+import { SkippedHeaders, skipHeaders } from './header-skip.ts';
 import { HostDrop } from './host-trace.ts';
 import { receiveIcmp } from './icmp-receive.ts';
 import { sendIcmpError } from './icmp-send.ts';
@@ -49,7 +47,7 @@ import { receiveUdp } from './udp-socket.ts';
 /** Code of a parameter problem: the first fragment lacks headers (RFC 7112). */
 const INCOMPLETE_CHAIN = 3;
 
-const chain: HeaderChain = new HeaderChain();
+const skipped: SkippedHeaders = new SkippedHeaders();
 
 /** Hands an IPv4 packet to its protocol; fragments wait for one another first. */
 export function deliverIpv4(stack: Stack, reception: Reception): void {
@@ -245,11 +243,9 @@ function receiveFragment(stack: Stack, reception: Reception): boolean {
 
 /** Is it a first fragment that ends before its upper header does (RFC 7112)? */
 function headersAreCut(packet: PacketBuffer): boolean {
-	const { view, start, end, transportAt } = packet;
-	if (fragmentOffset(view, transportAt) !== 0 || !walkToUpperHeader(chain, view, start, end)) {
-		return false;
-	}
-	return chain.at + leastOctets(chain.proto) > end;
+	const { view, end, transportAt, proto } = packet;
+	const found = skipHeaders(skipped, view, transportAt, end, proto);
+	return found && skipped.fragmentOffset === 0 && skipped.at + leastOctets(skipped.proto) > end;
 }
 
 function leastOctets(proto: number): number {

@@ -11,7 +11,6 @@ import {
 	fitsIcmp,
 	fitsIpv4,
 	fitsIpv6,
-	HeaderChain,
 	IcmpType,
 	IcmpUnreachableCode,
 	Icmpv6Type,
@@ -29,10 +28,11 @@ import {
 	ipcompCpi,
 	ipv4HeaderOctets,
 	ipv4Protocol,
+	ipv6NextHeader,
 	udpSourcePort,
-	walkToUpperHeader,
 } from '@xfrm/wire';
 import { type Address, addressFrom, Direction, Errno, Family, IpProto } from '@xfrm/wire/xfrm';
+import { SkippedHeaders, skipHeaders } from './header-skip.ts';
 import { HostDrop } from './host-trace.ts';
 import { sendEchoReply } from './icmp-send.ts';
 import { PMTU_MIN } from './limits.ts';
@@ -49,7 +49,7 @@ const QUOTED_PAYLOAD_OCTETS_MIN = 8;
 /** IPv4 code of "time exceeded" that no socket hears of: in reassembly. */
 const REASSEMBLY_TIME = 1;
 
-const chain: HeaderChain = new HeaderChain();
+const skipped: SkippedHeaders = new SkippedHeaders();
 
 /** What an error is about. */
 interface Quote {
@@ -161,10 +161,14 @@ function quoteOfIpv6(reception: Reception): Quote | undefined {
 	const { packet } = reception;
 	const { view, bytes, transportAt: at, end } = packet;
 	const ip = icmpQuoteAt(at);
-	if (!fitsIpv6(view, ip, end) || !walkToUpperHeader(chain, view, ip, end)) {
+	if (!fitsIpv6(view, ip, end)) {
 		return undefined;
 	}
-	if (chain.at + QUOTED_PAYLOAD_OCTETS_MIN > end) {
+	const first = ipv6NextHeader(view, ip);
+	if (!skipHeaders(skipped, view, ip + IPV6_HEADER_OCTETS, end, first)) {
+		return undefined;
+	}
+	if (skipped.at + QUOTED_PAYLOAD_OCTETS_MIN > end) {
 		return undefined;
 	}
 	const type = icmpType(view, at);
@@ -175,8 +179,8 @@ function quoteOfIpv6(reception: Reception): Quote | undefined {
 		mtu: type === Icmpv6Type.PacketTooBig ? icmpMtu(view, at, Family.Ipv6) : undefined,
 		source: addressFrom(bytes, ip + IPV6_SOURCE_AT, 16),
 		destination: addressFrom(bytes, ip + IPV6_DESTINATION_AT, 16),
-		proto: chain.proto,
-		payloadAt: chain.at,
+		proto: skipped.proto,
+		payloadAt: skipped.at,
 	};
 }
 

@@ -11,7 +11,6 @@ import {
 	fillIcmpChecksum,
 	fillIcmpv6Checksum,
 	HEADROOM_OCTETS,
-	HeaderChain,
 	ICMP_HEADER_OCTETS,
 	IcmpType,
 	IcmpUnreachableCode,
@@ -26,15 +25,16 @@ import {
 	ipv4HeaderOctets,
 	ipv4Protocol,
 	ipv4Tos,
+	ipv6NextHeader,
 	PacketBuffer,
 	type Route,
 	swapIpv6Addresses,
 	TAILROOM_OCTETS,
-	walkToUpperHeader,
 	writeIcmp,
 } from '@xfrm/wire';
 import { type Address, anyAddress, Family, IpProto, isAnyAddress } from '@xfrm/wire/xfrm';
 import { destinationOf, setFlow, sourceOf, wordsToAddress } from './address-words.ts';
+import { SkippedHeaders, skipHeaders } from './header-skip.ts';
 import { type OwnHeader, writeIpHeader } from './ip-header.ts';
 import { echoedIpv4Options } from './ipv4-options.ts';
 import { outputPacket } from './output.ts';
@@ -55,7 +55,7 @@ const INFORMATIONAL_TYPES: readonly number[] = [0, 8, 13, 14, 15, 16, 17, 18];
 const ICMPV6_INFORMATIONAL = 0x80;
 
 const NO_OPTIONS = new Uint8Array(0);
-const chain: HeaderChain = new HeaderChain();
+const skipped: SkippedHeaders = new SkippedHeaders();
 const quotedFlow: Flow = new Flow();
 
 /**
@@ -124,10 +124,15 @@ function mayAnswerIpv6(about: Reception, type: number, code: number, pointer: nu
 	if (source[0] === 0xff || isAnyAddress(source, Family.Ipv6)) {
 		return false;
 	}
-	if (!walkToUpperHeader(chain, view, start, end) || chain.proto !== IpProto.Icmpv6) {
+	const firstAt = start + IPV6_HEADER_OCTETS;
+	const first = ipv6NextHeader(view, start);
+	if (!skipHeaders(skipped, view, firstAt, end, first) || skipped.proto !== IpProto.Icmpv6) {
 		return true;
 	}
-	return chain.at < end && (view.getUint8(chain.at) & ICMPV6_INFORMATIONAL) !== 0;
+	if (skipped.at >= end) {
+		return skipped.fragment;
+	}
+	return (view.getUint8(skipped.at) & ICMPV6_INFORMATIONAL) !== 0;
 }
 
 /** A buffer without a packet, with room for one of this length. */

@@ -163,13 +163,18 @@ export function routeOutput(
 	if (family === Family.Ipv4 && !isOwnSource(stack, saddr)) {
 		return Errno.EINVAL;
 	}
+	const group = family === Family.Ipv4 ? groupKind(daddr) : undefined;
+	const out = bound ?? stack.devices.withAddress(Family.Ipv4, saddr);
+	if (group !== undefined && out !== undefined) {
+		return onDevice(stack, out, daddr, saddr, group);
+	}
 	const entry = lookup(stack, family, daddr, saddr, mark, 'lo', bound, tos);
 	if (typeof entry !== 'number') {
 		return routeOf(stack, entry, daddr, saddr);
 	}
 	// With an output device and no route IPv4 takes the destination to be on the link.
 	if (bound !== undefined && family === Family.Ipv4 && entry === Errno.ENETUNREACH) {
-		return onLink(stack, bound, daddr, saddr);
+		return onDevice(stack, bound, daddr, saddr, 'unicast');
 	}
 	return entry;
 }
@@ -182,7 +187,20 @@ function isOwnSource(stack: Stack, saddr: Address): boolean {
 	);
 }
 
-function onLink(stack: Stack, device: Device, daddr: Address, saddr: Address): HostRoute | Errno {
+/** Broadcast and multicast leave by the device whose address they come from, whatever routes say. */
+function groupKind(daddr: Address): 'broadcast' | 'multicast' | undefined {
+	const found = ipv4Class(daddr);
+	return found === 'broadcast' || found === 'multicast' ? found : undefined;
+}
+
+/** The route to a destination that is taken to be on the link of a device. */
+function onDevice(
+	stack: Stack,
+	device: Device,
+	daddr: Address,
+	saddr: Address,
+	kind: RouteEntry['kind'],
+): HostRoute | Errno {
 	const entry: RouteEntry = {
 		family: Family.Ipv4,
 		destination: daddr,
@@ -190,7 +208,7 @@ function onLink(stack: Stack, device: Device, daddr: Address, saddr: Address): H
 		device: device.name,
 		table: 0,
 		metric: 0,
-		kind: 'unicast',
+		kind,
 	};
 	return routeOf(stack, entry, daddr, saddr);
 }
@@ -257,6 +275,9 @@ export function routeInput(
 	if (family === Family.Ipv4 && isMartian(stack, daddr, saddr)) {
 		return { decision: 'martian' };
 	}
+	if (family === Family.Ipv4 && ipv4Class(daddr) === 'broadcast') {
+		return localBroadcast(stack, device, daddr, saddr);
+	}
 	const entry = lookup(stack, family, daddr, saddr, mark, device.name, undefined, tos);
 	const forwarding = device.conf(family).forwarding !== 0;
 	if (typeof entry === 'number') {
@@ -282,6 +303,14 @@ export function routeInput(
 		return { decision: 'unreachable', error: Errno.EHOSTUNREACH };
 	}
 	return { decision: 'forward', route };
+}
+
+/** 255.255.255.255 is for everybody on the link. */
+function localBroadcast(stack: Stack, owner: Device, daddr: Address, saddr: Address): InputRoute {
+	const route = onDevice(stack, stack.devices.loopback, daddr, saddr, 'broadcast');
+	return typeof route === 'number'
+		? { decision: 'unreachable', error: route }
+		: { decision: 'local', route, owner };
 }
 
 /** Addresses that no packet from outside may have; one of ours as source among them. */
