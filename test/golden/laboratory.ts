@@ -1,8 +1,9 @@
 /** The host of a golden case, as the kernel's laboratory had it (golden/README.md). */
 import { nodeProvider } from '@xfrm/crypto/node';
 import type { Available, KernelProfile } from '@xfrm/engine';
-import { World } from '@xfrm/explain';
-import { parseHex } from '@xfrm/wire';
+import { type Observed, World } from '@xfrm/explain';
+import { formatHex, parseHex } from '@xfrm/wire';
+import { addressFrom } from '@xfrm/wire/xfrm';
 
 /** When the world of a case begins: some time in 2023, so that times are of a real size. */
 const START_US = 1_700_000_000_500_000;
@@ -13,6 +14,9 @@ const provider = nodeProvider();
 
 /** Sockets that the laboratory reads: the first that are opened. Senders and UDP_ENCAP sockets follow. */
 export const SOCKETS_READ = 8;
+
+/** Next headers of IPv6 that no raw socket can be open for: sent by one for protocol 255. */
+const EXTENSION_HEADERS: readonly number[] = [0, 43, 44, 60];
 
 /** Octets that look random and are the same in every run. */
 export function seededRandom(seed: number): (bytes: Uint8Array) => void {
@@ -34,6 +38,8 @@ export interface Laboratory {
 	readonly newer: boolean;
 	/** The engine follows another kernel than the one that made the case. */
 	readonly otherKernel: boolean;
+	/** Raw sockets that have sent, by what they are bound to: they stay open, and get what is theirs. */
+	readonly senders: Map<string, number>;
 }
 
 /** Makes the laboratory that a case was captured in, with an engine that follows `profile`. */
@@ -70,7 +76,28 @@ export function makeLaboratory(
 			world.host.openUdp({ family, port, receiveErrors: newer });
 		}
 	}
-	return { world, newer, otherKernel: newer !== (profile.name !== 'linux61') };
+	return { world, newer, otherKernel: newer !== (profile.name !== 'linux61'), senders: new Map() };
+}
+
+/** A raw socket sends a packet with its header; sockets are made once for source, protocol and mark. */
+export function sendByRawSocket(lab: Laboratory, packet: Uint8Array, mark: number): Observed {
+	const { world, senders } = lab;
+	const ipv4 = (packet[0] ?? 0) >> 4 === 4;
+	const next = packet[ipv4 ? 9 : 6] ?? 0;
+	const proto = !ipv4 && EXTENSION_HEADERS.includes(next) ? 255 : next;
+	const source = ipv4 ? addressFrom(packet, 12, 4) : addressFrom(packet, 8, 16);
+	const family = ipv4 ? 2 : 10;
+	const key = `${family} ${proto} ${mark} ${formatHex(source)}`;
+	let socketId = senders.get(key);
+	if (socketId === undefined) {
+		const opened = world.host.openRaw({ family, proto, source, mark, headerIncluded: true });
+		if (opened.refusal !== undefined) {
+			return world.observe(opened.refusal.errno);
+		}
+		socketId = opened.value;
+		senders.set(key, socketId);
+	}
+	return world.observe(world.host.sendRaw(socketId, packet, world.nowUs));
 }
 
 /** Octets of hex text from a golden file, which is sound. */

@@ -7,7 +7,13 @@ import type { Observed, World } from '@xfrm/explain';
 import { formatHex } from '@xfrm/wire';
 import { errnoName } from '@xfrm/wire/xfrm';
 import { type Difference, differs } from './difference.ts';
-import { bytesOf, type Laboratory, makeLaboratory, STEP_US } from './laboratory.ts';
+import {
+	bytesOf,
+	type Laboratory,
+	makeLaboratory,
+	STEP_US,
+	sendByRawSocket,
+} from './laboratory.ts';
 import { afterStates } from './state-view.ts';
 import { unwrap } from './unwrap.ts';
 import type { EmittedPacket, VectorCase, VectorStep } from './vector-case.ts';
@@ -140,17 +146,19 @@ function runStep(lab: Laboratory, step: VectorStep, name: string): Difference | 
 		world.host.processor = step.cpu;
 	}
 	const packets = step.burst ?? (step.packet === undefined ? [] : [step.packet]);
-	const seen: Observed[] = packets.map((packet) => inject(world, step, bytesOf(packet)));
+	const seen: Observed[] = packets.map((packet) => inject(lab, step, bytesOf(packet)));
 	seen.push(world.advance(Math.max(STEP_US, (step.settle_ms ?? 0) * 1000)));
 	return compare(lab, step.expect, merge(seen), name);
 }
 
-function inject(world: World, step: VectorStep, packet: Uint8Array): Observed {
+function inject(lab: Laboratory, step: VectorStep, packet: Uint8Array): Observed {
 	const mark = step.mark === undefined ? {} : { mark: step.mark };
-	if (step.at === 'local') {
-		return world.send(packet, { ...mark, sender: step.sender === 'udp' ? 'udp' : 'hdrincl' });
+	if (step.at !== 'local') {
+		return lab.world.receive(step.at ?? 'wan', packet, mark);
 	}
-	return world.receive(step.at ?? 'wan', packet, mark);
+	return step.sender === 'udp'
+		? lab.world.send(packet, { ...mark, sender: 'udp' })
+		: sendByRawSocket(lab, packet, step.mark ?? 0);
 }
 
 function merge(seen: readonly Observed[]): Observed {
