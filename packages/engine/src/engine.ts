@@ -125,12 +125,13 @@ export interface EngineDoor {
 	/**
 	 * OUT lookup (xfrm_lookup): reads flow, ifId, socketId, route, mark, forwarded (then the flow is decoded
 	 * here: FwdHdrError on failure); writes bundle, mtu (of the bundle, or of the route), action Pass,
-	 * Transformed (a bundle is there, nothing done yet), Drop or Consume; verdict; error.
+	 * Transformed (a bundle is there, nothing done yet) or Drop; verdict; error.
 	 */
 	lookup(batch: Batch): void;
 	/**
 	 * Applies each packet's bundle (xfrm_output): action Transformed with `route` the bundle's last route, Drop,
-	 * or Fragment. Packets without a bundle stay as they are.
+	 * Fragment, or Consume (the hold queue has a copy). Reads forwarded and dontFragment where a packet is too big.
+	 * Packets without a bundle stay as they are.
 	 */
 	transform(batch: Batch): void;
 	/**
