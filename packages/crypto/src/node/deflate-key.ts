@@ -2,10 +2,11 @@
  * IPComp's deflate (RFC 2394): raw, window bits 11, memory level 8, default level (T-34).
  *
  * Inflating allows the full window: the kernel inflates in one go into one buffer, where zlib finds
- * whatever distance a peer with a larger window used.
+ * whatever distance a peer with a larger window used. It also feeds one zero octet behind a stream that
+ * has not ended (crypto/deflate.c, from USAGI), so that one cut short within its last octet is taken.
  */
 
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { deflateRawSync, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import { type CryptoBatch, CryptoStatus } from '../provider.ts';
 import { at, JobKey } from './job-key.ts';
 
@@ -32,16 +33,33 @@ export class DeflateKey extends JobKey {
 			return CryptoStatus.TooLong;
 		}
 		this.#inflateOptions.maxOutputLength = room;
-		let result: Uint8Array;
-		try {
-			result = inflateRawSync(textOf(batch, index), this.#inflateOptions);
-		} catch (error) {
-			return statusOf(error);
+		const text = textOf(batch, index);
+		let result = inflate(text, this.#inflateOptions);
+		if (result === undefined && text.length > 0) {
+			result = inflate(withZeroOctet(text), this.#inflateOptions);
 		}
-		return deliver(batch, index, result);
+		if (result === undefined) {
+			return CryptoStatus.Invalid;
+		}
+		return typeof result === 'number' ? result : deliver(batch, index, result);
 	}
 
 	wipe(): void {}
+}
+
+/** The text, or what was wrong; undefined when the stream does not end. */
+function inflate(text: Uint8Array, options: ZlibOptions): Uint8Array | CryptoStatus | undefined {
+	try {
+		return inflateRawSync(text, options);
+	} catch (error) {
+		return statusOf(error);
+	}
+}
+
+function withZeroOctet(text: Uint8Array): Uint8Array {
+	const longer = new Uint8Array(text.length + 1);
+	longer.set(text);
+	return longer;
 }
 
 function textOf(batch: CryptoBatch, index: number): Uint8Array {
@@ -62,13 +80,14 @@ function deliver(batch: CryptoBatch, index: number, result: Uint8Array): CryptoS
 }
 
 /** What zlib found wrong with a peer's octets; anything else is our mistake and goes on. */
-function statusOf(error: unknown): CryptoStatus {
+function statusOf(error: unknown): CryptoStatus | undefined {
 	const code = error instanceof Error && 'code' in error ? error.code : undefined;
 	switch (code) {
 		case 'ERR_BUFFER_TOO_LARGE':
 			return CryptoStatus.TooLong;
-		case 'Z_DATA_ERROR':
 		case 'Z_BUF_ERROR':
+			return undefined;
+		case 'Z_DATA_ERROR':
 		case 'Z_NEED_DICT':
 			return CryptoStatus.Invalid;
 		default:

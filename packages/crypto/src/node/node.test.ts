@@ -200,6 +200,15 @@ describe('node provider: deflate', () => {
 		assert.deepEqual(unpack(packed, text.length), { status: CryptoStatus.Ok, text });
 	});
 
+	it('takes a stream whose end is missing when a zero octet completes it, as a kernel does', () => {
+		const packed = deflateRawSync(Buffer.alloc(300));
+		assert.equal(packed.at(-1), 0);
+		const status = CryptoStatus.Ok;
+		assert.deepEqual(unpack(packed.subarray(0, -1), 300), { status, text: Buffer.alloc(300) });
+		assert.equal(unpack(packed.subarray(0, -2), 300).status, CryptoStatus.Invalid);
+		assert.equal(unpack(Buffer.alloc(0), 300).status, CryptoStatus.Invalid);
+	});
+
 	it('refuses a stream that does not end', () => {
 		const packed = deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH });
 		assert.equal(unpack(packed, text.length + 10).status, CryptoStatus.Invalid);
