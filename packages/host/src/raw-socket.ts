@@ -6,6 +6,7 @@ import {
 	checksumAdd,
 	checksumFold,
 	fitsMobilityHeader,
+	ICMP_HEADER_OCTETS,
 	Icmpv6ParameterCode,
 	ipv4Tos,
 	ipv4Ttl,
@@ -25,6 +26,9 @@ import { policyAccepts } from './policy.ts';
 import type { Reception } from './reception.ts';
 import type { Socket } from './socket.ts';
 import type { Stack } from './stack.ts';
+
+/** What has to be there of an ICMPv6 message: type, code and checksum. */
+const ICMPV6_FILTERED_OCTETS = 4;
 
 /** TTL and TOS, or hop limit and traffic class, as a socket is told them. */
 export function socketView(packet: PacketBuffer): { hopLimit: number; trafficClass: number } {
@@ -59,9 +63,22 @@ export function deliverRaw(stack: Stack, reception: Reception): boolean {
 				return true;
 			}
 		}
-		deliverTo(stack, reception, socket);
+		if (!isCutIcmp(packet)) {
+			deliverTo(stack, reception, socket);
+		}
 	}
 	return taken;
+}
+
+/**
+ * An ICMP message without a whole header: its type cannot be held against the socket's filter, so the
+ * socket is passed over before any policy check (icmp_filter, icmpv6_filter).
+ */
+function isCutIcmp({ family, proto, transportAt, end }: PacketBuffer): boolean {
+	if (family === Family.Ipv4) {
+		return proto === IpProto.Icmp && transportAt + ICMP_HEADER_OCTETS > end;
+	}
+	return proto === IpProto.Icmpv6 && transportAt + ICMPV6_FILTERED_OCTETS > end;
 }
 
 function deliverTo(stack: Stack, reception: Reception, socket: Socket): void {

@@ -148,6 +148,28 @@ test('every taker of a packet makes a policy check, and a device may be exempt',
 	assert.deepEqual(counted(host), { XfrmInPolBlock: 2 });
 });
 
+/** @spec I-22 */
+test('a raw socket for ICMP is passed over, unchecked, when the message has no whole header', () => {
+	const host = router();
+	opened(host.openRaw({ family: 2, proto: 1 }));
+	opened(host.openRaw({ family: 10, proto: 58 }));
+	host.engine.addPolicy(policy({ direction: 0, action: 1 }), NOW_US);
+	host.engine.addPolicy(policy({ direction: 0, action: 1, family: 10 }), NOW_US);
+	const rows: [source: string, destination: string, octets: number, checks: number][] = [
+		['10.0.0.9', '10.0.0.1', 7, 1],
+		['10.0.0.9', '10.0.0.1', 8, 2],
+		['2001:db8:a::9', '2001:db8:a::1', 3, 1],
+		['2001:db8:a::9', '2001:db8:a::1', 4, 2],
+	];
+	let total = 0;
+	for (const [source, destination, octets, checks] of rows) {
+		const proto = source.includes(':') ? 58 : 1;
+		host.receive('lan', ip(source, destination, counting(octets), { proto }), NOW_US);
+		total += checks;
+		assert.deepEqual(counted(host), { XfrmInPolBlock: total }, `${source}, ${octets} octets`);
+	}
+});
+
 /** @spec P-19 I-21 */
 test("a socket's own policy decides, exempt device or not", () => {
 	const host = router();
