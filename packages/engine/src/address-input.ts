@@ -8,7 +8,9 @@
 import { IPV6_DESTINATION_AT, IPV6_SOURCE_AT, type PacketBuffer } from '@xfrm/wire';
 import {
 	type Address,
+	addressFrom,
 	Family,
+	formatAddress,
 	IpProto,
 	isAnyAddress,
 	MAX_DEPTH,
@@ -90,11 +92,16 @@ function tryState(
 		traceCheck(net, state, 'limit', 'valid', 'not valid');
 		return null;
 	}
-	return careOfAddressFits(packet, state, proto) ? state : null;
+	return careOfAddressFits(net, packet, state, proto) ? state : null;
 }
 
 /** Does the packet go from or to the care-of address of the binding? */
-function careOfAddressFits(packet: PacketBuffer, state: XfrmState, proto: number): boolean {
+function careOfAddressFits(
+	net: Namespace,
+	packet: PacketBuffer,
+	state: XfrmState,
+	proto: number,
+): boolean {
 	const { coaddr } = state;
 	if (coaddr === undefined || isAnyAddress(coaddr, Family.Ipv6)) {
 		return true;
@@ -103,6 +110,11 @@ function careOfAddressFits(packet: PacketBuffer, state: XfrmState, proto: number
 		packet.start + (proto === IpProto.DestinationOptions ? IPV6_SOURCE_AT : IPV6_DESTINATION_AT);
 	for (let i = 0; i < 16; i++) {
 		if (packet.view.getUint8(at + i) !== coaddr[i]) {
+			if (net.tracer !== null) {
+				const have = addressFrom(packet.bytes, at, 16);
+				const want = formatAddress(coaddr, Family.Ipv6);
+				traceCheck(net, state, 'coa', want, formatAddress(have, Family.Ipv6));
+			}
 			return false;
 		}
 	}

@@ -25,6 +25,9 @@ import type { Fact } from './recorder.ts';
 /** Codes by which the engine says that its provider lacks an algorithm. */
 const LACKING = new Set(['in.algorithm.missing', 'out.transform.algorithm']);
 
+/** No state for a home address option or type 2 routing header. */
+const NO_BINDING = 'in.binding.none';
+
 export class Digest {
 	/** Met by the packet itself, in order, each once. */
 	readonly policies: XfrmPolicy[] = [];
@@ -56,6 +59,8 @@ export class Digest {
 	current: PacketFacts | undefined;
 	/** The packet as it came. */
 	readonly first: PacketFacts | undefined;
+	/** A state for a mobility header that was found, and may yet be refused. */
+	#binding: XfrmState | undefined;
 	/** Octets of the packet before the first and behind the last transform. */
 	sizeBefore: number;
 	sizeAfter: number;
@@ -68,12 +73,16 @@ export class Digest {
 		for (const fact of facts) {
 			this.#take(fact);
 		}
+		this.#commitBinding();
 	}
 
 	#take(fact: Fact): void {
 		// What happens behind an ICMP error happens to the error.
 		if (this.icmpError !== undefined && fact.kind !== 'effect') {
 			return;
+		}
+		if (fact.kind === 'policy' || fact.kind === 'receive') {
+			this.#commitBinding();
 		}
 		switch (fact.kind) {
 			case 'policy':
@@ -89,8 +98,7 @@ export class Digest {
 				this.stateSelect = fact;
 				break;
 			case 'state-lookup':
-				this.stateLookup = fact;
-				this.#takeBinding(fact);
+				this.#takeLookup(fact);
 				break;
 			case 'state-check':
 				if (!fact.passed) {
@@ -128,17 +136,40 @@ export class Digest {
 		}
 	}
 
-	/** Mobility headers are rewritten in place: finding their state is applying it. */
-	#takeBinding(fact: StateLookupTrace): void {
-		const mobility = fact.proto === IpProto.DestinationOptions || fact.proto === IpProto.Routing;
-		if (mobility && fact.winner !== undefined && !this.applied.includes(fact.winner)) {
-			this.applied.push(fact.winner);
+	/** Of the tries for one mobility header the first is told, unless a later one finds a state. */
+	#takeLookup(fact: StateLookupTrace): void {
+		const retry = isMobility(fact.proto) && this.stateLookup?.proto === fact.proto;
+		if (!retry || fact.winner !== undefined) {
+			this.stateLookup = fact;
 		}
+		this.#takeBinding(fact);
+	}
+
+	/**
+	 * Mobility headers are rewritten in place: finding their state is applying it. Up to three states are
+	 * tried, so the one found last counts, once something else follows.
+	 */
+	#takeBinding(fact: StateLookupTrace): void {
+		const mobility = isMobility(fact.proto);
+		if (!mobility || fact.proto !== this.#binding?.proto) {
+			this.#commitBinding();
+		}
+		this.#binding = mobility ? fact.winner : undefined;
+	}
+
+	#commitBinding(): void {
+		if (this.#binding !== undefined && !this.applied.includes(this.#binding)) {
+			this.applied.push(this.#binding);
+		}
+		this.#binding = undefined;
 	}
 
 	#takeVerdict(fact: VerdictTrace): void {
 		if (fact.verdict === 0) {
 			return;
+		}
+		if (fact.code === NO_BINDING) {
+			this.#binding = undefined;
 		}
 		this.verdicts.push(fact);
 		const { state } = fact;
@@ -220,6 +251,11 @@ export class Digest {
 	get lastPolicyLookup(): PolicyLookupTrace | undefined {
 		return this.policyLookups[this.policyLookups.length - 1];
 	}
+}
+
+/** Is it looked up by addresses: a home address option, a type 2 routing header? */
+function isMobility(proto: number): boolean {
+	return proto === IpProto.DestinationOptions || proto === IpProto.Routing;
 }
 
 /** A redirect is advice: the packet itself goes on. */

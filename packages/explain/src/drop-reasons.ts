@@ -217,12 +217,10 @@ function inNoStates(asked: Case): string {
 	if (proto === 'hao' || proto === 'route2') {
 		const header = proto === 'hao' ? 'home address option' : 'type 2 routing header';
 		const home = (current ?? first)?.homeAddress;
-		const source = addressText(stateLookup.saddr, family);
 		return sentence(
-			`No ${proto} state for the ${header}${home === undefined ? '' : ` with ${home}`}`,
-			`(source ${source}, destination ${destination}): XfrmInNoStates.`,
-			others,
-			careOf(asked),
+			`No ${proto} state takes the ${header}${home === undefined ? '' : ` with ${home}`}`,
+			`(source ${addressText(stateLookup.saddr, family)}, destination ${destination}): XfrmInNoStates.`,
+			careOf(asked) ?? others,
 		);
 	}
 	return sentence(
@@ -237,7 +235,8 @@ function careOf(asked: Case): string | undefined {
 	const check = asked.digest.failedChecks.find((one) => one.field === 'coa');
 	return check === undefined
 		? undefined
-		: `The care-of address does not fit: want ${check.want}, have ${check.have}.`;
+		: `${upperFirst(stateName(check.state))} (${stateText(check.state)}) is there, but its care-of ` +
+				`address does not fit: want coa ${check.want}, have ${check.have}.`;
 }
 
 function addressText(address: Uint8Array, family: number): string {

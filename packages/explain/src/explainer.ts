@@ -3,10 +3,10 @@
  * over: replay windows, counters, lifetimes, larval states. What has to be guessed is guessed here, and
  * told in `assumed`.
  */
-import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
+import type { Available, XfrmPolicy, XfrmState } from '@xfrm/engine';
 import type { Command } from '@xfrm/iproute';
 import { formatHex, formatHex32 } from '@xfrm/wire';
-import { addressFrom, Family, formatAddress } from '@xfrm/wire/xfrm';
+import { addressFrom, Family, formatAddress, IpProto, Mode } from '@xfrm/wire/xfrm';
 import type { Answer, EventRef, PolicyRef, StateRef } from './answer.ts';
 import { Digest, outcomeOf } from './digest.ts';
 import {
@@ -62,7 +62,7 @@ export class Explainer {
 	#prepared: boolean = false;
 
 	constructor(options: WorldOptions) {
-		this.world = new World(options);
+		this.world = new World({ ...options, available: options.available ?? everything(options) });
 		for (const name of ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding']) {
 			this.world.setSysctl(name, 1);
 		}
@@ -366,6 +366,24 @@ export class Explainer {
 			selector: selectorText(policy.config.selector, (ifindex) => this.world.deviceName(ifindex)),
 		};
 	}
+}
+
+/**
+ * What the kernel in question may have built in: all that we know of. What our provider lacks is refused
+ * only when a packet needs it, and then said so.
+ */
+function everything(options: WorldOptions): Available {
+	return {
+		types: new Set([
+			IpProto.Esp,
+			IpProto.Ah,
+			IpProto.Comp,
+			IpProto.DestinationOptions,
+			IpProto.Routing,
+		]),
+		modes: new Set([Mode.Transport, Mode.Tunnel, Mode.RouteOptimization, Mode.Beet]),
+		algorithm: (kind, name) => kind !== 'comp' || options.provider.supports(kind, name),
+	};
 }
 
 function senderText(sender: 'socket' | 'hdrincl' | undefined): string {

@@ -18,7 +18,7 @@ import {
 } from '@xfrm/engine';
 import type { DecisionTrace, HostEffect } from '@xfrm/host';
 import { formatHex, formatHex32 } from '@xfrm/wire';
-import { Family, formatAddress, IpProto, Mode } from '@xfrm/wire/xfrm';
+import { Family, formatAddress, IpProto, isAnyAddress, Mode } from '@xfrm/wire/xfrm';
 import type { Step } from './answer.ts';
 import { kernelPlace } from './kernel-place.ts';
 import {
@@ -162,7 +162,7 @@ function stepOf(fact: Fact, setting: Setting, seen: Seen): Step | undefined {
 		case 'state-select':
 			return selectStep(fact, seen.template);
 		case 'state-lookup':
-			return lookupStep(fact);
+			return isWildcardTry(fact) ? undefined : lookupStep(fact);
 		case 'state-check':
 			return checkStep(fact, seen.packet);
 		case 'transform':
@@ -269,6 +269,12 @@ function selectStep(fact: StateSelectTrace, template: TemplateTrace | undefined)
 		object: stateRef(winner),
 		...nearPart,
 	};
+}
+
+/** Behind a failed lookup for a mobility header two more are made, with the any-address: no news. */
+function isWildcardTry(fact: StateLookupTrace): boolean {
+	const bySpi = fact.proto !== IpProto.DestinationOptions && fact.proto !== IpProto.Routing;
+	return !bySpi && fact.winner === undefined && isAnyAddress(fact.saddr, Family.Ipv6);
 }
 
 function lookupStep(fact: StateLookupTrace): Step {
