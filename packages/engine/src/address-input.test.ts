@@ -14,6 +14,7 @@ import {
 	trace,
 	udp,
 } from './input-fixture.test.ts';
+import { linux61, linux619 } from './kernel-profile.ts';
 import { Current, StateCondition } from './state.ts';
 import { PacketAction } from './verdict.ts';
 
@@ -110,11 +111,18 @@ test('type 2 routing header: the care-of address is compared with the destinatio
 });
 
 // @spec T-55
-test('six states on the path are enough', () => {
-	const net = makeNamespace();
-	addState(net, binding());
-	const packet = arrived(ip(60, udp(), { src: CARE_OF, dst: PEER }));
-	packet.pathCount = 6;
-	assert.equal(addressInput(net, packet, address(PEER), address(HOME), 60), false);
-	assert.deepEqual(counted(net), { XfrmInBufferError: 1 });
+test('a binding as the sixth, seventh and eighth state', () => {
+	for (const [profile, depths] of [
+		[linux61, [true, false, false]],
+		[linux619, [false, true, false]],
+	] as const) {
+		for (const [i, found] of depths.entries()) {
+			const net = makeNamespace(profile);
+			addState(net, binding());
+			const packet = arrived(ip(60, udp(), { src: CARE_OF, dst: PEER }));
+			packet.pathCount = 5 + i;
+			assert.equal(addressInput(net, packet, address(PEER), address(HOME), 60), found);
+			assert.deepEqual(counted(net), found ? {} : { XfrmInBufferError: 1 });
+		}
+	}
 });

@@ -43,7 +43,7 @@ export function addressInput(
 	proto: number,
 ): boolean {
 	packet.verdict = Verdict.Pass;
-	if (packet.pathCount >= MAX_DEPTH) {
+	if (isTooDeep(net, packet)) {
 		return refuse(net, packet, Verdict.InBufferError, 'in.depth');
 	}
 	const destination = addressWords(daddr, Family.Ipv6);
@@ -60,6 +60,19 @@ export function addressInput(
 	lifetime[Current.Bytes] = (lifetime[Current.Bytes] ?? 0) + packet.end - packet.transportAt;
 	lifetime[Current.Packets] = (lifetime[Current.Packets] ?? 0) + 1;
 	return true;
+}
+
+/**
+ * Are there states enough on the path? 6.19 compares one off, and looks for equality only, so that it
+ * takes a seventh state; more than that never fit.
+ *
+ * @spec T-55
+ */
+function isTooDeep(net: Namespace, packet: PacketBuffer): boolean {
+	if (net.profile.bindingDepthOffByOne) {
+		return packet.pathCount === MAX_DEPTH - 1 || packet.pathCount > MAX_DEPTH;
+	}
+	return packet.pathCount >= MAX_DEPTH;
 }
 
 /** The state of these addresses, if it may be used for this packet. */

@@ -40,6 +40,8 @@ export interface KernelProfile {
 	 * behind: the helper then stays (a leak since helpers go when their users are deleted, 6.16; S-19).
 	 */
 	readonly refusedKeepsHelper: boolean;
+	/** A binding (HAO, RH2) is refused as the sixth state of a packet and taken as the seventh (T-55). */
+	readonly bindingDepthOffByOne: boolean;
 	/** How many counters /proc/net/xfrm_stat has. */
 	readonly counterCount: number;
 	/** Highest attribute and message numbers of NETLINK_XFRM. */
@@ -65,6 +67,7 @@ export const linux61: KernelProfile = {
 	refusalTexts: false,
 	packetOffload: false,
 	refusedKeepsHelper: false,
+	bindingDepthOffByOne: false,
 	counterCount: 28,
 	attributeMax: 32,
 	messageMax: 0x28,
@@ -88,6 +91,7 @@ export const linux619: KernelProfile = {
 	refusalTexts: true,
 	packetOffload: true,
 	refusedKeepsHelper: true,
+	bindingDepthOffByOne: true,
 	counterCount: 32,
 	attributeMax: 41,
 	messageMax: 0x28,

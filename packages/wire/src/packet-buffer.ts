@@ -79,7 +79,8 @@ export class PacketBuffer {
 		this.view = new DataView(this.bytes.buffer);
 		this.start = HEADROOM_OCTETS;
 		this.end = HEADROOM_OCTETS;
-		this.path = new Array<object | null>(MAX_DEPTH).fill(null);
+		// One more than the engine's depth: some kernels take a binding as the seventh (T-55).
+		this.path = new Array<object | null>(MAX_DEPTH + 1).fill(null);
 	}
 
 	/** A new buffer with rooms at both ends that holds a copy of `packet`. */
