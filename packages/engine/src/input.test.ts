@@ -85,6 +85,31 @@ test('a transport packet keeps its IP header, with lengths, protocol and checksu
 	}
 });
 
+// @spec I-8 T-26
+test('an AH behind ESP is verified with the protocol of ESP, of which its sender did not know', () => {
+	for (const [src, dst] of [
+		['192.0.2.1', '192.0.2.2'],
+		['2001:db8::1', '2001:db8::2'],
+	] as const) {
+		const protocols: number[] = [];
+		const provider: CryptoProvider = nullProvider();
+		const open = provider.open.bind(provider);
+		provider.open = (jobs) => {
+			const at = (jobs.textAt[0] ?? 0) + (src.includes(':') ? 6 : 9);
+			protocols.push(jobs.bytes[0]?.[at] ?? 0);
+			open(jobs);
+		};
+		const net = makeNamespace(linux619, provider);
+		addState(net, { src, dst, mode: 0 });
+		addState(net, { src, dst, mode: 0, proto: 51 });
+		const inside = ah(udp(), { next: 17 });
+		const packet = receive(net, ip(50, esp(inside, { next: 51 }), { src, dst }));
+		assert.equal(packet.action, PacketAction.Continue);
+		assert.equal(protocols[1], 50);
+		assert.equal(formatHex(packet.copy()), formatHex(ip(17, udp(), { src, dst })));
+	}
+});
+
 // @spec I-7 I-8
 test('transforms one behind the other are taken off in one call', () => {
 	const net = makeNamespace();

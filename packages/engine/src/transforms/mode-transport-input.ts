@@ -5,7 +5,7 @@
  *               | IP header, options or extensions | payload |
  *
  * Counterpart: net/xfrm/xfrm_input.c (xfrm4_transport_input, xfrm6_transport_input) and the
- * transport_finish of both families, whose work is done here too, since nothing can happen between.
+ * transport_finish of both families, whose work is done here too, behind the last transform.
  *
  * @hotpath
  */
@@ -18,11 +18,13 @@ import {
 	setIpv6PayloadLength,
 } from '@xfrm/wire';
 import { Family } from '@xfrm/wire/xfrm';
+import { isTransform } from '../input-header.ts';
 import type { Opened } from './opened.ts';
 
 /**
  * Closes the gap between IP header and payload; afterwards `transportAt` and `proto` are those of the
- * payload and all lengths and the IPv4 checksum are right.
+ * payload and all lengths are right. The header names the payload's protocol, with a right checksum,
+ * once no transform follows: an AH behind another transform is verified with that one's protocol.
  *
  * @spec M-3 T-10 I-8
  */
@@ -36,12 +38,17 @@ export function removeTransportMode(packet: PacketBuffer, opened: Opened): void 
 	packet.transportAt = opened.payloadAt;
 	packet.proto = opened.nextHeader;
 	const { view, start } = packet;
+	const isLast = !isTransform(opened.nextHeader);
 	if (packet.family === Family.Ipv4) {
-		setIpv4Protocol(view, start, opened.nextHeader);
 		setIpv4TotalLength(view, start, packet.end - start);
-		setIpv4Checksum(view, start);
+		if (isLast) {
+			setIpv4Protocol(view, start, opened.nextHeader);
+			setIpv4Checksum(view, start);
+		}
 	} else {
-		view.setUint8(packet.nextHeaderAt, opened.nextHeader);
+		if (isLast) {
+			view.setUint8(packet.nextHeaderAt, opened.nextHeader);
+		}
 		setIpv6PayloadLength(view, start, packet.end - start - IPV6_HEADER_OCTETS);
 	}
 }
