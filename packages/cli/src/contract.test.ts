@@ -109,6 +109,16 @@ describe('xfrm explain: answers and exit statuses', () => {
 		assert.deepEqual(outcomes, ['acquire', 'drop', 'acquire']);
 	});
 
+	it('counts --time +S from the load of the rules', () => {
+		const times = [FLOW, '--time', '+20', FLOW, '--time', '+31', FLOW];
+		const run = xfrm(['explain', '--json', '--rules', '-', ...times], `${POLICY}\n`);
+		const outcomes = run.stdout
+			.trimEnd()
+			.split('\n')
+			.map((line) => (JSON.parse(line) as Record<string, unknown>)['outcome']);
+		assert.deepEqual(outcomes, ['acquire', 'drop', 'acquire']);
+	});
+
 	it('fixes what is random or counted', () => {
 		const fixed = ['--iv', '0102030405060708', '--seq', '7', '--ip-id', '9', FLOW];
 		const run = xfrm(['explain', '--json', '--rules', '-', ...fixed], `${STATE}\n${POLICY}\n`);

@@ -82,6 +82,8 @@ class Session {
 	readonly #explainer: Explainer;
 	readonly #asked: ExplainArguments;
 	readonly #warn: (text: string) => void;
+	/** Unix seconds when the rules had been loaded. */
+	readonly #loaded: number;
 	#answers: number = 0;
 	#status: number = 0;
 
@@ -89,6 +91,7 @@ class Session {
 		this.#explainer = explainer;
 		this.#asked = asked;
 		this.#warn = warn;
+		this.#loaded = explainer.world.nowUs / 1_000_000;
 	}
 
 	/** The exit status: 1 when a packet was dropped or lacks a state. */
@@ -106,7 +109,8 @@ class Session {
 		const { text, time } = item;
 		if (time !== undefined) {
 			const now = this.#explainer.world.nowUs / 1_000_000;
-			this.#explainer.wait(Math.max(0, time.relative ? time.seconds : time.seconds - now));
+			const then = time.relative ? this.#loaded + time.seconds : time.seconds;
+			this.#explainer.wait(Math.max(0, then - now));
 		}
 		if (text.startsWith('wait:')) {
 			this.#wait(text.slice(5));

@@ -10,6 +10,7 @@ import {
 	type StateSelectTrace,
 	type TemplateCheckTrace,
 	type TemplateTrace,
+	type TransformTrace,
 	type VerdictTrace,
 	verdictName,
 	type XfrmPolicy,
@@ -33,7 +34,10 @@ export class Digest {
 	readonly policies: XfrmPolicy[] = [];
 	/** Applied to it, in order. */
 	readonly applied: XfrmState[] = [];
+	/** The state that refused it. */
 	refused: XfrmState | undefined;
+	/** States that sealed or opened it: those the kernel counts. */
+	readonly #worked: Set<XfrmState> = new Set();
 	readonly policyLookups: PolicyLookupTrace[] = [];
 	defaultBlocked: boolean = false;
 	stateLookup: StateLookupTrace | undefined;
@@ -111,7 +115,7 @@ export class Digest {
 				}
 				break;
 			case 'transform':
-				this.#takeTransform(fact.state, fact.after);
+				this.#takeTransform(fact);
 				break;
 			case 'verdict':
 				this.#takeVerdict(fact);
@@ -129,8 +133,12 @@ export class Digest {
 		}
 	}
 
-	#takeTransform(state: XfrmState, after: Uint8Array): void {
+	#takeTransform(fact: TransformTrace): void {
+		const { state, after, operation } = fact;
 		this.sizeAfter = after.length;
+		if (operation !== 'mode') {
+			this.#worked.add(state);
+		}
 		if (!this.applied.includes(state)) {
 			this.applied.push(state);
 		}
@@ -219,11 +227,15 @@ export class Digest {
 		}
 	}
 
-	/** States applied, without one that the packet was refused by half way. */
+	/** States applied; one that refused the packet is among them when it had done its work before. */
 	get used(): readonly XfrmState[] {
-		return this.refused === undefined
-			? this.applied
-			: this.applied.filter((state) => state !== this.refused);
+		return this.applied.filter((state) => state !== this.refused || this.#worked.has(state));
+	}
+
+	/** The state that refused the packet without having been applied. */
+	get refusing(): XfrmState | undefined {
+		const { refused } = this;
+		return refused === undefined || this.#worked.has(refused) ? undefined : refused;
 	}
 
 	/** Only our provider could not carry a transform out: what Linux does from here on is not known. */

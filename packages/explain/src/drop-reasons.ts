@@ -184,8 +184,7 @@ const DROPS: Readonly<Record<string, (asked: Case) => string | undefined>> = {
 		`${stateOf(asked)} could not transform the packet: XfrmOutStateProtoError.`,
 	XfrmOutBundleGenError: (asked) =>
 		`There is no route for the outer packet that ${policyList(asked)} asks for: XfrmOutBundleGenError.`,
-	XfrmOutPolError: (asked) =>
-		`The templates of ${policyList(asked)} cannot be resolved: XfrmOutPolError.`,
+	XfrmOutPolError: outPolError,
 	XfrmFwdHdrError: () =>
 		'The packet to forward cannot be decoded or has no route: XfrmFwdHdrError.',
 };
@@ -312,7 +311,8 @@ function expired(asked: Case): string {
 
 function inMismatch(asked: Case): string {
 	const check = asked.digest.failedChecks[asked.digest.failedChecks.length - 1];
-	const who = stateOf(asked);
+	const state = refusing(asked);
+	const who = state === undefined ? 'its state' : `${stateName(state)} (${stateText(state)})`;
 	if (check?.field === 'encap') {
 		const udp = asked.digest.first?.udp;
 		const how = udp === undefined ? 'plain ESP' : `ESP in UDP (ports ${udp.sport} → ${udp.dport})`;
@@ -397,6 +397,21 @@ function outNoStates(asked: Case): string {
 	return sentence(
 		policy === undefined ? undefined : `${upperFirst(policyInSentence(policy))} matches,`,
 		`but for its template ${wantedTemplate(asked)} ${why}: XfrmOutNoStates.`,
+		nearestState(asked),
+	);
+}
+
+function outPolError(asked: Case): string {
+	const outcome = asked.digest.stateSelect?.outcome;
+	const why =
+		outcome === 'exists'
+			? 'its SPI belongs to a state that does not fit otherwise'
+			: outcome === 'error'
+				? 'the state that would fit is expired or in error'
+				: undefined;
+	return sentence(
+		`The templates of ${policyList(asked)} cannot be resolved${why === undefined ? '' : `: ${why}`}.`,
+		'XfrmOutPolError.',
 		nearestState(asked),
 	);
 }

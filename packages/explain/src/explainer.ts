@@ -331,7 +331,7 @@ export class Explainer {
 			policies: digest.policies.map((policy) => this.#policyRef(policy)),
 			states: [
 				...digest.used.map((state) => stateRefOf(state, false)),
-				...(digest.refused === undefined ? [] : [stateRefOf(digest.refused, true)]),
+				...(digest.refusing === undefined ? [] : [stateRefOf(digest.refusing, true)]),
 			],
 			packets: packetsOf(facts),
 			events,
