@@ -13,6 +13,7 @@ import {
 	templateWords,
 } from './association.ts';
 import { fragmentPacket, type IpVersion } from './packet.ts';
+import { plainIpScenario } from './plain-ip.ts';
 import type { Random } from './random.ts';
 import {
 	type Case,
@@ -663,4 +664,5 @@ export const kinds: readonly Kind[] = [
 	selection,
 	acquire,
 	defaults,
+	{ name: 'plain-ip', make: plainIpScenario },
 ];

@@ -59,6 +59,17 @@ export function fieldsOf(hex: string, ivOctets: ReadonlyMap<number, number>): Fi
 	return fields;
 }
 
+/** What has to be there of a header before it is read; of extension headers two octets. */
+const headerOctetsMin: ReadonlyMap<number, number> = new Map([
+	[4, 20],
+	[41, 40],
+	[FRAGMENT, 8],
+	[AH, 12],
+	[COMP, 4],
+	[ESP, 8],
+	[UDP, 8],
+]);
+
 /** One header: where the next one is and its protocol, or undefined at the end of what can be seen. */
 function step(
 	bytes: Buffer,
@@ -69,6 +80,9 @@ function step(
 ): [number, number] | undefined {
 	if (at > 0 && proto !== 4 && proto !== 41) {
 		fields.chain.push(proto);
+	}
+	if (at + (headerOctetsMin.get(proto) ?? 2) > bytes.length) {
+		return undefined;
 	}
 	switch (proto) {
 		case 4:
