@@ -58,9 +58,9 @@ export const AES_GCM: Algorithms = {
 		icvBits: 128,
 	},
 };
+/** Neither cipher nor MAC: what is left is the `node` provider's way to a job. */
 export const NULL_CIPHER: Algorithms = {
 	crypt: { name: 'ecb(cipher_null)', key: new Uint8Array(0), keyBits: 0 },
-	auth: { name: 'digest_null', key: new Uint8Array(0), keyBits: 0, truncBits: 0 },
 };
 
 export interface Setting {
@@ -241,15 +241,10 @@ function sealed(setting: Setting, octets: number, count: number): Uint8Array[] {
 }
 
 /**
- * `input` and, unless `check` is false, the policy check. Without crypto the same packets serve again with new numbers; with it, real ones are opened
+ * `input`. Without crypto the same packets serve again with new numbers; with it, real ones are opened
  * round after round with the window set back.
  */
-export function inward(
-	setting: Setting,
-	octets: number,
-	refill: boolean,
-	check: boolean = true,
-): Course {
+export function inward(setting: Setting, octets: number, refill: boolean): Course {
 	const engine = makeEngine(setting);
 	const wires = sealed(setting, octets, refill ? 2048 : BATCH_PACKETS);
 	const wireOctets = wires[0]?.length ?? 0;
@@ -288,10 +283,37 @@ export function inward(
 	};
 	const run = (): void => {
 		engine.input(batch);
-		if (check) {
-			engine.policyCheck(batch, Direction.Fwd);
+		if (batch.packets[0]?.action !== PacketAction.Reinject) {
+			throw new RangeError(`packet was refused: ${batch.packets[0]?.verdict}`);
 		}
-		if (batch.packets[0]?.action !== (check ? PacketAction.Pass : PacketAction.Reinject)) {
+	};
+	return { run, reset };
+}
+
+/** The policy check of what came out of the tunnel and goes on. */
+export function checking(setting: Setting, octets: number): Course {
+	const engine = makeEngine(setting);
+	const plain = plainPacket(octets);
+	const batch = Batch.of(
+		NOW_US,
+		...Array.from({ length: BATCH_PACKETS }, () => PacketBuffer.from(plain)),
+	);
+	const [state] = engine.states();
+	const reset = (): void => {
+		for (let i = 0; i < BATCH_PACKETS; i++) {
+			const packet = batch.packets[i] as PacketBuffer;
+			packet.family = Family.Ipv4;
+			packet.transportAt = packet.start + 20;
+			packet.nextHeaderAt = packet.start + 9;
+			packet.path[0] = state ?? null;
+			packet.pathCount = 1;
+			packet.verifiedCount = 0;
+			packet.flow.oif = 2;
+		}
+	};
+	const run = (): void => {
+		engine.policyCheck(batch, Direction.Fwd);
+		if (batch.packets[0]?.action !== PacketAction.Pass) {
 			throw new RangeError(`packet was refused: ${batch.packets[0]?.verdict}`);
 		}
 	};
