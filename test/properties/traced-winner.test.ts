@@ -229,7 +229,7 @@ const rules = fc.record({
 });
 
 // @spec P-1 P-2 P-3 P-4 P-4b P-15 P-20 S-21 S-23 A-2
-test('outward: traced policies are those used, the traced state is the one on the wire, and a tracer changes nothing', () => {
+test('outward: traced winners are those that act, and a tracer changes nothing', () => {
 	fc.assert(
 		fc.property(rules, ({ policies, states, packets, old }) => {
 			const profile = old ? linux61 : linux619;
@@ -260,7 +260,7 @@ test('outward: traced policies are those used, the traced state is the one on th
 });
 
 // @spec S-3 I-12 I-15 P-22
-test('inward: traced policies are those used, traced states those on the path, and a tracer changes nothing', () => {
+test('inward: traced winners are those that act, and a tracer changes nothing', () => {
 	fc.assert(
 		fc.property(rules, ({ policies, states, packets, old }) => {
 			const profile = old ? linux61 : linux619;

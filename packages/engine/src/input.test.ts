@@ -439,8 +439,14 @@ test('packets that do not depend on each other share a call of the provider', ()
 		['no window, any order', { replayWindow: 0 }, [espOf(2), espOf(1), espOf(2)], [3]],
 		['ESN: the next subspace waits', esn, [espOf(9), espOf(0xfffffff0), espOf(10)], [1, 1, 1]],
 		[
-			'a limit far away still means one by one',
+			'a limit far away changes nothing',
 			{ lifetime: { ...UNLIMITED, hardByteLimit: 1e12 } },
+			[espOf(1), espOf(2)],
+			[2],
+		],
+		[
+			'a limit that is near means one by one',
+			{ lifetime: { ...UNLIMITED, softPacketLimit: 300 } },
 			[espOf(1), espOf(2)],
 			[1, 1],
 		],

@@ -19,7 +19,7 @@
  *
  * - before a packet whose state has packets waiting, unless its sequence number is well above theirs and
  *   the window's top: then it passes whatever becomes of them, with the same high half (R-6);
- * - before and behind a packet of a state with a byte or packet limit, which may end the state;
+ * - before and behind a packet of a state that is near a byte or packet limit, which may end it;
  * - before and behind an IPComp packet, as there is one scratch to inflate into;
  * - behind every packet when there is a tracer, which sees the octets before and after.
  *
@@ -43,7 +43,7 @@ import {
 	traceOpen,
 	traceVerdict,
 } from './input-trace.ts';
-import { checkExpire } from './lifetime.ts';
+import { checkExpire, isNearLimit } from './lifetime.ts';
 import { CRYPTO_JOBS_MAX } from './limits.ts';
 import type { Namespace } from './namespace.ts';
 import {
@@ -148,7 +148,7 @@ function isAhead(seq: number, other: number): boolean {
 
 /** Must a packet of this state not share the provider's call with others? */
 function isAlone(state: XfrmState): boolean {
-	return state.hasCountLimits || (state.proto !== IpProto.Esp && state.proto !== IpProto.Ah);
+	return (state.proto !== IpProto.Esp && state.proto !== IpProto.Ah) || isNearLimit(state);
 }
 
 /** Opens what waits, and decides about each packet, in order. */

@@ -3,7 +3,8 @@
  * Octets and packets are looked at when a packet comes, seconds by timers with a resolution of one second,
  * the first time one second after the object was inserted.
  */
-import { Errno } from '@xfrm/wire/xfrm';
+import { Errno, MAX_DEPTH } from '@xfrm/wire/xfrm';
+import { CRYPTO_JOBS_MAX } from './limits.ts';
 import type { Namespace } from './namespace.ts';
 import type { XfrmPolicy } from './policy.ts';
 import { removePolicy } from './policy-life.ts';
@@ -44,6 +45,32 @@ export function checkExpire(net: Namespace, state: XfrmState): number {
 		net.emit({ kind: 'expire', state: describeState(state), hard: false });
 	}
 	return 0;
+}
+
+/** More than the packets of one call of the crypto provider can be, and their octets. */
+const CALL_PACKETS_MAX = CRYPTO_JOBS_MAX * MAX_DEPTH;
+const CALL_OCTETS_MAX = CALL_PACKETS_MAX * 65535;
+
+/**
+ * May the packets of one call of the crypto provider bring the state to a byte or packet limit? Then input
+ * handles them one by one, as the limit ends the state or tells of it at a certain packet.
+ *
+ * @spec L-1 L-3
+ */
+export function isNearLimit(state: XfrmState): boolean {
+	if (!state.hasCountLimits) {
+		return false;
+	}
+	const { lifetime, limits } = state;
+	const bytes = (lifetime[Current.Bytes] ?? 0) + CALL_OCTETS_MAX;
+	const packets = (lifetime[Current.Packets] ?? 0) + CALL_PACKETS_MAX;
+	if (bytes >= (limits[Limit.HardByte] ?? 0) || packets >= (limits[Limit.HardPacket] ?? 0)) {
+		return true;
+	}
+	return (
+		!state.dying &&
+		(bytes >= (limits[Limit.SoftByte] ?? 0) || packets >= (limits[Limit.SoftPacket] ?? 0))
+	);
 }
 
 /**
