@@ -134,7 +134,7 @@ export function reportMapping(net: Namespace, state: XfrmState, packet: PacketBu
 	}
 	net.emit({
 		kind: 'mapping',
-		id: { ...state.config.id, spi: state.spi >>> 0 },
+		id: { daddr: state.config.id.daddr, spi: state.spi >>> 0, proto: state.proto },
 		reqid: state.reqid >>> 0,
 		family: state.family,
 		oldSaddr: state.config.saddr,
