@@ -381,7 +381,7 @@ test('the output mark of a state becomes the mark of the packet, and the lookup 
 	assert.equal(packet.mark, 0x73);
 });
 
-// @spec T-32 T-40 I-8 S-19
+// @spec I-1 T-32 T-40 I-8 S-19
 test('a packet that IPComp left alone comes in by the helper state', () => {
 	for (const [src, dst, proto] of [
 		['192.0.2.1', '192.0.2.2', 4],
