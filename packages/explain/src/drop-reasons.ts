@@ -45,12 +45,13 @@ import { isTooOld, replayText } from './replay-text.ts';
 /** The reason for a drop. */
 export function dropReason(asked: Case): Reason {
 	const { digest, counter, direction, error } = asked;
+	// A counter without a verdict of the packet's own was raised by the ICMP error about it.
 	const verdict = digest.verdictOf(counter) ?? digest.verdicts[0];
-	const name = counter ?? (verdict === undefined ? undefined : verdictName(verdict.verdict));
+	const name = verdict === undefined ? undefined : verdictName(verdict.verdict);
 	const code = verdict?.code ?? '';
 	const text = name === undefined ? undefined : DROPS[name]?.(asked);
 	if (text !== undefined) {
-		return { code: code === '' ? defaultCode(name ?? '') : refine(code, asked), reason: text };
+		return { code: refine(code, asked), reason: text };
 	}
 	if (digest.icmpError !== undefined || error === 90) {
 		return tooBigOrIcmp(asked);
@@ -77,15 +78,6 @@ export function dropReason(asked: Case): Reason {
 		code: code === '' ? `${direction}.silent` : code,
 		reason: `The packet is dropped${name === undefined ? ' and no counter tells of it' : ` (${name})`}.`,
 	};
-}
-
-/** A code for counters raised without one of the engine's. */
-function defaultCode(counter: string): string {
-	return counter
-		.replace(/^Xfrm/, '')
-		.replace(/([a-z])([A-Z])/g, '$1-$2')
-		.toLowerCase()
-		.replace(/^(in|out|fwd)-/, '$1.');
 }
 
 /** The engine's code, made finer by the field that the nearest loser lost by. */
