@@ -95,6 +95,18 @@ test('options without the copied flag stay in the first fragment', () => {
 	assert.deepEqual(second?.slice(20, 28), Uint8Array.of(1, 1, 1, 148, 4, 0, 0, 0));
 });
 
+test('an answer to a datagram has the options of its first fragment', () => {
+	const host = listening();
+	const options = Uint8Array.of(7, 7, 8, 1, 2, 3, 4, 0);
+	const packet = ip('10.0.0.9', '10.0.0.1', counting(100), { options, proto: 200 });
+	for (const piece of cut(packet, 68).reverse()) {
+		host.receive('lan', piece, NOW_US);
+	}
+	const effect = host.pollEffect();
+	assert.ok(effect?.kind === 'emit');
+	assert.deepEqual(effect.packet.slice(20, 28), options);
+});
+
 test('no room for data, no fragments', () => {
 	const buffer = PacketBuffer.from(ip('10.0.0.9', '10.0.0.1', counting(100)));
 	buffer.family = 2;

@@ -42,7 +42,7 @@ import {
 	REASSEMBLY_IPV6_US,
 	REASSEMBLY_OCTETS_MAX,
 } from './limits.ts';
-import { Reception } from './reception.ts';
+import type { Reception } from './reception.ts';
 
 /** A piece of a datagram. */
 interface Piece {
@@ -319,11 +319,7 @@ function join(datagram: Datagram, first: Reception): Reception | undefined {
 	}
 	const packet = PacketBuffer.from(octets);
 	copyFacts(head, packet);
-	const whole = new Reception(packet, first.device, first.passes, first.looped);
-	whole.owner = first.owner;
-	whole.exempt = first.exempt;
-	whole.broadcast = first.broadcast;
-	whole.homeAddressAt = first.homeAddressAt;
+	const whole = first.withPacket(packet);
 	whole.reassembled = true;
 	if (datagram.family === Family.Ipv4) {
 		finishIpv4(packet, total, congested, datagram.longestUnfragmentable === datagram.longest);

@@ -42,6 +42,22 @@ export class Reception {
 		this.looped = looped;
 	}
 
+	/** Another buffer in place of this one, with the same headers and all that is known of them. */
+	withPacket(packet: PacketBuffer): Reception {
+		const other = new Reception(packet, this.device, this.passes, this.looped);
+		other.owner = this.owner;
+		other.exempt = this.exempt;
+		other.broadcast = this.broadcast;
+		other.checksumTrusted = this.checksumTrusted;
+		other.recordRouteAt = this.recordRouteAt;
+		other.timestampAt = this.timestampAt;
+		other.optionsChanged = this.optionsChanged;
+		other.routeRecorded = this.routeRecorded;
+		other.timeRecorded = this.timeRecorded;
+		other.homeAddressAt = this.homeAddressAt;
+		return other;
+	}
+
 	/** The same packet with a tunnel removed, to be received anew on the same device. */
 	again(): Reception {
 		return new Reception(this.packet, this.device, this.passes + 1, false);
