@@ -31,7 +31,7 @@ function address(text: string): Address {
 	return parsed.address;
 }
 
-/** A router between `lan` and `wan`; side 1 has 10.1.0.0/24 and fd01::/64 behind it, side 2 10.2.0.0/24 and fd02::/64. */
+/** A router; side 1 has 10.1.0.0/24 and fd01::/64 behind it, side 2 10.2.0.0/24 and fd02::/64. */
 function gateway(side: 1 | 2): World {
 	const world = new World({
 		profile: linux619,
@@ -217,7 +217,7 @@ for (const version of [4, 6] as const) {
 	});
 
 	// @spec O-15
-	test(`IPv${version}: an error about what came out of the tunnel goes back through it, if a policy with flag icmp says so`, () => {
+	test(`IPv${version}: an error about what came out of the tunnel goes back by flag icmp`, () => {
 		for (const flag of ['', 'flag icmp']) {
 			const [left, right] = [gateway(1), gateway(2)];
 			tunnel(left, 1, version);

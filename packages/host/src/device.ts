@@ -39,7 +39,7 @@ export interface FamilyConf {
 }
 
 /** The loopback device's interface number. */
-export const LOOPBACK_IFINDEX = 1;
+const LOOPBACK_IFINDEX = 1;
 
 /** MTU of a device unless told otherwise, and of `lo`. */
 const MTU_DEFAULT = 1500;

@@ -240,7 +240,9 @@ export function describe(packet: Uint8Array): string {
 	const ttl = view.getUint8(ipv4 ? 8 : 7);
 	const head = `${ends} ttl ${ttl}`;
 	if (ipv4 && (view.getUint16(6) & 0x3fff) !== 0) {
-		return `${head} fragment ${(view.getUint16(6) & 0x1fff) * 8}${view.getUint16(6) & 0x2000 ? '+' : ''} length ${packet.length}`;
+		const more = (view.getUint16(6) & 0x2000) === 0 ? '' : '+';
+		const offset = (view.getUint16(6) & 0x1fff) * 8;
+		return `${head} fragment ${offset}${more} length ${packet.length}`;
 	}
 	if (proto === 44) {
 		const word = view.getUint16(at + 2);
@@ -262,9 +264,8 @@ export function effects(host: Host): string[] {
 		} else if (effect.kind === 'deliver') {
 			const { socketId, family, source, destination, sport, dport, payload } = effect;
 			const ports = sport === 0 && dport === 0 ? '' : ` ${sport} > ${dport}`;
-			lines.push(
-				`socket ${socketId}: ${formatAddress(source, family)} > ${formatAddress(destination, family)}${ports} ${payload.length} octets`,
-			);
+			const ends = `${formatAddress(source, family)} > ${formatAddress(destination, family)}`;
+			lines.push(`socket ${socketId}: ${ends}${ports} ${payload.length} octets`);
 		} else {
 			const { socketId, error, icmpType, icmpCode } = effect;
 			lines.push(`socket ${socketId}: error ${error} icmp ${icmpType}/${icmpCode}`);

@@ -229,7 +229,7 @@ function receiveIpv6(stack: Stack, reception: Reception): void {
  * Finds out where an IPv6 packet goes, and sends it there; used again when a routing header has changed
  * its destination.
  */
-export function routeIpv6(stack: Stack, reception: Reception): void {
+function routeIpv6(stack: Stack, reception: Reception): void {
 	const { packet, device } = reception;
 	if (reception.looped) {
 		reception.owner = stack.devices.withAddress(Family.Ipv6, destinationOf(packet)) ?? device;

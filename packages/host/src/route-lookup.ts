@@ -118,9 +118,7 @@ function refusalOf(kind: 'unreachable' | 'blackhole' | 'prohibit'): Errno {
 }
 
 /** Loopback, multicast, "this network", limited broadcast (RFC 6890), as `ipv4_is_*` tell them apart. */
-export function ipv4Class(
-	address: Address,
-): 'unicast' | 'loopback' | 'multicast' | 'zero' | 'broadcast' {
+function ipv4Class(address: Address): 'unicast' | 'loopback' | 'multicast' | 'zero' | 'broadcast' {
 	const first = address[0] ?? 0;
 	if (first === 0) {
 		return 'zero';

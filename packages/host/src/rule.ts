@@ -33,7 +33,7 @@ export interface Rule extends RuleConfig {
 }
 
 /** What rules are matched against. Interface names are undefined when there is none. */
-export interface RuleKey {
+interface RuleKey {
 	readonly daddr: Address;
 	readonly saddr: Address;
 	readonly mark: number;
