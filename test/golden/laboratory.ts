@@ -40,6 +40,8 @@ export interface Laboratory {
 	readonly otherKernel: boolean;
 	/** Raw sockets that have sent, by what they are bound to: they stay open, and get what is theirs. */
 	readonly senders: Map<string, number>;
+	/** Our compressor made other octets than the kernel's, maybe longer ones: states around it count them. */
+	otherOctets: boolean;
 }
 
 /** Makes the laboratory that a case was captured in, with an engine that follows `profile`. */
@@ -76,7 +78,8 @@ export function makeLaboratory(
 			world.host.openUdp({ family, port, receiveErrors: newer });
 		}
 	}
-	return { world, newer, otherKernel: newer !== (profile.name !== 'linux61'), senders: new Map() };
+	const otherKernel = newer !== (profile.name !== 'linux61');
+	return { world, newer, otherKernel, senders: new Map(), otherOctets: false };
 }
 
 /** A raw socket sends a packet with its header; sockets are made once for source, protocol and mark. */

@@ -60,7 +60,7 @@ export function runVectorCase(
 			return difference;
 		}
 	}
-	return afterStates(world, vector.after.states, newer);
+	return afterStates(world, vector.after.states, newer, lab.otherOctets);
 }
 
 function lackingCipher(world: World): string | undefined {

@@ -2,6 +2,7 @@
  * A random association between two hosts, A that sends and B that receives, as `ip` commands: addresses
  * and routes, states, policies. Each host has `lan` and `wan` (golden/README.md).
  */
+import { sharesAnySourceBucket } from './any-source.ts';
 import type { IpVersion } from './packet.ts';
 import type { Random } from './random.ts';
 
@@ -24,6 +25,25 @@ function prefix(version: IpVersion): number {
 }
 
 export function randomEnds(random: Random, outer: IpVersion, inner: IpVersion): Ends {
+	for (;;) {
+		const ends = drawEnds(random, outer, inner);
+		if (!meetsByAccident(ends)) {
+			return ends;
+		}
+	}
+}
+
+/** Would a search find a state between these hosts that is not the right one (any-source.ts)? */
+function meetsByAccident(ends: Ends): boolean {
+	const { wanA, wanB, hostA, hostB, ownA, ownB } = ends;
+	const pairs: readonly (readonly [string, string])[] = [
+		[wanA, wanB],
+		...[hostA, ownA].flatMap((a) => [hostB, ownB].map((b) => [a, b] as const)),
+	];
+	return pairs.some(([a, b]) => sharesAnySourceBucket(a, b) || sharesAnySourceBucket(b, a));
+}
+
+function drawEnds(random: Random, outer: IpVersion, inner: IpVersion): Ends {
 	const hex = (): string => random.int(1, 0xffff).toString(16);
 	const [a, b, c] = [random.int(1, 250), random.int(1, 120), random.int(1, 250)];
 	const wan4 = random.pick(['192.0.2', '198.51.100', '203.0.113']);
