@@ -34,6 +34,7 @@ import { releasedPacket } from './hold-retry.ts';
 import { input } from './input.ts';
 import { allocSpi } from './larval.ts';
 import { migrate } from './migrate.ts';
+import { migrateState } from './migrate-state.ts';
 import { type EngineOptions, Namespace } from './namespace.ts';
 import { output, transform } from './output.ts';
 import { lookup, lookupIcmpError } from './output-lookup.ts';
@@ -100,6 +101,24 @@ export interface MigrateRequest {
 	readonly entries: readonly MigrateEntry[];
 	readonly kmAddress?: KmAddress;
 	readonly encap?: Encap;
+}
+
+/** What MIGRATE_STATE makes of one state; absent fields are inherited (G-9). */
+export interface MigrateStateRequest {
+	readonly id: StateId;
+	readonly family: number;
+	/** Names the state together with `id`, by v AND m; the new state has it unless `mark` says otherwise. */
+	readonly oldMark: Mark;
+	readonly to: { readonly daddr: Address; readonly saddr: Address; readonly family: number };
+	readonly reqid: number;
+	/** Absent: the old one, of one host a side, follows the addresses. */
+	readonly selector?: Selector;
+	readonly mark?: Mark;
+	readonly outputMark?: Mark;
+	/** null: none from now on. */
+	readonly encap?: Encap | null;
+	readonly mappingThresholdSeconds?: number;
+	readonly natKeepaliveSeconds?: number;
 }
 
 /** Counts of GETSADINFO and GETSPDINFO. Policies: in, out, fwd, socket in, socket out, socket fwd. */
@@ -216,6 +235,8 @@ export interface EngineDoor {
 	setThreshold(family: number, local: number, remote: number): Refusal | undefined;
 	/** Moves a policy's endpoints and its states'; emits a migrate event (G-7). */
 	migrate(request: MigrateRequest, nowUs: number): Refusal | undefined;
+	/** Moves one state, sequence numbers and all; answers the new one. The caller tells of it (G-9). */
+	migrateState(request: MigrateStateRequest, nowUs: number): Answer<XfrmState>;
 	/** For an ACQUIRE that a user sent: the events are the caller's, only the number is the engine's. */
 	nextAcquireSeq(): number;
 	sadInfo(): SadInfo;
@@ -385,6 +406,10 @@ export class Engine implements EngineDoor {
 
 	migrate(request: MigrateRequest, nowUs: number): Refusal | undefined {
 		return migrate(this.at(nowUs), request);
+	}
+
+	migrateState(request: MigrateStateRequest, nowUs: number): Answer<XfrmState> {
+		return migrateState(this.at(nowUs), request);
 	}
 
 	nextAcquireSeq(): number {

@@ -29,6 +29,8 @@ export interface KernelProfile {
 	readonly genericDissector: boolean;
 	/** MIGRATE finds its policy by an ordinary lookup (6.12; G-2). */
 	readonly migrateByFlow: boolean;
+	/** MIGRATE without ENCAP leaves a state's encapsulation as it is; without (7.2) it takes it away (G-4). */
+	readonly migrateKeepsEncap: boolean;
 	/** MIGRATE_STATE exists (after 6.18; G-9). */
 	readonly migrateState: boolean;
 	/** ALLOCSPI, NEWAE, MIGRATE and thresholds say why they refuse (6.2); NEWSA and NEWPOLICY always do. */
@@ -63,6 +65,7 @@ export const linux61: KernelProfile = {
 	hdrinclProtocolRaw: true,
 	genericDissector: false,
 	migrateByFlow: false,
+	migrateKeepsEncap: true,
 	migrateState: false,
 	refusalTexts: false,
 	packetOffload: false,
@@ -87,6 +90,7 @@ export const linux619: KernelProfile = {
 	hdrinclProtocolRaw: true,
 	genericDissector: true,
 	migrateByFlow: true,
+	migrateKeepsEncap: true,
 	migrateState: false,
 	refusalTexts: true,
 	packetOffload: true,
@@ -100,6 +104,7 @@ export const linux619: KernelProfile = {
 export const linux72: KernelProfile = {
 	...linux619,
 	name: 'linux72',
+	migrateKeepsEncap: false,
 	migrateState: true,
 	messageMax: 0x29,
 };

@@ -13,7 +13,7 @@ import {
 	stateConfig,
 	template,
 } from './input-fixture.test.ts';
-import { type KernelProfile, linux61, linux619 } from './kernel-profile.ts';
+import { type KernelProfile, linux61, linux72, linux619 } from './kernel-profile.ts';
 import { migrate } from './migrate.ts';
 import type { Namespace } from './namespace.ts';
 import { StateCondition } from './state.ts';
@@ -99,6 +99,25 @@ test('a state goes on under its new addresses, and so do the policy’s template
 		assert.equal(policy.templates, policy.config.templates);
 		const { ifId: _, ...told } = asked;
 		assert.deepEqual(net.events, [{ kind: 'migrate', ...told }]);
+	}
+});
+
+// @spec G-4
+test('encapsulation: kept by old kernels, told or gone in the one that has MIGRATE_STATE', () => {
+	const encap = { type: 2, sport: 1, dport: 2, oa: address('0.0.0.0') };
+	const other = { ...encap, sport: 3 };
+	const options = { encap, direction: 2, replayWindow: 0, natKeepaliveSeconds: 20 };
+	const rows: readonly [KernelProfile, Partial<MigrateRequest>, unknown][] = [
+		[linux619, {}, [encap, undefined]],
+		[linux619, { encap: other }, [other, undefined]],
+		[linux72, {}, [undefined, undefined]],
+		[linux72, { encap: other }, [other, 20]],
+	];
+	for (const [profile, asked, want] of rows) {
+		const net = prepared(profile, {}, options);
+		assert.equal(migrate(net, request(asked)), undefined);
+		const [state] = net.sad.states();
+		assert.deepEqual([state?.encap, state?.config.natKeepaliveSeconds], want, profile.name);
 	}
 });
 

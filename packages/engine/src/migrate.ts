@@ -9,6 +9,7 @@ import {
 	Direction,
 	type Encap,
 	Errno,
+	Family,
 	IpProto,
 	isAnyAddress,
 	MAX_DEPTH,
@@ -40,6 +41,10 @@ export function migrate(net: Namespace, request: MigrateRequest): Refusal | unde
 	const refusal = checkRequest(request);
 	if (refusal !== undefined) {
 		return refusal;
+	}
+	const { family } = request.selector;
+	if (net.profile.migrateByFlow && !hasAddresses(family)) {
+		return { errno: Errno.EAFNOSUPPORT, message: 'Target policy not found' };
 	}
 	const policy = net.profile.migrateByFlow
 		? findByFlow(net, request)
@@ -81,6 +86,11 @@ export function migrate(net: Namespace, request: MigrateRequest): Refusal | unde
 	return undefined;
 }
 
+/** Is it a family whose addresses the kernel looks at? */
+function hasAddresses(family: number): boolean {
+	return family === Family.Ipv4 || family === Family.Ipv6;
+}
+
 /** @spec G-1 */
 function checkRequest({ entries, direction }: MigrateRequest): Refusal | undefined {
 	const refused = (message: string): Refusal => ({ errno: Errno.EINVAL, message });
@@ -88,10 +98,9 @@ function checkRequest({ entries, direction }: MigrateRequest): Refusal | undefin
 		return refused('Invalid number of SAs to migrate, must be 0 < num <= XFRM_MAX_DEPTH (6)');
 	}
 	for (const [i, entry] of entries.entries()) {
-		if (
-			isAnyAddress(entry.newDaddr, entry.newFamily) ||
-			isAnyAddress(entry.newSaddr, entry.newFamily)
-		) {
+		const { newDaddr, newSaddr, newFamily } = entry;
+		const isNull = isAnyAddress(newDaddr, newFamily) || isAnyAddress(newSaddr, newFamily);
+		if (isNull && hasAddresses(newFamily)) {
 			return refused("Addresses in the MIGRATE attribute's list cannot be null");
 		}
 		if (entries.slice(i + 1).some((other) => sameOrigin(entry, other))) {
@@ -235,10 +244,14 @@ function cloneState(
 	entry: MigrateEntry,
 	encap: Encap | undefined,
 ): XfrmState | null {
-	// The interval of NAT keepalives is not among what is copied.
-	const { natKeepaliveSeconds, ...kept } = state.config;
+	// Old kernels keep the encapsulation, but not the interval of keepalives; new ones all of it or nothing.
+	const { encap: encapOld, natKeepaliveSeconds, ...kept } = state.config;
+	const { migrateKeepsEncap } = net.profile;
+	const keepsInterval = !migrateKeepsEncap && encap !== undefined;
 	const config: StateConfig = {
 		...kept,
+		...(migrateKeepsEncap && encapOld !== undefined ? { encap: encapOld } : {}),
+		...(keepsInterval && natKeepaliveSeconds !== undefined ? { natKeepaliveSeconds } : {}),
 		family: entry.newFamily,
 		id: { daddr: entry.newDaddr, spi: state.spi >>> 0, proto: state.proto },
 		saddr: entry.newSaddr,
@@ -250,6 +263,8 @@ function cloneState(
 	}
 	const clone = made.value;
 	copyProgress(state, clone);
+	clone.mappingThresholdSeconds =
+		migrateKeepsEncap || encap !== undefined ? state.mappingThresholdSeconds : 0;
 	if (attachHelper(net, clone) !== undefined) {
 		disposeState(net, clone);
 		return null;
@@ -267,12 +282,11 @@ function cloneState(
 }
 
 /** Counters, window and limits go on where the old state stands. */
-function copyProgress(from: XfrmState, to: XfrmState): void {
+export function copyProgress(from: XfrmState, to: XfrmState): void {
 	to.lifetime.set(from.lifetime);
 	to.stats.fill(0);
 	to.direction = from.direction;
 	to.ifId = from.ifId;
-	to.mappingThresholdSeconds = from.mappingThresholdSeconds;
 	const { replay } = to;
 	replay.windowPackets = from.replay.windowPackets;
 	replay.counters.set(from.replay.counters);

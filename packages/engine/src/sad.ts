@@ -200,6 +200,25 @@ export class Sad {
 		return null;
 	}
 
+	/** Does any state but this one answer `bySpi` for the place that it is to move to? */
+	isTaken(family: number, daddr: Int32Array, mover: XfrmState, mark: number): boolean {
+		const { spi, proto } = mover;
+		const bucket = this.bySpiHash.get(spiHash(daddr, spi, proto, family)) ?? emptyBucket;
+		for (const state of bucket) {
+			if (
+				state !== mover &&
+				state.spi === spi &&
+				state.proto === proto &&
+				state.family === family &&
+				wordsEqual(state.daddr, daddr, family) &&
+				state.markFits(mark)
+			) {
+				return true;
+			}
+		}
+		return false;
+	}
+
 	/**
 	 * The state of a protocol without SPI: equal addresses, protocol, family, mark fits; the newest.
 	 *

@@ -10,6 +10,7 @@ import {
 	setDefault,
 	setThresholds,
 } from './info-requests.ts';
+import { migrateState } from './migrate-state-request.ts';
 import {
 	acquire,
 	deletePolicy,
@@ -53,6 +54,7 @@ export const HANDLERS: { readonly [N in MessageName]?: Handler<N> } = {
 	polexpire: expirePolicy,
 	acquire,
 	migrate,
+	migratestate: migrateState,
 	getsadinfo: getSadInfo,
 	getspdinfo: getSpdInfo,
 	newspdinfo: setThresholds,

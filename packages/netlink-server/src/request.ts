@@ -6,6 +6,7 @@
 
 import type { AttributeSpace } from '@xfrm/netlink';
 import {
+	ATTRIBUTE_HEADER_OCTETS,
 	AttributeFlag,
 	type AttributeName,
 	type AttributePolicy,
@@ -86,11 +87,24 @@ export class RequestAttributes implements AttributeSource {
 			const spec = reader.type > max ? undefined : space.byNumber(reader.type);
 			if (spec !== undefined && spec.answerOnly === undefined) {
 				checkAttribute(spec, reader, space);
-				this.#places.set(spec.number, [reader.at, reader.length]);
+			}
+			if (reader.type > 0 && reader.type <= max) {
+				this.#places.set(reader.type, [reader.at, reader.length]);
 			}
 		}
 		this.leftover = reader.leftover;
 		this.#reader = reader;
+	}
+
+	/** Where the header of the lowest-numbered attribute is that is not listed, from the start of the request. */
+	offsetOfUnlisted(listed: ReadonlySet<AttributeName>): number | undefined {
+		const numbers = new Set<number>();
+		for (const name of listed) {
+			numbers.add(attributeSpec(name).number);
+		}
+		const others = [...this.#places.keys()].filter((number) => !numbers.has(number));
+		const place = this.#places.get(Math.min(...others));
+		return place && MESSAGE_HEADER_OCTETS + place[0] - ATTRIBUTE_HEADER_OCTETS;
 	}
 
 	has(name: AttributeName): boolean {
@@ -100,6 +114,14 @@ export class RequestAttributes implements AttributeSource {
 	/** Octets of the value, 0 when it is absent. */
 	lengthOf(name: AttributeName): number {
 		return this.#places.get(attributeSpec(name).number)?.[1] ?? 0;
+	}
+
+	/** Writes into the request, as the kernel does: a refusal that quotes it shows that. */
+	overwrite(name: AttributeName, offset: number, value: number): void {
+		const place = this.#places.get(attributeSpec(name).number);
+		if (place !== undefined) {
+			this.#reader.view.setUint16(place[0] + offset, value, true);
+		}
 	}
 
 	get<N extends AttributeName>(name: N): AttributeValues[N] | undefined {

@@ -28,6 +28,7 @@ import { type ClientOptions, NetlinkClient } from './client.ts';
 import type { Notification } from './context.ts';
 import { dumpPolicies, dumpStates } from './dump.ts';
 import { HANDLERS, type Handler } from './handlers.ts';
+import { checkMigrateStateAttributes } from './migrate-state-request.ts';
 import { eventNotification } from './notify.ts';
 import { attributesAt, checkPayload, RequestAttributes } from './request.ts';
 import { invalid, XfrmError } from './xfrm-error.ts';
@@ -107,7 +108,8 @@ export class NetlinkServer {
 	 */
 	begin(client: NetlinkClient, datagram: Uint8Array, nowUs: number): Uint8Array[] {
 		const answers: Uint8Array[] = [];
-		for (const message of splitMessages(datagram)) {
+		// A copy, as handlers may write into it.
+		for (const message of splitMessages(datagram.slice())) {
 			const outcome = this.#receive(client, message, nowUs, answers);
 			this.dispatchEvents();
 			if (!outcome.dumping && (outcome.errno !== 0 || (message.flags & MessageFlag.Ack) !== 0)) {
@@ -214,6 +216,9 @@ export class NetlinkServer {
 			if (attributes.has('saPcpu') && message.type !== MessageType.Acquire) {
 				invalid('Invalid attribute SA_PCPU');
 			}
+		}
+		if (message.type === MessageType.MigrateState) {
+			checkMigrateStateAttributes(attributes);
 		}
 		return attributes;
 	}

@@ -17,9 +17,9 @@ export class XfrmError extends Error {
 	}
 }
 
-/** Refuses with EINVAL and a sentence. */
-export function invalid(message?: string): never {
-	throw new XfrmError(Errno.EINVAL, message);
+/** Refuses with EINVAL, a sentence, and the attribute that is to blame. */
+export function invalid(message?: string, where?: ExtendedAck): never {
+	throw new XfrmError(Errno.EINVAL, message, where);
 }
 
 /** Refuses as the engine did. */

@@ -85,6 +85,9 @@ export const EncapType = { EspInUdpNonIke: 1, EspInUdp: 2, EspInTcp: 7 } as cons
 /** `XFRM_SA_DIR_*`; 0 when a state says nothing of its direction (6.10+). */
 export const SaDirection = { Unset: 0, In: 1, Out: 2 } as const;
 
+/** `XFRM_MIGRATE_STATE_*`: no offload for the new state; its selector follows the hosts' addresses. */
+export const MigrateStateFlag = { ClearOffload: 1, UpdateHostSelector: 2 } as const;
+
 /** `XFRM_AE_*`: flags of NEWAE and GETAE. */
 export const AeventFlag = {
 	ReplayThreshold: 1,
