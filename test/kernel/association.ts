@@ -191,7 +191,8 @@ export function stateCommand(spec: StateSpec): string {
 	const spi = spec.spi === undefined ? '' : ` spi 0x${spec.spi.toString(16)}`;
 	const reqid = spec.reqid === undefined ? '' : ` reqid ${spec.reqid}`;
 	const extra = spec.extra === undefined || spec.extra === '' ? '' : ` ${spec.extra}`;
-	return `ip xfrm state add src ${spec.src} dst ${spec.dst} proto ${spec.proto}${spi}${reqid} mode ${spec.mode}${extra} ${spec.algorithms.words}`.trimEnd();
+	const id = `src ${spec.src} dst ${spec.dst} proto ${spec.proto}${spi}${reqid}`;
+	return `ip xfrm state add ${id} mode ${spec.mode}${extra} ${spec.algorithms.words}`.trimEnd();
 }
 
 /** A template that asks for the state. */

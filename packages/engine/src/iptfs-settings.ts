@@ -28,7 +28,11 @@ export function completeIptfs(config: StateConfig): StateConfig {
 	return { ...config, iptfs: { ...defaults, ...config.iptfs } };
 }
 
-/** Is a packet of the wanted size large enough for its headers? Called when the sizes of ESP are known. @spec S-32 M-34 */
+/**
+ * Is a packet of the wanted size large enough for its headers? Called when the sizes of ESP are known.
+ *
+ * @spec S-32 M-34
+ */
 export function checkIptfs(state: XfrmState): Refusal | undefined {
 	const packetOctets = state.config.iptfs?.packetOctets ?? 0;
 	const outerOctets = state.family === Family.Ipv4 ? 20 : 40;

@@ -59,7 +59,10 @@ export interface StateSelectTrace {
 	readonly template: Template;
 	readonly winner: XfrmState | undefined;
 	readonly losers: readonly Loser<XfrmState>[];
-	/** found; acquire: asked a key manager; larval: one is asked already; no-listener; exists (S-26); error: candidate in ERROR or EXPIRED. */
+	/**
+	 * found; acquire: asked a key manager; larval: one is asked already; no-listener; exists (S-26);
+	 * error: the candidate is in ERROR or EXPIRED.
+	 */
 	readonly outcome: 'found' | 'acquire' | 'larval' | 'no-listener' | 'exists' | 'error';
 	readonly optional: boolean;
 }
