@@ -3,7 +3,15 @@
  * xfrm_alloc_spi): looking for one that waits, and giving one its SPI. Those that output makes are in
  * acquire.ts.
  */
-import { anyAddress, Errno, Family, IpProto, type StateConfig, UNLIMITED } from '@xfrm/wire/xfrm';
+import {
+	addressFrom,
+	addressOctets,
+	Errno,
+	Family,
+	IpProto,
+	type StateConfig,
+	UNLIMITED,
+} from '@xfrm/wire/xfrm';
 import { type Answer, answer, refuse } from './answer.ts';
 import type { AllocSpiRequest } from './engine.ts';
 import type { Namespace } from './namespace.ts';
@@ -119,8 +127,9 @@ function larvalConfig(net: Namespace, request: AllocSpiRequest): StateConfig {
 	const { family } = request;
 	const isKnown = family === Family.Ipv4 || family === Family.Ipv6;
 	const bits = family === Family.Ipv4 ? 32 : 128;
-	const daddr = isKnown ? request.id.daddr : anyAddress();
-	const saddr = isKnown ? request.saddr : anyAddress();
+	const octets = isKnown ? addressOctets(family) : 0; // what is behind an IPv4 address is not kept
+	const daddr = addressFrom(request.id.daddr, 0, octets);
+	const saddr = addressFrom(request.saddr, 0, octets);
 	return {
 		id: { daddr, spi: 0, proto: request.id.proto },
 		saddr,

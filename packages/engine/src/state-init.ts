@@ -34,6 +34,9 @@ export function initState(net: Namespace, config: StateConfig): Answer<XfrmState
 	if (named.refusal !== undefined) {
 		return named;
 	}
+	if (config.pcpu !== undefined && config.pcpu >= net.processors) {
+		return refuse(Errno.ERANGE, 'pCPU number too big');
+	}
 	const state = new XfrmState(completeConfig(net, named.value));
 	const refusal =
 		checkMode(net, state) ??

@@ -9,6 +9,7 @@ import {
 	policyConfigOf,
 	type UserPolicyId,
 	type UserPolicyInfo,
+	userTemplate,
 } from '@xfrm/netlink';
 import {
 	anySelector,
@@ -30,6 +31,9 @@ import { exactMark, lacksProcessor } from './state-requests.ts';
 import { checkSecurityContext } from './state-verify.ts';
 import { invalid, refused, XfrmError } from './xfrm-error.ts';
 
+/** In `xfrm_user_tmpl`. */
+const TEMPLATE_FAMILY_AT = 24;
+
 /** Checks a request's policy and makes its configuration; see configOf of states for what is not kept. */
 function configOf(context: RequestContext, body: UserPolicyInfo): PolicyConfig {
 	const { attributes, engine } = context;
@@ -42,6 +46,8 @@ function configOf(context: RequestContext, body: UserPolicyInfo): PolicyConfig {
 		body.selector.family,
 		body.direction,
 		engine.net.profile,
+		(i, family) =>
+			attributes.overwrite('tmpl', i * userTemplate.octets + TEMPLATE_FAMILY_AT, family),
 	);
 	return { ...config, type, templates };
 }

@@ -63,7 +63,8 @@ export function policyTypeOf(attributes: RequestAttributes): number {
 }
 
 /**
- * Checks templates one after the other and fills in the policy's family where they say none.
+ * Checks templates one after the other and fills in the policy's family where they say none; `filledIn`
+ * hears of each that was looked at.
  *
  * @throws XfrmError EINVAL
  * @spec P-12
@@ -73,14 +74,16 @@ export function verifyTemplates(
 	family: number,
 	direction: number,
 	profile: KernelProfile,
+	filledIn: (index: number, family: number) => void = () => {},
 ): readonly Template[] {
 	if (templates.length > MAX_DEPTH) {
 		invalid(`Template count must be <= XFRM_MAX_DEPTH (${MAX_DEPTH})`);
 	}
 	const modeMax = profile.iptfs ? Mode.Iptfs : Mode.Beet;
 	let previous = family;
-	return templates.map((given) => {
+	return templates.map((given, i) => {
 		const template = given.family === 0 ? { ...given, family } : given;
+		filledIn(i, template.family);
 		checkTemplateMode(template, previous, direction, profile);
 		if (template.mode > modeMax) {
 			invalid(`Mode in template must be < XFRM_MODE_MAX (${modeMax + 1})`);

@@ -11,6 +11,7 @@ import {
 	type UserSaInfo,
 } from '@xfrm/netlink';
 import {
+	anyAddress,
 	Errno,
 	Group,
 	IpProto,
@@ -23,6 +24,8 @@ import { expireMessage, saIdOf, stateMessage } from './notify.ts';
 import { selectorFamily, verifyState } from './state-verify.ts';
 import { invalid, refused, XfrmError } from './xfrm-error.ts';
 
+/** How the engine refuses an algorithm of authentication that is not there. */
+const NO_AUTH = 'Requested AUTH algorithm not found';
 const LEGACY_WINDOW_MAX = 32;
 
 /** The request's mark as lookups use it: v AND m, 0 without MARK. */
@@ -53,7 +56,9 @@ function queryOf(context: RequestContext, id: UserSaId): StateQuery {
 	if (hasSpi(id.proto)) {
 		return query;
 	}
-	return { ...query, saddr: context.attributes.get('srcaddr') ?? invalid() };
+	// 255, which means ESP, AH and IPComp elsewhere, counts as a protocol with SPIs, that no state has.
+	const given = context.attributes.get('srcaddr');
+	return { ...query, saddr: given ?? (id.proto === IpProto.Raw ? anyAddress() : invalid()) };
 }
 
 /**
@@ -83,13 +88,15 @@ function putState(context: RequestContext, name: 'newsa' | 'updsa', body: UserSa
 	const { engine, nowUs, attributes } = context;
 	verifyState(body, attributes, engine.net.profile);
 	const config = configOf(context, body);
-	if (lacksProcessor(context)) {
-		throw new XfrmError(Errno.ERANGE, 'pCPU number too big');
-	}
 	const answer =
 		name === 'newsa' ? engine.addState(config, nowUs) : engine.updateState(config, nowUs);
 	if (answer.refusal !== undefined) {
-		refused(answer.refusal);
+		const { errno, message } = answer.refusal;
+		// A configuration does not say by which attribute its authentication came.
+		const isAuth = message === NO_AUTH && attributes.has('algAuthTrunc');
+		refused(
+			isAuth ? { errno, message: 'Requested AUTH_TRUNC algorithm not found' } : answer.refusal,
+		);
 	}
 	// Of an update in place the engine answers the state that the request asked for: that is told (N-17).
 	const told = engine.snapshotState(answer.value);

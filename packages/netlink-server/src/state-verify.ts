@@ -222,9 +222,6 @@ function checkReplayOut(replay: ReplayEsn, esn: boolean): void {
 	if (replay.seq !== 0 || replay.seqHi !== 0) {
 		invalid('Replay seq and seq_hi should be 0 for output SA');
 	}
-	if (replay.bmpLen !== 0) {
-		invalid('Replay bmp_len should 0 for output SA');
-	}
 	if (!esn) {
 		if (replay.oseqHi !== 0) {
 			invalid('Replay oseq_hi should be 0 in non-ESN mode for output SA');
@@ -234,6 +231,9 @@ function checkReplayOut(replay: ReplayEsn, esn: boolean): void {
 		}
 	} else if (replay.oseq === U32_MAX && replay.oseqHi === U32_MAX) {
 		invalid('Replay oseq and oseq_hi should be less than 0xFFFFFFFF for output SA');
+	}
+	if (replay.bmpLen !== 0) {
+		invalid('Replay bmp_len should 0 for output SA');
 	}
 }
 

@@ -37,7 +37,7 @@ test('acknowledgements and refusals come back as they were written', () => {
 	};
 	const rows: [name: string, errno: number, options: AckOptions, octets: number][] = [
 		['success quotes the header', 0, { pid: 1, capAck: false }, 36],
-		['a refusal quotes the request', 22, { pid: 1, capAck: false }, 41],
+		['a refusal quotes the request', 22, { pid: 1, capAck: false }, 44],
 		['unless it is capped', 22, { pid: 1, capAck: true }, 36],
 		['a warning', 0, { pid: 1, capAck: false, extended: { message: 'careful' } }, 48],
 		['everything told', 34, { pid: 1, capAck: false, extended }, 44 + 32 + 8 + 36 + 8 + 8],

@@ -239,7 +239,7 @@ export function encodeError(request: RawMessage, errno: number, options: AckOpti
 	if (extended !== undefined) {
 		writeExtended(writer, extended);
 	}
-	return writer.finish(extended === undefined);
+	return writer.finish();
 }
 
 /** Writes the NLMSG_DONE that ends a dump, with the error found at its start. */
