@@ -105,7 +105,11 @@ function handleIpv4(stack: Stack, reception: Reception, taken: boolean): boolean
 	}
 }
 
-/** Takes a transform off; true when the protocol behind it follows (I-8). */
+/**
+ * Takes a transform off; true when the protocol behind it follows.
+ *
+ * @spec I-1 I-2 I-7 I-8
+ */
 function transformInput(stack: Stack, reception: Reception): boolean {
 	const { packet } = reception;
 	const { proto, family } = packet;

@@ -72,7 +72,11 @@ export function forwardPacket(stack: Stack, reception: Reception): void {
 	outputPacket(stack, packet, false, reception.device);
 }
 
-/** With DF set and longer than the path, or the bundle, takes: told to its source (U-4). */
+/**
+ * With DF set and longer than the path, or the bundle, takes: told to its source.
+ *
+ * @spec U-4
+ */
 function fitsIpv4Path(stack: Stack, reception: Reception): boolean {
 	const { packet } = reception;
 	const { view, start, route } = packet;
@@ -91,7 +95,11 @@ function fitsIpv4Path(stack: Stack, reception: Reception): boolean {
 	return false;
 }
 
-/** IPv6 looks at the source, and at the MTU of the device only; a bundle's is met in its tunnel (U-5). */
+/**
+ * IPv6 looks at the source, and at the MTU of the device only; a bundle's is met in its tunnel.
+ *
+ * @spec U-5
+ */
 function fitsIpv6Path(stack: Stack, reception: Reception): boolean {
 	const { packet, device } = reception;
 	const source = sourceOf(packet);

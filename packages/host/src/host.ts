@@ -186,7 +186,11 @@ export class Host {
 	openRaw(options: RawSocketOptions): Answer<number> {
 		return this.open(options, () => this.stack.sockets.openRaw(options));
 	}
-	/** Opens a UDP socket; one with `encap` takes ESP in UDP (NT-1). */
+	/**
+	 * Opens a UDP socket; one with `encap` takes ESP in UDP.
+	 *
+	 * @spec NT-1
+	 */
 	openUdp(options: UdpSocketOptions): Answer<number> {
 		const { encap } = options;
 		const nonIke = this.engine.net.profile.nonIkeEncap && encap === EncapType.EspInUdpNonIke;
@@ -214,7 +218,11 @@ export class Host {
 			this.engine.setSocketPolicy(socketId, Direction.Out, undefined, nowUs);
 		}
 	}
-	/** IP_XFRM_POLICY: `config` undefined removes (P-19). */
+	/**
+	 * IP_XFRM_POLICY: `config` undefined removes.
+	 *
+	 * @spec P-19
+	 */
 	setSocketPolicy(
 		socketId: number,
 		direction: number,

@@ -66,7 +66,11 @@ function makesIpv6(bundle: object): boolean {
 	return false;
 }
 
-/** A packet too long for its IPv6 tunnel is cut first, and every piece is transformed (U-6). */
+/**
+ * A packet too long for its IPv6 tunnel is cut first, and every piece is transformed.
+ *
+ * @spec U-6
+ */
 function outputPieces(stack: Stack, packet: PacketBuffer, mayCut: boolean, from: Device): number {
 	const pieces = fragmentPacket(packet, packet.mtu, stack.random32());
 	if (pieces === undefined) {

@@ -225,10 +225,7 @@ function receiveIpv6(stack: Stack, reception: Reception): void {
 	routeIpv6(stack, reception);
 }
 
-/**
- * Finds out where an IPv6 packet goes, and sends it there; used again when a routing header has changed
- * its destination.
- */
+/** Finds out where an IPv6 packet goes, and sends it there. */
 function routeIpv6(stack: Stack, reception: Reception): void {
 	const { packet, device } = reception;
 	if (reception.looped) {
@@ -251,7 +248,10 @@ function routeIpv6(stack: Stack, reception: Reception): void {
 	}
 }
 
-/** The decision alone; ICMP errors are sent here. */
+/**
+ * The decision alone, also for a destination that a routing header has changed; ICMP errors are sent
+ * here.
+ */
 export function routeIpv6Input(
 	stack: Stack,
 	reception: Reception,
