@@ -197,7 +197,7 @@ for (const version of [4, 6] as const) {
 		assert.equal(icmpOf(told.packet), version === 4 ? `3/4 ${mtu}` : `2/0 ${mtu}`);
 	});
 
-	// @spec U-7
+	// @spec U-7 U-8
 	test(`IPv${version}: an ICMP error about the tunnel makes it smaller, one about another SPI does not`, () => {
 		for (const spi of ['c0000001', 'c0000009']) {
 			const left = gateway(1);
@@ -421,4 +421,39 @@ test('a correspondent believes a home address by its state, a mobile node a rout
 		arrived.delivered.map((one) => [formatAddress(one.destination, 10), one.hopLimit]),
 		[[home, 63]],
 	);
+});
+
+// @spec NT-8
+test('behind a NAT the checksum of what ESP in UDP carried is not looked at', () => {
+	for (const encap of ['', 'encap espinudp 4500 4500 0.0.0.0']) {
+		const [left, right] = [gateway(1), gateway(2)];
+		for (const world of [left, right]) {
+			const id = 'src 192.0.2.1 dst 192.0.2.2 proto esp';
+			run(world, `xfrm state add ${id} spi 0xc0000001 mode transport ${encap} ${AEAD}`);
+			const dir = world === left ? 'out' : 'in';
+			const selector = 'src 192.0.2.1 dst 192.0.2.2';
+			run(world, `xfrm policy add ${selector} dir ${dir} tmpl proto esp mode transport`);
+		}
+		const ports = 'src 192.0.2.1 dst 192.0.2.2 proto udp sport 4500 dport 4500';
+		run(right, `xfrm policy add ${ports} dir in action allow`);
+		run(right, `xfrm policy update src 192.0.2.1 dst 192.0.2.2 dir in priority 9 tmpl proto esp`);
+		assert.equal(right.openEncapSocket(2, 4500, 'espinudp'), 0);
+		assert.equal(right.host.openUdp({ family: 2, port: 4242 }).refusal, undefined);
+		const packet = udp('192.0.2.1', '192.0.2.2', 100);
+		packet[99] = (packet[99] ?? 0) ^ 1;
+		const sealed = only(left.send(packet, { sender: 'hdrincl' }));
+		const { delivered } = right.receive('wan', sealed.packet);
+		assert.equal(delivered.length, encap === '' ? 0 : 1, encap);
+	}
+});
+
+// @spec P-32
+test('a socket that writes the IPv4 header has protocol 255 in its flow', () => {
+	const world = gateway(1);
+	run(world, 'xfrm policy add dst 192.0.2.2 proto udp dir out action block');
+	const packet = udp('192.0.2.1', '192.0.2.2', 100);
+	assert.equal(world.send(packet, { sender: 'hdrincl' }).error, 0);
+	run(world, 'xfrm policy add dst 192.0.2.2 proto 255 dir out action block');
+	assert.equal(world.send(packet, { sender: 'hdrincl' }).error, 1);
+	assert.equal(world.send(packet, { sender: 'udp' }).error, 1);
 });

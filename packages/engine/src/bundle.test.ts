@@ -16,6 +16,7 @@ import {
 	template,
 	tunnelTemplate,
 } from './output-fixture.test.ts';
+import { PacketAction } from './verdict.ts';
 
 const CBC = {
 	crypt: { name: 'cbc(aes)', key: new Uint8Array(16), keyBits: 128 },
@@ -126,7 +127,7 @@ test('a home address option is routed from the care-of address, a routing header
 	}
 });
 
-// @spec O-10
+// @spec O-10 S-8 S-9
 test('another flow of the policy uses the same bundle, until routes or states change', () => {
 	const { engine, routes } = makeEngine();
 	addOut(engine);
@@ -146,4 +147,28 @@ test('another flow of the policy uses the same bundle, until routes or states ch
 	const third = lookup('10.1.0.1');
 	assert.ok(third instanceof Bundle && third !== second);
 	assert.equal(third.first?.state.spi, 0xc0de0002 | 0);
+});
+
+// @spec P-10 D-2
+test('what policies and defaults change holds for the next packet of a known flow', () => {
+	const { engine } = makeEngine();
+	addOut(engine);
+	const action = (): number => {
+		const packet = sent(inner(), makeRoute());
+		engine.lookup(Batch.of(NOW_US, packet));
+		return packet.action;
+	};
+	assert.equal(action(), PacketAction.Pass);
+	addOutPolicy(engine, { priority: 5, templates: [tunnelTemplate()] });
+	assert.equal(action(), PacketAction.Transformed);
+	const block = addOutPolicy(engine, { priority: 4, action: 1, mark: { v: 0, m: 1 } });
+	assert.equal(action(), PacketAction.Drop);
+	const { selector, index, direction, type } = block.config;
+	const query = { selector, index, direction, type, ifId: 0, mark: { v: 0, m: 1 } };
+	assert.equal(engine.deletePolicy(query, NOW_US).refusal, undefined);
+	assert.equal(action(), PacketAction.Transformed);
+	engine.flushPolicies(0, NOW_US);
+	assert.equal(action(), PacketAction.Pass);
+	engine.setDefault(1, 1);
+	assert.equal(action(), PacketAction.Drop);
 });

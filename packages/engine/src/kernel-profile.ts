@@ -23,8 +23,6 @@ export interface KernelProfile {
 	readonly lastUsedEveryPacket: boolean;
 	/** ICMP errors are looked up by the packet they quote too (6.9; I-12, I-13, F-6). */
 	readonly icmpByEmbeddedFlow: boolean;
-	/** An IPv4 socket that writes its own header has protocol 255 in its flow (P-32). */
-	readonly hdrinclProtocolRaw: boolean;
 	/** Wire packets are decoded by the generic dissector (6.7; P-28). */
 	readonly genericDissector: boolean;
 	/** MIGRATE finds its policy by an ordinary lookup (6.12; G-2). */
@@ -62,7 +60,6 @@ export const linux61: KernelProfile = {
 	iptfs: false,
 	lastUsedEveryPacket: false,
 	icmpByEmbeddedFlow: false,
-	hdrinclProtocolRaw: true,
 	genericDissector: false,
 	migrateByFlow: false,
 	migrateKeepsEncap: true,
@@ -87,7 +84,6 @@ export const linux619: KernelProfile = {
 	iptfs: true,
 	lastUsedEveryPacket: true,
 	icmpByEmbeddedFlow: true,
-	hdrinclProtocolRaw: true,
 	genericDissector: true,
 	migrateByFlow: true,
 	migrateKeepsEncap: true,

@@ -135,8 +135,7 @@ function sendWithHeader(
 		(ipv4
 			? addressFrom(octets, IPV4_DESTINATION_AT, 4)
 			: addressFrom(octets, IPV6_DESTINATION_AT, 16));
-	const rawProto = ipv4 && stack.engine.net.profile.hdrinclProtocolRaw;
-	const proto = rawProto ? IpProto.Raw : socket.proto;
+	const proto = ipv4 ? IpProto.Raw : socket.proto;
 	const key = socket.wholeFlow ? packetFlowKey(socket, octets) : { proto, sport: 0, dport: 0 };
 	const prepared = prepare(stack, socket, daddr, key, octets.length);
 	if (typeof prepared === 'number') {
