@@ -169,10 +169,19 @@ describe('xfrm explain: bad input', () => {
 			stderr: /^xfrm: \(stdin\):3:39: found "10\.1\.0\.0\/33".*, expected /,
 		},
 		{
-			name: 'a dump as rules',
+			name: 'a dump that is cut in the middle',
 			args: ['--rules', '-', FLOW],
-			input: 'src 10.0.0.1 dst 10.0.0.2\n\tproto esp spi 0x100 reqid 1 mode tunnel\n',
-			stderr: /\(stdin\):1:1: found what looks like dump output/,
+			input: 'src 10.0.0.1 dst 10.0.0.2\n\tproto esp spi 0x100 reqid\n',
+			stderr:
+				/\(stdin\):2:27: found the end of the line \(The dump is cut in the middle of a state\), /,
+		},
+		{
+			name: 'a line of a dump that is none',
+			args: ['--rules', '-', FLOW],
+			input:
+				'src 10.0.0.1 dst 10.0.0.2\n\tproto esp spi 0x100 reqid 1 mode tunnel\n\treplay-window 0 \n\tfrob 1\n',
+			stderr:
+				/\(stdin\):4:2: found "frob" \(Not what ip prints of a state\), expected mark, auth, /,
 		},
 		{
 			name: 'a packet that is not hex',
@@ -258,6 +267,60 @@ describe('secrets', () => {
 		const refused = xfrm(['explain', '--rules', '-', FLOW], `${bad}\n`);
 		assert.equal(refused.status, 2);
 		assert.doesNotMatch(refused.stderr, /3f1a5be2c8d0/);
+	});
+});
+
+describe('dumps as rules', () => {
+	const HIDDEN = `src 192.0.2.2 dst 192.0.2.1
+	proto esp spi 0x00000200 reqid 0 mode transport
+	replay-window 0
+	aead rfc4106(gcm(aes)) <<Keys hidden>> 128
+	anti-replay context: seq 0x5, oseq 0x0, bitmap 0x0000001f
+	sel src 0.0.0.0/0 dst 0.0.0.0/0
+src 192.0.2.1 dst 192.0.2.2
+	proto esp spi 0x00000100 reqid 0 mode transport
+	replay-window 0
+	aead rfc4106(gcm(aes)) <<Keys hidden>> 128
+	anti-replay context: seq 0x0, oseq 0x41, bitmap 0x00000000
+	sel src 0.0.0.0/0 dst 0.0.0.0/0
+src 192.0.2.1/32 dst 192.0.2.2/32
+	dir out priority 0 ptype main
+	tmpl src 0.0.0.0 dst 0.0.0.0
+		proto esp reqid 0 mode transport
+`;
+	const ESP = `45000048000040004032b680c0000202c0000201${'00000200'}00000006${'5a'.repeat(44)}`;
+	const answersOf = (run: Run): Record<string, unknown>[] =>
+		run.stdout
+			.trimEnd()
+			.split('\n')
+			.map((line) => JSON.parse(line) as Record<string, unknown>);
+
+	it('a hidden key: outbound everything but the octets, inbound unknown with both ways told', () => {
+		const args = ['explain', '--json', '--rules', '-', '--local', '192.0.2.1', FLOW];
+		const run = xfrm([...args, '--dir', 'in', ESP], HIDDEN);
+		assert.equal(run.stderr, '');
+		const [sent = {}, received = {}] = answersOf(run);
+		assert.deepEqual([sent['outcome'], received['outcome']], ['transform', 'unknown']);
+		assert.match((sent['packets'] as string[])[0] ?? '', /^.{40}0000010000000042/);
+		const { code, counter, counters, packets, states } = received;
+		assert.deepEqual([code, counter, counters, packets], ['key.hidden', null, {}, []]);
+		assert.deepEqual(
+			(states as { spi: string; refused?: boolean }[]).map(({ spi, refused }) => [spi, refused]),
+			[['0x00000200', undefined]],
+		);
+		assert.match(String(received['reason']), /with that key.*XfrmInStateProtoError/);
+		assert.match(String(received['assumed']), /keys of 2 states are hidden/);
+		assert.equal(run.status, 1);
+	});
+
+	it('several hosts in one file: one has to be named', () => {
+		const both = `root@moon:~# ip xfrm state; ip xfrm policy\n${HIDDEN}root@sun:~# ip xfrm policy\n`;
+		const text = `${both}src 192.0.2.2/32 dst 192.0.2.1/32\n\tdir out action block priority 0\n`;
+		const asked = xfrm(['explain', '--rules', '-', FLOW], text);
+		assert.match(asked.stderr, /several hosts or moments: "moon" \(line 1\), "sun" \(line 18\)/);
+		assert.equal(asked.status, 2);
+		const named = xfrm(['explain', '--json', '--rules=-#moon', FLOW], text);
+		assert.equal(answersOf(named)[0]?.['outcome'], 'transform');
 	});
 });
 

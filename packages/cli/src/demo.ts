@@ -16,7 +16,7 @@ import {
 	splitWords,
 } from '@xfrm/explain';
 import { parseHex } from '@xfrm/wire';
-import { loadHost, loadRules } from './explain-input.ts';
+import { loadHost, loadRules, readRules } from './explain-input.ts';
 import { seededRandom } from './seeded-random.ts';
 import { colours } from './terminal.ts';
 import { UsageError } from './usage.ts';
@@ -49,7 +49,7 @@ function gateway(site: string): Explainer {
 		startUs: START_US,
 	});
 	loadHost(explainer, `${EXAMPLES}${site}.host`);
-	loadRules(explainer, `${EXAMPLES}${site}.xfrm`, new Secrets(false));
+	loadRules(explainer, readRules(`${EXAMPLES}${site}.xfrm`), new Secrets(false));
 	return explainer;
 }
 

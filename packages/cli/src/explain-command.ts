@@ -3,7 +3,14 @@ import { nodeProvider } from '@xfrm/crypto/node';
 import { PROFILES } from '@xfrm/engine';
 import { type Answer, answerLine, answerText, Explainer, InputError, Secrets } from '@xfrm/explain';
 import { type ExplainArguments, type Item, parseExplainArguments } from './explain-arguments.ts';
-import { loadHost, loadHostText, loadRules, packetsOf } from './explain-input.ts';
+import {
+	loadHost,
+	loadHostText,
+	loadRules,
+	newestTimeOf,
+	packetsOf,
+	readRules,
+} from './explain-input.ts';
 import { seededRandom } from './seeded-random.ts';
 import { colours } from './terminal.ts';
 import { UsageError } from './usage.ts';
@@ -17,8 +24,9 @@ export function explainCommand(args: readonly string[]): number {
 	};
 	let status = 0;
 	try {
-		const explainer = setUp(asked);
-		const refused = asked.rules.flatMap((path) => loadRules(explainer, path, secrets));
+		const rules = asked.rules.map(readRules);
+		const explainer = setUp(asked, newestTimeOf(rules));
+		const refused = rules.flatMap((one) => loadRules(explainer, one, secrets));
 		for (const { file, line, text } of refused) {
 			warn(`${file}:${line}: refused: ${text}`);
 		}
@@ -37,10 +45,10 @@ export function explainCommand(args: readonly string[]): number {
 	return status;
 }
 
-/** The world before its rules: host, sysctls, sockets. */
-function setUp(asked: ExplainArguments): Explainer {
+/** The world before its rules: host, sysctls, sockets. It begins at the newest time of the rules. */
+function setUp(asked: ExplainArguments, newest: number | undefined): Explainer {
 	const absolute = asked.items.find((item) => item.time !== undefined)?.time;
-	const start = absolute?.relative === false ? absolute.seconds : Date.now() / 1000;
+	const start = absolute?.relative === false ? absolute.seconds : (newest ?? Date.now() / 1000);
 	const explainer = new Explainer({
 		profile: PROFILES[asked.profile],
 		provider: nodeProvider(),

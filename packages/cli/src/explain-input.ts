@@ -1,7 +1,8 @@
 /** Reads what `xfrm explain` is asked about: rule and host files into the world, packets from arguments. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import {
 	applyHostCommand,
+	type CommandOutcome,
 	type Explainer,
 	InputError,
 	looksLikeFlow,
@@ -13,8 +14,14 @@ import {
 	type Secrets,
 	splitWords,
 } from '@xfrm/explain';
-import { parseRules } from '@xfrm/iproute';
-import { isLinkPayload, linkPayload, openCapture, parseHex } from '@xfrm/wire';
+import {
+	newestTime,
+	type Problem,
+	parseRulesFile,
+	type RulesFileContext,
+	type RulesStep,
+} from '@xfrm/iproute';
+import { formatHex, isLinkPayload, linkPayload, openCapture, parseHex } from '@xfrm/wire';
 import { errnoName } from '@xfrm/wire/xfrm';
 import { UsageError } from './usage.ts';
 
@@ -64,8 +71,36 @@ export function loadHostText(explainer: Explainer, text: string, file: string): 
 	}
 }
 
-/** How the output of `ip xfrm state` or `policy` begins: no command begins so. */
-const DUMP = /^(src\s+\S+\s+dst\s+\S+|(Deleted|Updated|Expired)\s+src\s)/;
+/** A file of rules: its name for messages, its text, and which host of a dump of several is meant. */
+export interface RulesText {
+	readonly file: string;
+	readonly text: string;
+	readonly host: string | undefined;
+}
+
+/** Seconds east of UTC of this process's time zone. */
+function utcOffsetSeconds(time: number): number {
+	return -new Date(time * 1000).getTimezoneOffset() * 60;
+}
+
+/** Reads a file of rules; `FILE#HOST` names a host of a dump that holds several. */
+export function readRules(path: string): RulesText {
+	const at = existsSync(path) ? -1 : path.lastIndexOf('#');
+	const [file, host] = at < 0 ? [path, undefined] : [path.slice(0, at), path.slice(at + 1)];
+	return { file: nameOf(file), text: new TextDecoder().decode(readBytes(file)), host };
+}
+
+/** The newest time (Unix seconds) that the rules tell of, undefined when they tell none. */
+export function newestTimeOf(rules: readonly RulesText[]): number | undefined {
+	const times = rules.map(({ text, host }) => {
+		// Only times are looked for: any interface will do.
+		const context = { interfaceIndex: () => 1, utcOffsetSeconds };
+		const { steps } = parseRulesFile(text, host === undefined ? context : { ...context, host });
+		return steps === undefined ? 0 : (newestTime(steps) ?? 0);
+	});
+	const newest = Math.max(0, ...times);
+	return newest === 0 ? undefined : newest;
+}
 
 /**
  * Carries a file of rules out, after all of it was read.
@@ -75,12 +110,10 @@ const DUMP = /^(src\s+\S+\s+dst\s+\S+|(Deleted|Updated|Expired)\s+src\s)/;
  */
 export function loadRules(
 	explainer: Explainer,
-	path: string,
+	rules: RulesText,
 	secrets: Secrets,
 ): readonly RefusedRule[] {
-	const file = nameOf(path);
-	const text = new TextDecoder().decode(readBytes(path));
-	refuseDump(text, file);
+	const { file, text, host } = rules;
 	for (const line of text.split('\n')) {
 		secrets.learn(
 			line
@@ -89,42 +122,64 @@ export function loadRules(
 				.map((word) => word.replace(/^['"]|['"]$/g, '')),
 		);
 	}
-	const { items, problem } = parseRules(text, explainer.world.context);
-	if (items === undefined) {
-		const { line, column, message, expected } = problem;
-		const word = problem.found === '' ? 'the end of the line' : `"${problem.found}"`;
-		// What ip itself would say, unless it only repeats the word.
-		const said = problem.found !== '' && message.includes(problem.found) ? '' : ` (${message})`;
-		throw new InputError({ file, line, column, found: `${word}${said}`, expected });
+	const context: RulesFileContext = {
+		...explainer.world.context,
+		utcOffsetSeconds,
+		...(host === undefined ? {} : { host }),
+	};
+	const parsed = parseRulesFile(text, context);
+	if (parsed.steps === undefined) {
+		throw unreadable(parsed.problem, file, secrets);
 	}
-	const refused: RefusedRule[] = [];
-	for (const item of items) {
-		const { status, errno, stderr } = explainer.carryOut(item.command);
-		if (status !== 0) {
-			const why = [errno === 0 ? '' : errnoName(errno), stderr].filter((part) => part !== '');
-			refused.push({ file, line: item.line, text: why.join(': ') });
-		}
+	for (const assumed of parsed.assumed) {
+		explainer.assume(assumed);
 	}
-	return refused;
+	return parsed.steps.flatMap((step) => carryOut(explainer, step, file, secrets));
 }
 
-/** Dumps and snapshots as rules have their own issue: say so instead of complaining of a word. */
-function refuseDump(text: string, file: string): void {
-	const lines = text.split('\n');
-	const at = lines.findIndex((line) => line.trim() !== '' && !line.trim().startsWith('#'));
-	const first = lines[at]?.trim() ?? '';
-	const isSnapshot = first.startsWith('{') || first.startsWith('[');
-	if (DUMP.test(first) || isSnapshot) {
-		throw new InputError({
-			file,
-			line: at + 1,
-			column: 1,
-			found: isSnapshot
-				? 'what looks like a JSON snapshot'
-				: 'what looks like dump output of `ip xfrm state` or `ip xfrm policy`',
-			expected: '`ip xfrm` commands, one a line: --rules reads no dumps and snapshots yet',
-		});
+function unreadable(problem: Problem, file: string, secrets: Secrets): InputError {
+	const { line, column, message, expected } = problem;
+	if (/^(0x)?[0-9a-fA-F]{16,}$/.test(problem.found)) {
+		// What stands in the wrong place may be a key.
+		secrets.learn(['enc', '', problem.found]);
 	}
+	const word = problem.found === '' ? 'the end of the line' : `"${problem.found}"`;
+	// What ip itself would say, unless it only repeats the word.
+	const said = problem.found !== '' && message.includes(problem.found) ? '' : ` (${message})`;
+	return new InputError({ file, line, column, found: `${word}${said}`, expected });
+}
+
+function carryOut(
+	explainer: Explainer,
+	step: RulesStep,
+	file: string,
+	secrets: Secrets,
+): RefusedRule[] {
+	const { line } = step;
+	if (step.kind === 'command') {
+		return refusedBy(explainer.carryOut(step.command), file, line);
+	}
+	for (const { value } of step.message.attributes) {
+		const key = typeof value === 'object' && 'keyBits' in value ? value.key : new Uint8Array(0);
+		// A hidden key is zeros, which occur everywhere.
+		if (key.some((octet) => octet !== 0)) {
+			secrets.learn(['enc', '', `0x${formatHex(key)}`]);
+		}
+	}
+	const { outcome, note } = explainer.load(step);
+	if (note !== undefined) {
+		explainer.assume(`${file}:${line} is left out: ${note}`);
+	}
+	return refusedBy(outcome, file, line);
+}
+
+function refusedBy(outcome: CommandOutcome, file: string, line: number): RefusedRule[] {
+	const { status, errno, stderr } = outcome;
+	if (status === 0) {
+		return [];
+	}
+	const why = [errno === 0 ? '' : errnoName(errno), stderr].filter((part) => part !== '');
+	return [{ file, line, text: why.join(': ') }];
 }
 
 /** A packet to ask about, or the sentence why there is none. */

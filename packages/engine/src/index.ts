@@ -9,6 +9,7 @@ export { TICKS_PER_SECOND } from './limits.ts';
 export * from './namespace.ts';
 export * from './policy.ts';
 export * from './replay-window.ts';
+export { restoreLarval, restorePolicyUse, restoreStateUse } from './restore.ts';
 export { Spd } from './spd.ts';
 export * from './state.ts';
 export * from './trace.ts';

@@ -4,7 +4,7 @@
  * told in `assumed`.
  */
 import type { Available, XfrmPolicy, XfrmState } from '@xfrm/engine';
-import type { Command } from '@xfrm/iproute';
+import type { Command, DumpedObject } from '@xfrm/iproute';
 import { formatHex, formatHex32 } from '@xfrm/wire';
 import { addressFrom, Family, formatAddress, IpProto, Mode } from '@xfrm/wire/xfrm';
 import type { Answer, EventRef, PolicyRef, StateRef } from './answer.ts';
@@ -17,7 +17,9 @@ import {
 	includes,
 	type LocalAddress,
 } from './direction.ts';
+import { type Loaded, loadObject } from './dump-loader.ts';
 import { eventOf } from './event-text.ts';
+import { HiddenKeys } from './hidden-keys.ts';
 import {
 	actionName,
 	directionName,
@@ -60,6 +62,7 @@ export class Explainer {
 	#events: EventRef[] = [];
 	#local: readonly LocalAddress[] = [];
 	#prepared: boolean = false;
+	readonly #hidden: HiddenKeys = new HiddenKeys();
 
 	constructor(options: WorldOptions) {
 		this.world = new World({ ...options, available: options.available ?? everything(options) });
@@ -85,6 +88,23 @@ export class Explainer {
 		const outcome = this.world.carryOut(command);
 		this.#keepEvents(this.world.observe(0));
 		return outcome;
+	}
+
+	/** Loads an object of a dump; a state's hidden keys are remembered as unknown. */
+	load(object: DumpedObject): Loaded {
+		const loaded = loadObject(this.world, object);
+		this.#keepEvents(this.world.observe(0));
+		if (loaded.state !== undefined) {
+			this.#hidden.note(loaded.state, object.untold.hiddenKeys);
+		}
+		return loaded;
+	}
+
+	/** Tells with every packet what was taken for granted. */
+	assume(text: string): void {
+		if (!this.#assumed.includes(text)) {
+			this.#assumed.push(text);
+		}
 	}
 
 	/** Time goes by. */
@@ -149,7 +169,13 @@ export class Explainer {
 		const { world } = this;
 		const devices = [...world.host.devices()].filter((device) => !device.loopback);
 		const routed = [Family.Ipv4, Family.Ipv6].some((family) => {
-			return world.host.routes(family, 254).length > 0;
+			// ::1, fe80::/64 and ff00::/8 come by themselves, and lead nowhere.
+			const own = new Set([0, 0xfe, 0xff]);
+			return world.host
+				.routes(family, 254)
+				.some(
+					({ destination, prefixLength }) => prefixLength === 0 || !own.has(destination[0] ?? 0),
+				);
 		});
 		this.#local = hostAddresses(world.host);
 		const [first] = devices;
@@ -301,7 +327,8 @@ export class Explainer {
 			error: observed.error,
 			holds: engine.net.sysctl.xfrm_larval_drop === 0,
 		});
-		const outcome = digest.lacksAlgorithm ? 'unknown' : seen;
+		const hiddenKey = this.#hidden.deciding(digest, facts);
+		const outcome = digest.lacksAlgorithm || hiddenKey !== undefined ? 'unknown' : seen;
 		const setting: Setting = {
 			deviceName: (ifindex) => this.world.deviceName(ifindex),
 			owner: (family, address) => this.#owner(family, address),
@@ -316,6 +343,7 @@ export class Explainer {
 			direction,
 			counter,
 			error: observed.error,
+			hiddenKey,
 			setting,
 			mark: options.mark ?? 0,
 			larvalSeconds: engine.net.sysctl.xfrm_acq_expires,
@@ -331,9 +359,12 @@ export class Explainer {
 			policies: digest.policies.map((policy) => this.#policyRef(policy)),
 			states: [
 				...digest.used.map((state) => stateRefOf(state, false)),
-				...(digest.refusing === undefined ? [] : [stateRefOf(digest.refusing, true)]),
+				...(digest.refusing === undefined
+					? []
+					: [stateRefOf(digest.refusing, digest.refusing !== hiddenKey)]),
 			],
-			packets: packetsOf(facts),
+			// What a wrong key makes of a packet is nobody's business.
+			packets: hiddenKey === undefined ? packetsOf(facts) : [],
 			events,
 			steps: tellStory(facts, packet, direction, setting),
 			assumed,

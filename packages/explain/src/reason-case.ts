@@ -1,4 +1,5 @@
 /** What a reason is made of, and phrases that several reasons share. */
+import type { XfrmState } from '@xfrm/engine';
 import type { Outcome } from './answer.ts';
 import type { Digest } from './digest.ts';
 import { templateText } from './names.ts';
@@ -23,6 +24,8 @@ export interface Case {
 	readonly direction: 'in' | 'out' | 'fwd';
 	readonly counter: string | undefined;
 	readonly error: number;
+	/** Its key is hidden, and the key decides. */
+	readonly hiddenKey: XfrmState | undefined;
 	readonly setting: Setting;
 	readonly mark: number;
 	readonly larvalSeconds: number;

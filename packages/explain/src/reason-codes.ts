@@ -25,6 +25,7 @@ export const REASON_CODES: Readonly<Record<string, string>> = {
 	'fwd.optional': 'The states of optional templates are missing: forwarded without them.',
 	'fwd.transformed': 'An out policy asks for states, they are there: forwarded protected.',
 	'fwd.fragment': 'A fragment waits for the others of its datagram.',
+	'key.hidden': 'The dump hides the key that decides: both ways are told.',
 	'provider.algorithm': 'Only this program lacks the algorithm: Linux would carry it out.',
 
 	// Input: the state.

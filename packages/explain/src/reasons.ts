@@ -3,6 +3,7 @@
  * field that decided, what was wanted and what was there. Codes are stable and listed in docs/reasons.md;
  * those of drops are in drop-reasons.ts.
  */
+import type { XfrmState } from '@xfrm/engine';
 import { dropReason } from './drop-reasons.ts';
 import { algorithmText, directionName, stateName, stateText, templateText } from './names.ts';
 import { policyInSentence } from './near-miss.ts';
@@ -142,7 +143,23 @@ function consumeReason(asked: Case): Reason {
 	};
 }
 
+/** A hidden key decides: both ways are told. */
+function hiddenKeyReason(state: XfrmState): Reason {
+	return {
+		code: 'key.hidden',
+		reason: sentence(
+			`The packet reaches ${stateName(state)} (${stateText(state)}), whose key the dump hides: what comes now depends on it.`,
+			'If the packet was sealed with that key, Linux opens it and goes on with what is inside: its ' +
+				'addresses meet the policies.',
+			'With another key the integrity check fails, and the packet is dropped: XfrmInStateProtoError.',
+		),
+	};
+}
+
 function unknownReason(asked: Case): Reason {
+	if (asked.hiddenKey !== undefined) {
+		return hiddenKeyReason(asked.hiddenKey);
+	}
 	const state = asked.digest.refused ?? asked.digest.verdicts[0]?.state;
 	const which = state === undefined ? 'a state' : `${stateName(state)} (${stateText(state)})`;
 	const algorithms = state === undefined ? '' : `, ${algorithmText(state)},`;
