@@ -12,23 +12,24 @@ import {
 	XFRM_ATTRIBUTES,
 } from '@xfrm/netlink';
 import { Family, IpProto, prefixMatches } from '@xfrm/wire/xfrm';
+import { DUMP_PART_OCTETS } from './limits.ts';
 import { policyMessage, stateMessage } from './notify.ts';
 import { RequestAttributes } from './request.ts';
 import { invalid, XfrmError } from './xfrm-error.ts';
 
-/** Octets of one part: what a client's buffer surely takes. */
-const PART_OCTETS = 16384;
 const PREFIX_MAX = 128;
 const ANY_IPSEC = 255;
 
 /** A dump in progress. */
 export class Dump {
 	readonly #members: Iterator<Uint8Array>;
-	readonly #end: Uint8Array;
+	readonly #end: (empty: boolean) => Uint8Array;
+	#empty: boolean = true;
 	/** Got from the iterator, but did not fit into the last part. */
 	#held: Uint8Array | undefined = undefined;
 
-	constructor(members: Iterable<Uint8Array>, end: Uint8Array) {
+	/** `end` makes the message that ends it, told whether there was no member. */
+	constructor(members: Iterable<Uint8Array>, end: (empty: boolean) => Uint8Array) {
 		this.#members = members[Symbol.iterator]();
 		this.#end = end;
 	}
@@ -43,7 +44,7 @@ export class Dump {
 			if (member === undefined) {
 				break;
 			}
-			if (octets > 0 && octets + member.length > PART_OCTETS) {
+			if (octets > 0 && octets + member.length > DUMP_PART_OCTETS) {
 				this.#held = member;
 				break;
 			}
@@ -51,8 +52,9 @@ export class Dump {
 			octets += member.length;
 		}
 		if (octets === 0) {
-			return { datagram: this.#end, last: true };
+			return { datagram: this.#end(this.#empty), last: true };
 		}
+		this.#empty = false;
 		const datagram = new Uint8Array(octets);
 		let at = 0;
 		for (const member of part) {
@@ -119,9 +121,14 @@ function* policyMembers(engine: EngineDoor, header: DumpHeader): Generator<Uint8
 }
 
 /** A dump that found an error at its start: only its end, which carries the error (N-12). */
-function failedDump(header: DumpHeader, error: XfrmError, extAck: boolean): Dump {
-	const told = extAck && error.extended.message !== undefined;
-	return new Dump([], encodeDone(header, error.errno, told ? error.extended : undefined));
+function failedDump(
+	header: DumpHeader,
+	errno: number,
+	extAck: boolean,
+	extended: ExtendedAck,
+): Dump {
+	const told = extAck && extended.message !== undefined;
+	return new Dump([], () => encodeDone(header, errno, told ? extended : undefined));
 }
 
 /**
@@ -136,6 +143,7 @@ export function dumpStates(
 	extAck: boolean,
 ): Dump {
 	const header = { flags: MessageFlag.Multi, seq: request.seq, pid: portId };
+	let warning: ExtendedAck = {};
 	try {
 		const attributes = new RequestAttributes(
 			request.payload,
@@ -143,22 +151,22 @@ export function dumpStates(
 			XFRM_ATTRIBUTES,
 			engine.net.profile.attributeMax,
 		);
+		if (attributes.leftover > 0) {
+			warning = { message: 'bytes leftover after parsing attributes' };
+		}
 		const filter = attributes.get('addressFilter');
 		if (filter !== undefined && (filter.splen > PREFIX_MAX || filter.dplen > PREFIX_MAX)) {
 			invalid();
 		}
 		const proto = attributes.get('proto') ?? 0;
-		const warning: ExtendedAck | undefined =
-			attributes.leftover > 0 && extAck
-				? { message: 'bytes leftover after parsing attributes' }
-				: undefined;
-		return new Dump(
-			stateMembers(engine, header, proto, filter),
-			encodeDone(header, 0, engine.sadInfo().stateCount === 0 ? warning : undefined),
+		// A warning belongs to the first part, and only the end can carry it.
+		const warns = extAck && warning.message !== undefined;
+		return new Dump(stateMembers(engine, header, proto, filter), (empty) =>
+			encodeDone(header, 0, warns && empty ? warning : undefined),
 		);
 	} catch (error) {
 		if (error instanceof XfrmError) {
-			return failedDump(header, error, extAck);
+			return failedDump(header, error.errno, extAck, { ...warning, ...error.extended });
 		}
 		throw error;
 	}
@@ -167,5 +175,5 @@ export function dumpStates(
 /** Starts the dump that a GETPOLICY asks for: both types and sockets' policies, no filter (N-15). */
 export function dumpPolicies(engine: EngineDoor, request: RawMessage, portId: number): Dump {
 	const header = { flags: MessageFlag.Multi, seq: request.seq, pid: portId };
-	return new Dump(policyMembers(engine, header), encodeDone(header, 0));
+	return new Dump(policyMembers(engine, header), () => encodeDone(header, 0));
 }

@@ -47,7 +47,10 @@ function configOf(context: RequestContext, body: UserPolicyInfo): PolicyConfig {
 		body.direction,
 		engine.net.profile,
 		(i, family) =>
-			attributes.overwrite('tmpl', i * userTemplate.octets + TEMPLATE_FAMILY_AT, family),
+			attributes.overwrite('tmpl', i * userTemplate.octets + TEMPLATE_FAMILY_AT, [
+				family & 255,
+				family >> 8,
+			]),
 	);
 	return { ...config, type, templates };
 }

@@ -117,10 +117,10 @@ export class RequestAttributes implements AttributeSource {
 	}
 
 	/** Writes into the request, as the kernel does: a refusal that quotes it shows that. */
-	overwrite(name: AttributeName, offset: number, value: number): void {
+	overwrite(name: AttributeName, offset: number, octets: readonly number[]): void {
 		const place = this.#places.get(attributeSpec(name).number);
 		if (place !== undefined) {
-			this.#reader.view.setUint16(place[0] + offset, value, true);
+			this.#reader.bytes.set(octets, place[0] + offset);
 		}
 	}
 

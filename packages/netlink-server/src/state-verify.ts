@@ -151,26 +151,28 @@ function checkProtocol(
 	}
 }
 
-/** Is the attribute too short for the key that it says it has? */
-function keyMissing(
-	attributes: RequestAttributes,
-	name: 'algAead' | 'algAuthTrunc' | 'algAuth' | 'algCrypt' | 'algComp',
-): boolean {
+type AlgorithmName = 'algAead' | 'algAuthTrunc' | 'algAuth' | 'algCrypt' | 'algComp';
+
+/** The last octet of an algorithm's name, which the kernel makes its end. */
+const NAME_END_AT = 63;
+
+/** Checks that the attribute is as long as the key that it says it has. */
+function checkAlgorithm(attributes: RequestAttributes, name: AlgorithmName, fault: string): void {
 	const algorithm = attributes.get(name);
-	return algorithm !== undefined && algorithm.key.length < keyOctets(algorithm.keyBits);
+	if (algorithm === undefined) {
+		return;
+	}
+	if (algorithm.key.length < keyOctets(algorithm.keyBits)) {
+		invalid(fault);
+	}
+	attributes.overwrite(name, NAME_END_AT, [0]);
 }
 
 function checkAlgorithms(attributes: RequestAttributes): void {
-	if (keyMissing(attributes, 'algAead')) {
-		invalid('Invalid AEAD attribute length');
-	}
-	if (keyMissing(attributes, 'algAuthTrunc')) {
-		invalid('Invalid AUTH_TRUNC attribute length');
-	}
+	checkAlgorithm(attributes, 'algAead', 'Invalid AEAD attribute length');
+	checkAlgorithm(attributes, 'algAuthTrunc', 'Invalid AUTH_TRUNC attribute length');
 	for (const name of ['algAuth', 'algCrypt', 'algComp'] as const) {
-		if (keyMissing(attributes, name)) {
-			invalid('Invalid AUTH/CRYPT/COMP attribute length');
-		}
+		checkAlgorithm(attributes, name, 'Invalid AUTH/CRYPT/COMP attribute length');
 	}
 }
 

@@ -1,0 +1,284 @@
+/** Runs steps on both ends and finds the first place where they part; makes the steps fewer while they still do. */
+import { type Available, type KernelProfile, linux619 } from '@xfrm/engine';
+import { encodeMessage, splitMessages, type XfrmMessage } from '@xfrm/netlink';
+import { parseHex } from '@xfrm/wire';
+import type { Difference } from '../golden/difference.ts';
+import { comparable } from './comparable.ts';
+import { type Disagreement, EXCEPTIONS } from './exceptions.ts';
+import { openKernelEnd } from './kernel-end.ts';
+import { type NetlinkEnd, PLAIN_SENDER, type Sender, type Step } from './netlink-end.ts';
+import { probeAvailable } from './probe.ts';
+import { ServerEnd } from './server-end.ts';
+
+/** What both ends are told between sequences: empty tables, settings as they were. */
+const RESET: readonly Step[] = [
+	plain({ name: 'flushsa', body: { proto: 0 } }),
+	plain({ name: 'flushpolicy', body: {} }),
+	plain({
+		name: 'flushpolicy',
+		body: {},
+		attributes: [{ name: 'policyType', value: { type: 1 } }],
+	}),
+	plain({ name: 'setdefault', body: { in: 2, fwd: 2, out: 2 } }),
+	plain({
+		name: 'newspdinfo',
+		body: { flags: 0 },
+		attributes: [
+			{ name: 'spdIpv4Hthresh', value: { lbits: 32, rbits: 32 } },
+			{ name: 'spdIpv6Hthresh', value: { lbits: 128, rbits: 128 } },
+		],
+	}),
+];
+const DUMP_STATES: Step = plain({ name: 'dumpsa', body: {}, flags: 0x301 });
+const DUMP_POLICIES: Step = plain({ name: 'dumppolicy', body: {}, flags: 0x301 });
+
+type Message = Pick<XfrmMessage, 'name' | 'body'> & Partial<XfrmMessage>;
+
+function plain(message: Message): Step {
+	const whole = { flags: 1, seq: 0, pid: 0, attributes: [], ...message } as XfrmMessage;
+	return { ...PLAIN_SENDER, datagram: encodeMessage(whole) };
+}
+
+/** The messages of `list` whose texts are not in the other list too. */
+function unpaired(list: readonly string[], other: readonly string[]): Uint8Array[] {
+	const rest = [...other];
+	return list
+		.filter((text) => {
+			const at = rest.indexOf(text);
+			if (at >= 0) {
+				rest.splice(at, 1);
+			}
+			return at < 0;
+		})
+		.flatMap((text) => text.split(' '))
+		.map((hex) => {
+			const bytes = parseHex(hex);
+			return bytes instanceof Uint8Array ? bytes : new Uint8Array(0);
+		});
+}
+
+/** What a kernel said to steps: what a golden line has. */
+export interface Transcript {
+	readonly answers: (readonly Uint8Array[])[];
+	readonly events: Uint8Array[];
+	states: readonly Uint8Array[];
+	policies: readonly Uint8Array[];
+}
+
+/** How often each exception was needed. */
+export const exceptionHits: Map<string, number> = new Map();
+
+/** Both ends, fresh. */
+export class Trial {
+	readonly kernel: NetlinkEnd;
+	readonly server: ServerEnd;
+	/** An exception set the ends apart: take fresh ones. */
+	parted: boolean = false;
+	/** Steps since the tables were empty. */
+	#history: Step[] = [];
+
+	private constructor(kernel: NetlinkEnd, server: ServerEnd) {
+		this.kernel = kernel;
+		this.server = server;
+	}
+
+	/** Opens both ends; the kernel is probed before the first, in another namespace. The answer is a sentence when it cannot be had. */
+	static open(): Trial | string {
+		if (available === undefined) {
+			const probed = openKernelEnd();
+			if (typeof probed === 'string') {
+				return probed;
+			}
+			available = probeAvailable(probed); // asks on, so it stays open
+		}
+		const kernel = openKernelEnd();
+		if (typeof kernel === 'string') {
+			return kernel;
+		}
+		const portIds = [0, 1, 2, 3].map((kind) =>
+			kernel.portId({ extAck: (kind & 1) !== 0, capAck: (kind & 2) !== 0, unprivileged: false }),
+		);
+		const profile: KernelProfile = linux619;
+		return new Trial(kernel, new ServerEnd({ profile, available, processors, portIds }));
+	}
+
+	close(): void {
+		this.kernel.close();
+		this.server.close();
+	}
+
+	/** Runs a sequence and the dumps after it; undefined when both ends agree. */
+	run(steps: readonly Step[], transcript?: Transcript): Difference | undefined {
+		for (const [i, step] of steps.entries()) {
+			this.#history.push(step);
+			const answers = this.kernel.request(step);
+			transcript?.answers.push(answers);
+			this.server.followDraws(step, answers);
+			const ours = this.server.request(step);
+			const difference =
+				this.#differs(`step ${i} answers`, 'answers', step, answers, ours) ??
+				this.#compareEvents(`step ${i} events`, step, transcript);
+			if (difference !== undefined) {
+				return difference;
+			}
+			if (this.parted) {
+				return undefined;
+			}
+		}
+		return this.#compareDumps(transcript);
+	}
+
+	/** Makes both ends empty again. */
+	reset(): Difference | undefined {
+		const difference = this.run(RESET);
+		this.#history = [];
+		return difference;
+	}
+
+	#compareEvents(field: string, step: Step, transcript?: Transcript): Difference | undefined {
+		const events = this.kernel.events();
+		transcript?.events.push(...events);
+		return this.#differs(field, 'events', step, events, this.server.events());
+	}
+
+	#compareDumps(transcript?: Transcript): Difference | undefined {
+		const [states, policies] = [
+			this.kernel.request(DUMP_STATES),
+			this.kernel.request(DUMP_POLICIES),
+		];
+		if (transcript !== undefined) {
+			transcript.states = states;
+			transcript.policies = policies;
+		}
+		return (
+			this.#differs('states', 'states', undefined, states, this.server.request(DUMP_STATES)) ??
+			this.#differs('policies', 'policies', undefined, policies, this.server.request(DUMP_POLICIES))
+		);
+	}
+
+	#differs(
+		field: string,
+		what: Disagreement['what'],
+		step: Step | undefined,
+		kernel: readonly Uint8Array[],
+		server: readonly Uint8Array[],
+	): Difference | undefined {
+		const want = comparable(kernel);
+		const have = comparable(server);
+		if (want.length === have.length && want.every((text, i) => text === have[i])) {
+			return undefined;
+		}
+		const [more, less] = [unpaired(want, have), unpaired(have, want)];
+		const pairs =
+			more.length === less.length
+				? more.map((message, i) => [[message], less.slice(i, i + 1)] as const)
+				: [[more, less] as const];
+		const covered = pairs.map(([ofKernel, ofServer]) =>
+			EXCEPTIONS.find((one) =>
+				one.covers({ step, history: this.#history, what, kernel: ofKernel, server: ofServer }),
+			),
+		);
+		if (covered.length > 0 && covered.every((exception) => exception !== undefined)) {
+			for (const { name, parts = false } of covered) {
+				exceptionHits.set(name, (exceptionHits.get(name) ?? 0) + 1);
+				this.parted ||= parts;
+			}
+			return undefined;
+		}
+		return { field, want: want.join('\n'), have: have.join('\n') };
+	}
+}
+
+let available: Available | undefined;
+/** Processors of this machine, as SA_PCPU counts them; set by the caller that knows. */
+let processors = 1;
+
+/** Tells how many processors the kernel could have (SA_PCPU). */
+export function setProcessors(count: number): void {
+	processors = count;
+}
+
+/** Runs steps on fresh ends. */
+export function runFresh(steps: readonly Step[], transcript?: Transcript): Difference | undefined {
+	const trial = Trial.open();
+	if (typeof trial === 'string') {
+		throw new RangeError(trial);
+	}
+	try {
+		return trial.run(steps, transcript);
+	} finally {
+		trial.close();
+	}
+}
+
+/** Fewer steps, messages, attributes and octets that still differ; as few as can be found by leaving out. */
+export function shrink(steps: readonly Step[]): readonly Step[] {
+	let best = steps;
+	const fails = (candidate: readonly Step[]): boolean => runFresh(candidate) !== undefined;
+	for (
+		let size = Math.ceil(best.length / 2);
+		size >= 1;
+		size = size === 1 ? 0 : Math.ceil(size / 2)
+	) {
+		for (let at = 0; at < best.length; ) {
+			const candidate = [...best.slice(0, at), ...best.slice(at + size)];
+			if (candidate.length > 0 && fails(candidate)) {
+				best = candidate;
+			} else {
+				at += size;
+			}
+		}
+	}
+	for (let again = true; again; ) {
+		again = false;
+		for (const [i, step] of best.entries()) {
+			for (const datagram of simpler(step.datagram)) {
+				const candidate = best.map((other, k) => (k === i ? { ...other, datagram } : other));
+				if (fails(candidate)) {
+					best = candidate;
+					again = true;
+					break;
+				}
+			}
+		}
+	}
+	return best;
+}
+
+/** Simpler datagrams: a message less, an attribute less, a word of a payload that is zero. */
+function* simpler(datagram: Uint8Array): Generator<Uint8Array> {
+	const messages = splitMessages(datagram);
+	if (messages.length > 1) {
+		for (const { bytes } of messages) {
+			yield bytes.slice();
+		}
+		return;
+	}
+	const [only] = messages;
+	if (only === undefined || only.bytes.length !== datagram.length) {
+		return;
+	}
+	const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.length);
+	for (let at = 16; at + 4 <= datagram.length; at += 4) {
+		const length = view.getUint16(at, true);
+		const end = at + ((length + 3) & ~3);
+		const type = view.getUint16(at + 2, true) & 0x3fff;
+		if (length >= 4 && end <= datagram.length && type > 0 && type < 64) {
+			const shorter = new Uint8Array(datagram.length - (end - at));
+			shorter.set(datagram.subarray(0, at));
+			shorter.set(datagram.subarray(end), at);
+			new DataView(shorter.buffer).setUint32(0, shorter.length, true);
+			yield shorter;
+		}
+	}
+	for (let at = 16; at + 4 <= datagram.length; at += 4) {
+		if (view.getUint32(at, true) !== 0) {
+			const zeroed = datagram.slice();
+			zeroed.fill(0, at, at + 4);
+			yield zeroed;
+		}
+	}
+}
+
+/** Re-exported for callers that make steps. */
+export type { Sender, Step };
