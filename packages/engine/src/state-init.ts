@@ -125,6 +125,7 @@ function checkMode(net: Namespace, state: XfrmState): Refusal | undefined {
 	return undefined;
 }
 
+/** @spec S-16 M-22 */
 function modeExists(net: Namespace, mode: number, family: number): boolean {
 	if (mode === Mode.InTrigger || (mode === Mode.RouteOptimization && family !== Family.Ipv6)) {
 		return false;

@@ -68,7 +68,7 @@ function listen(net: Namespace): void {
 	net.listeners = 1 << (Group.Acquire - 1);
 }
 
-// @spec S-21 S-23 S-27
+// @spec S-21 S-23 S-27 T-56
 test('a candidate has to fit in every field, and a loser is told by the first that does not', () => {
 	const rows: readonly [string | undefined, StateOptions, Parameters<typeof asking>?][] = [
 		[undefined, {}],

@@ -41,7 +41,7 @@ const anySource: Int32Array = new Int32Array(4);
  * @param family the flow's; the state's is the template's
  * @param daddr what the state must have: for transport the flow's, for tunnels the template's
  * @param saddr likewise, source filled in
- * @spec S-21 S-22 S-23 S-24 S-25 S-26 S-27 S-28 S-29 A-2
+ * @spec S-21 T-56 S-22 S-23 S-24 S-25 S-26 S-27 S-28 S-29 A-2
  */
 export function selectState(
 	net: Namespace,

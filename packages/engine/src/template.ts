@@ -186,7 +186,7 @@ function refusesOutput(net: Namespace, state: XfrmState): boolean {
 /**
  * Puts the first `count` states into the order of their classes, those of a class as they were.
  *
- * @spec P-21
+ * @spec P-21 T-61
  */
 function sortStates(states: (XfrmState | null)[], count: number): void {
 	for (let i = 1; i < count; i++) {

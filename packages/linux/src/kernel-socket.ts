@@ -1,6 +1,8 @@
 /**
  * A NETLINK_XFRM socket of the running kernel, in the network namespace of the process.
  *
+ * @spec N-1
+ *
  * It never blocks: whatever is there is read in batches, and when nothing is, the descriptor is watched
  * by Node's event loop. Datagrams that did not come from the kernel are thrown away.
  */

@@ -33,7 +33,7 @@ import {
 } from '@xfrm/wire/xfrm';
 import { buildMessage, type Notification } from './context.ts';
 
-/** Events of nobody's making carry neither sequence number nor port id. */
+/** Events of nobody's making carry neither sequence number nor port id. @spec N-16 */
 const NOBODY = { seq: 0, pid: 0 };
 
 /** Tenths of a second that ETIMER_THRESH is told in, from the ticks it is stored in (trap 17); u32 as the kernel's. */

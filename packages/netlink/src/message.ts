@@ -64,7 +64,7 @@ export function viewOf(bytes: Uint8Array): DataView {
  * Splits a datagram into its messages. A rest shorter than a header, or a message that says it is
  * shorter than a header or longer than the rest, ends the walk silently, as in the kernel.
  *
- * @spec N-2 N-16b
+ * @spec N-2 N-3 N-16b
  */
 export function splitMessages(datagram: Uint8Array): RawMessage[] {
 	const view = viewOf(datagram);

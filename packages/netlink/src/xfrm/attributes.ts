@@ -178,6 +178,7 @@ const XFRM_ROWS: readonly AnySpec[] = [
 	{ number: 14, name: 'coaddr', codec: fixed(address) },
 	{ number: 15, name: 'lastused', codec: fixed(u64) },
 	{ number: 16, name: 'policyType', codec: fixed(userPolicyType) },
+	// One attribute may hold several entries. @spec G-8
 	{ number: 17, name: 'migrate', codec: arrayOf(userMigrate) },
 	{ number: 18, name: 'algAead', codec: aeadAlgorithm },
 	{ number: 19, name: 'kmaddress', codec: fixed(userKmAddress) },

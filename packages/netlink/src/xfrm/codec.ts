@@ -1,6 +1,8 @@
 /**
  * Codecs as data: a struct is a table of fields at offsets, so that one loop reads and writes them all,
  * a test can compare them with the ABI, and the tables can be exported (spec 2.4).
+ *
+ * @spec N-4
  */
 import { ADDRESS_OCTETS, type Address } from '@xfrm/wire/xfrm';
 

@@ -187,3 +187,22 @@ test('no truncation of a message throws', () => {
 		assert.equal(message === undefined, length < 16 + 232);
 	}
 });
+
+// @spec G-8
+test('one MIGRATE attribute holds as many entries as fit into it', () => {
+	const entry = (reqid: number): Uint8Array => {
+		const octets = new Uint8Array(76);
+		new DataView(octets.buffer).setUint32(68, reqid, true);
+		return octets;
+	};
+	const writer = new MessageWriter({ type: 0x21, flags: MessageFlag.Request, seq: 0, pid: 0 });
+	writer.appendBytes(new Uint8Array(64));
+	writer.appendBytes(Uint8Array.from([4 + 2 * 76, 0, 17, 0, ...entry(7), ...entry(9)]));
+	const message = decodeMessage(only(writer.finish()));
+	assert.ok(message?.name === 'migrate');
+	const entries = message.attributes.flatMap((one) => (one.name === 'migrate' ? one.value : []));
+	assert.deepEqual(
+		entries.map(({ reqid }) => reqid),
+		[7, 9],
+	);
+});
