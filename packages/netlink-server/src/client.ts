@@ -1,8 +1,10 @@
 /**
  * A socket of NETLINK_XFRM as the server sees it: who it is, what it may do, which groups it listens to
- * and what waits to be read. The queue is bounded: a slow listener loses messages and learns it.
+ * and what waits to be read. The queue is bounded: a slow listener loses messages and learns it, and nobody
+ * waits for it (net/netlink/af_netlink.c: netlink_overrun).
  */
 import type { Dump } from './dump.ts';
+import { QUEUE_MESSAGES_MAX, QUEUE_OCTETS_MAX } from './limits.ts';
 
 /** Who connects. Everything has the default of a privileged program's fresh socket. */
 export interface ClientOptions {
@@ -14,8 +16,10 @@ export interface ClientOptions {
 	readonly extAck?: boolean;
 	/** NETLINK_CAP_ACK is on: refusals quote the request's header only; default false. */
 	readonly capAck?: boolean;
-	/** Notifications that may wait; default 4096. */
+	/** Notifications that may wait; default `QUEUE_MESSAGES_MAX`. */
 	readonly queueMax?: number;
+	/** Their octets together; default `QUEUE_OCTETS_MAX`. */
+	readonly queueOctetsMax?: number;
 }
 
 /** One connected socket; made by `NetlinkServer.connect`. */
@@ -32,31 +36,50 @@ export class NetlinkClient {
 	dump: Dump | undefined = undefined;
 	readonly #queue: Uint8Array[] = [];
 	readonly #queueMax: number;
+	readonly #queueOctetsMax: number;
+	#queueOctets: number = 0;
+	/** Lost something, and has not read since what came before it: until then nothing more is queued. */
+	#congested: boolean = false;
 
 	constructor(options: ClientOptions) {
 		this.portId = options.portId;
 		this.privileged = options.privileged ?? true;
 		this.extAck = options.extAck ?? true;
 		this.capAck = options.capAck ?? false;
-		this.#queueMax = options.queueMax ?? 4096;
+		this.#queueMax = options.queueMax ?? QUEUE_MESSAGES_MAX;
+		this.#queueOctetsMax = options.queueOctetsMax ?? QUEUE_OCTETS_MAX;
 	}
 
-	/** Puts a notification in the queue, or notes the overrun when there is no room. */
+	/**
+	 * Puts a notification in the queue, or notes the overrun when there is no room. What is lost is lost up to
+	 * the moment when the queue was read to its end, so that a listener never sees a gap in the middle.
+	 */
 	deliver(message: Uint8Array): void {
-		if (this.#queue.length >= this.#queueMax) {
+		if (
+			this.#congested ||
+			this.#queue.length >= this.#queueMax ||
+			this.#queueOctets + message.length > this.#queueOctetsMax
+		) {
 			this.overrun = true;
+			this.#congested = this.#queue.length > 0;
 			return;
 		}
 		this.#queue.push(message);
+		this.#queueOctets += message.length;
 	}
 
 	/** The oldest notification that waits, a datagram of one message; undefined when none does. */
 	receive(): Uint8Array | undefined {
-		return this.#queue.shift();
+		const message = this.#queue.shift();
+		this.#queueOctets -= message?.length ?? 0;
+		this.#congested = this.#congested && this.#queue.length > 0;
+		return message;
 	}
 
 	/** Takes all notifications that wait, oldest first. */
 	receiveAll(): Uint8Array[] {
+		this.#queueOctets = 0;
+		this.#congested = false;
 		return this.#queue.splice(0);
 	}
 

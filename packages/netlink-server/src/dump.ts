@@ -114,6 +114,7 @@ function* stateMembers(
 	}
 }
 
+/** All policies there are, of both types and of sockets. @spec N-15 */
 function* policyMembers(engine: EngineDoor, header: DumpHeader): Generator<Uint8Array> {
 	for (const policy of engine.policies()) {
 		yield policyMessage('newpolicy', header, engine.snapshotPolicy(policy));

@@ -69,9 +69,10 @@ export class NetlinkServer {
 		return client;
 	}
 
-	/** Closes a socket: it hears nothing any more, and its groups no longer count as listened to. */
+	/** Closes a socket: its dump ends, it hears nothing any more, and its groups no longer count as listened to. */
 	disconnect(client: NetlinkClient): void {
 		this.#clients.delete(client);
+		client.dump = undefined;
 		this.#updateListeners();
 	}
 
@@ -142,6 +143,11 @@ export class NetlinkServer {
 		}
 	}
 
+	/**
+	 * One message, checks in the kernel's order.
+	 *
+	 * @spec N-5 N-6 N-7
+	 */
 	#receive(
 		client: NetlinkClient,
 		message: RawMessage,
