@@ -54,7 +54,13 @@ export function makeNamespace(
 	provider: CryptoProvider = nullProvider(),
 ): Namespace {
 	const net = new Namespace(
-		{ profile, provider, random: (octets) => octets.fill(7), route: () => undefined },
+		{
+			profile,
+			provider,
+			processors: 4,
+			random: (octets) => octets.fill(7),
+			route: () => undefined,
+		},
 		{
 			types: new Set([50, 51, 108, 60, 43]),
 			modes: new Set([0, 1, 2, 4]),
