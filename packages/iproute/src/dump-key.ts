@@ -63,12 +63,22 @@ function endsKey(words: DumpWords): boolean {
 	return !words.more || ENDS.has(text) || (text === 'security' && words.nextText === 'context');
 }
 
+/** Does the current word go on with the key? In a new line only what a wrapped key's rest looks like does. */
+function goesOn(words: DumpWords, parts: readonly string[]): boolean {
+	if (!words.first || parts.length === 0) {
+		return true;
+	}
+	const isOpen =
+		parts.some((part) => part.startsWith('<<')) && !parts.some((part) => part.endsWith('>>'));
+	return isOpen || /^(-?[0-9]+|[0-9a-fA-F]+|\([0-9]+|bits\))$/.test(words.text);
+}
+
 /** Takes what stands between an algorithm's name and the next keyword; the last number is its own. */
 function takeKey(reading: DumpReading, numbered: boolean): KeyText & { readonly number: number } {
 	const { words } = reading;
 	const parts: string[] = [];
 	let bits: number | undefined;
-	while (!endsKey(words)) {
+	while (!endsKey(words) && goesOn(words, parts)) {
 		const text = words.take('a key');
 		const count = /^\(([0-9]+)$/.exec(text)?.[1];
 		if (count !== undefined && words.text === 'bits)') {

@@ -119,7 +119,7 @@ export function readDumpedFlags(reading: DumpReading, names: FlagWords): number 
 		const { text } = words;
 		const bit = names.find(([name]) => name === text)?.[1];
 		// `aead` looks like a number, but is the next line's keyword.
-		const isRest = !words.first && text !== 'aead' && /^[0-9a-f]{1,8}$/.test(text);
+		const isRest = text !== 'aead' && /^[0-9a-f]{1,8}$/.test(text);
 		const rest = isRest ? Number.parseInt(text, 16) : undefined;
 		if (bit === undefined && (rest === undefined || rest === 0)) {
 			return flags >>> 0;

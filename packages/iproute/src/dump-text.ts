@@ -203,9 +203,13 @@ class DumpReader {
 			return true;
 		}
 		// Neither indented nor a keyword: the rest of a line that was wrapped, or not ours.
-		const isRest = /^[0-9a-f ]+$/i.test(line.text) || /^\(?[0-9]+ bits\)/.test(line.text);
-		const attempt = open.attempt(open.words);
-		return isRest || (attempt.object === undefined && attempt.at >= open.words.length - 1);
+		const { words } = open;
+		const before = open.attempt(words);
+		if (before.object === undefined && before.at >= words.length - 1) {
+			return true;
+		}
+		const after = open.attempt([...words, ...line.words]);
+		return after.object !== undefined || after.at > words.length;
 	}
 
 	#append(open: OpenObject, line: PastedLine): void {
