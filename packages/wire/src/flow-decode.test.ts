@@ -248,10 +248,21 @@ test('a reversed flow has everything exchanged that has two sides', () => {
 	assert.deepEqual([six.flow.sport, six.flow.dport], [128, 1], 'type and code have no sides');
 });
 
-test('a packet of another family leaves an empty flow', () => {
+// @spec P-31
+test('the version is not looked at, since nobody checks what an ICMP error quotes', () => {
+	const packet = ipv4(17, UDP);
+	const flow = new Flow();
+	packet[0] = 0xa5;
+	const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+	assert.equal(decodeFlowAt(flow, view, 0, packet.length, Family.Ipv4, false), true);
+	assert.deepEqual([flow.proto, flow.sport, flow.dport], [17, 4500, 500]);
+});
+
+test('what has no room for a header leaves an empty flow', () => {
 	for (const [packet, family] of [
 		[ipv4(17, UDP), Family.Ipv6],
-		[ipv6(17, UDP), Family.Ipv4],
+		[ipv4(17, UDP).subarray(0, 19), Family.Ipv4],
+		[ipv6(17, UDP).subarray(0, 39), Family.Ipv6],
 		[ipv4(17, UDP), 0],
 	] as const) {
 		const flow = new Flow();

@@ -33,15 +33,14 @@
 import type { Flow } from './flow.ts';
 import { GreFlag, greFlags, greProtocolType } from './gre.ts';
 import {
-	fitsIpv4,
 	IPV4_DESTINATION_AT,
+	IPV4_HEADER_OCTETS,
 	IPV4_SOURCE_AT,
 	ipv4HeaderOctets,
 	ipv4IsFragment,
 	ipv4Protocol,
 } from './ipv4.ts';
 import {
-	fitsIpv6,
 	IPV6_DESTINATION_AT,
 	IPV6_HEADER_OCTETS,
 	IPV6_NEXT_HEADER_AT,
@@ -64,7 +63,7 @@ const GRE_PROTOCOL_PPP = 0x880b;
  *
  * @param reverse source and destination exchange their places, as for replies
  * @param generic the rules from 6.7 on, see above
- * @returns false, with the flow's addresses unset, when there is no IP header of `packet.family`
+ * @returns false, with the flow's addresses unset, when there is no room for an IP header of `packet.family`
  * @spec P-26 P-27 P-28 P-29
  */
 export function decodeFlow(
@@ -80,10 +79,11 @@ export function decodeFlow(
 
 /**
  * Fills family, addresses, protocol and ports from the packet at `at`, also one that an ICMP error
- * quotes; `mark` and `oif` stay as they were.
+ * quotes; `mark` and `oif` stay as they were. The caller's word is taken for the family: nobody looks at
+ * the version of what is quoted.
  *
  * @param nextHeaderAt how far input has come, for IPv6 and the rules until 6.6; 0 for not at all
- * @returns false when no header of this family is there; the flow is empty then
+ * @returns false when there is no room for a header of this family; the flow is empty then
  * @spec P-26 P-27 P-28 P-31
  */
 export function decodeFlowAt(
@@ -100,7 +100,7 @@ export function decodeFlowAt(
 	flow.proto = 0;
 	flow.sport = 0;
 	flow.dport = 0;
-	if (family === Family.Ipv4 && fitsIpv4(view, at, end)) {
+	if (family === Family.Ipv4 && at + IPV4_HEADER_OCTETS <= end) {
 		const source = view.getInt32(at + IPV4_SOURCE_AT);
 		const destination = view.getInt32(at + IPV4_DESTINATION_AT);
 		clearAddresses(flow);
@@ -113,7 +113,7 @@ export function decodeFlowAt(
 		}
 		return true;
 	}
-	if (family === Family.Ipv6 && fitsIpv6(view, at, end)) {
+	if (family === Family.Ipv6 && at + IPV6_HEADER_OCTETS <= end) {
 		const sourceAt = at + (reverse ? IPV6_DESTINATION_AT : IPV6_SOURCE_AT);
 		const destinationAt = at + (reverse ? IPV6_SOURCE_AT : IPV6_DESTINATION_AT);
 		for (let i = 0; i < 4; i++) {
