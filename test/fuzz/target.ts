@@ -1,0 +1,29 @@
+/** What `npm run fuzz` runs: a room of the house that takes bytes or text from strangers. */
+
+export interface Course {
+	readonly seed: number;
+	/** Is there time left? Asked often. */
+	goesOn(): boolean;
+	/** Called with each input before it is given in: whoever does not come back in time is told of with it. */
+	watch(input: Uint8Array): void;
+}
+
+export interface Outcome {
+	readonly inputs: number;
+	/** What went wrong, with the input that did it; undefined when nothing did. */
+	readonly fault: string | undefined;
+}
+
+export interface Target {
+	run(course: Course): Outcome;
+}
+
+/** Octets of the heap in use after the garbage is gone. */
+export function heapOctets(): number {
+	const { gc } = globalThis;
+	if (gc === undefined) {
+		throw new RangeError('run with node --expose-gc');
+	}
+	gc();
+	return process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers;
+}
