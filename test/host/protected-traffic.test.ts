@@ -297,6 +297,19 @@ test('IPv4 without DF is sealed whole, and the outer packet is cut', () => {
 	assert.equal(formatHex(whole.packet), formatHex(udp('10.1.0.9', '10.2.0.9', 1500, { ttl: 62 })));
 });
 
+// @spec U-4 U-7
+test('IPv4 without DF is cut for the path MTU that was learned about the tunnel', () => {
+	const left = gateway(1);
+	tunnel(left, 1, 4);
+	const sealed = only(left.receive('lan', udp('10.1.0.9', '10.2.0.9', 1300)));
+	left.receive('wan', tooBig(4, 1290, formatHex(sealed.packet).slice(0, 160)));
+	const { emitted } = left.receive('lan', udp('10.1.0.9', '10.2.0.9', 1300));
+	assert.deepEqual(
+		emitted.map((one) => one.packet.length),
+		[1284, 92],
+	);
+});
+
 // @spec U-6
 test('a UDP socket over an IPv6 tunnel: its long packets are cut first, then sealed', () => {
 	const left = gateway(1);

@@ -42,6 +42,8 @@ export function outputPacket(
 	stack.engine.transform(stack.batchOf(packet));
 	switch (packet.action) {
 		case PacketAction.Transformed:
+			// What leaves is ours: a path MTU that was learned counts for it (IPCB is cleared there).
+			packet.forwarded = false;
 			return finishOutput(stack, packet, mayCut || makesIpv6(bundle), from);
 		case PacketAction.Fragment:
 			return outputPieces(stack, packet, mayCut, from);
@@ -139,9 +141,7 @@ function finishOutput(stack: Stack, packet: PacketBuffer, mayCut: boolean, from:
 }
 
 function pathMtu(packet: PacketBuffer, route: Route): number {
-	const forwardedPlain =
-		packet.forwarded && packet.bundle === null && packet.family === Family.Ipv4;
-	return forwardedPlain ? ownMtu(route) : route.mtu;
+	return packet.forwarded && packet.family === Family.Ipv4 ? ownMtu(route) : route.mtu;
 }
 
 /** Out by the device, or back in. */
