@@ -9,6 +9,7 @@ import {
 	Errno,
 	Family,
 	IpProto,
+	isAnyAddress,
 	type StateConfig,
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
@@ -113,13 +114,22 @@ function findOrMakeLarval(net: Namespace, request: AllocSpiRequest): XfrmState {
 			return larval;
 		}
 	}
-	const larval = findAcquired(net, made);
+	const larval = canBeKnown(request) ? findAcquired(net, made) : null;
 	if (larval !== null) {
 		return larval;
 	}
 	made.lifetime[Current.AddTime] = net.nowSeconds();
 	insertLarval(net, made);
 	return made;
+}
+
+/** A larval state of an unknown family has no addresses: one that asks by some does not find it. */
+function canBeKnown({ id, saddr, family }: AllocSpiRequest): boolean {
+	return (
+		family === Family.Ipv4 ||
+		family === Family.Ipv6 ||
+		(isAnyAddress(id.daddr, Family.Ipv4) && isAnyAddress(saddr, Family.Ipv4))
+	);
 }
 
 /** A state between two hosts that nothing is known of yet; of an unknown family it has no addresses. */

@@ -142,18 +142,21 @@ function findByFlow(net: Namespace, request: MigrateRequest): XfrmPolicy | null 
 			case IpProto.Udp:
 			case IpProto.UdpLite:
 			case IpProto.Sctp:
-			case IpProto.Gre:
 				flow.sport = selector.sport;
 				flow.dport = selector.dport;
 				break;
+			// The kernel's flow keeps all of these in one place, where the destination port comes first.
+			case IpProto.Gre:
+				flow.sport = selector.dport;
+				flow.dport = selector.sport;
+				break;
 			case IpProto.Icmp:
 			case IpProto.Icmpv6:
-				// Type and code are the two octets of the source port.
-				flow.sport = selector.sport >> 8;
-				flow.dport = selector.sport & 0xff;
+				flow.sport = selector.dport >> 8;
+				flow.dport = selector.dport & 0xff;
 				break;
 			case IpProto.MobilityHeader:
-				flow.sport = selector.sport >> 8;
+				flow.sport = selector.dport >> 8;
 				break;
 			default:
 				break;

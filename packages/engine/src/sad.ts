@@ -39,7 +39,7 @@ function hashAddress(hash: number, address: Int32Array, family: number): number 
 /** Equal under this family: IPv4 compares one word. */
 export function wordsEqual(a: Int32Array, b: Int32Array, family: number): boolean {
 	return (
-		a[0] === b[0] && (family === Family.Ipv4 || (a[1] === b[1] && a[2] === b[2] && a[3] === b[3]))
+		a[0] === b[0] && (family !== Family.Ipv6 || (a[1] === b[1] && a[2] === b[2] && a[3] === b[3]))
 	);
 }
 
