@@ -13,11 +13,13 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { formatHex, parseHex } from '@xfrm/wire';
-import { formatDifference } from '../golden/difference.ts';
+import { type Difference, formatDifference } from '../golden/difference.ts';
 import { EXCEPTIONS } from './exceptions.ts';
 import { RequestRandom } from './request-random.ts';
 import {
 	exceptionHits,
+	possibleProcessors,
+	RESET,
 	runFresh,
 	type Step,
 	setProcessors,
@@ -39,12 +41,6 @@ const { values: options } = parseArgs({
 /** Sequences in one namespace, before a fresh one is taken. */
 const SEQUENCES_A_WORLD = 30;
 const DIFFERENCES_MAX = 20;
-
-/** Processors that SA_PCPU may name: those that the kernel could have. */
-function possibleProcessors(): number {
-	const text = readFileSync('/sys/devices/system/cpu/possible', 'latin1').trim();
-	return Number(/(\d+)$/.exec(text)?.[1] ?? 0) + 1;
-}
 
 /** A line of the golden form. */
 function caseLine(id: string, steps: readonly Step[]): string {
@@ -94,17 +90,20 @@ function say(text: string): void {
 }
 
 /** Tells of a difference: where, and the fewest steps that show it. */
-function report(id: string, history: readonly Step[], steps: readonly Step[]): void {
+function report(
+	id: string,
+	difference: Difference,
+	history: readonly Step[],
+	steps: readonly Step[],
+): void {
 	const short = runFresh(steps) === undefined ? history : steps;
 	if (runFresh(short) === undefined) {
-		say(`${id}: gone when it was run again, ${short.length} steps`);
+		say(`${id}: gone when it was run again: ${formatDifference(difference)}`);
+		say(caseLine(id, steps));
 		return;
 	}
 	const fewest = shrink(short);
-	const difference = runFresh(fewest);
-	if (difference !== undefined) {
-		say(`${id}: ${formatDifference(difference)}`);
-	}
+	say(`${id}: ${formatDifference(runFresh(fewest) ?? difference)}`);
 	say(caseLine(id, fewest));
 }
 
@@ -126,12 +125,12 @@ function fuzz(): number {
 		const history: Step[] = [];
 		for (let i = 0; i < SEQUENCES_A_WORLD && !trial.parted; i++) {
 			const steps = random.sequence();
-			history.push(...steps);
+			history.push(...(i === 0 ? [] : RESET), ...steps);
 			requests += steps.length;
 			const difference = trial.run(steps) ?? (trial.parted ? undefined : trial.reset());
 			if (difference !== undefined) {
 				differences++;
-				report(`seed-${seed}-world-${world}-sequence-${i}`, history, steps);
+				report(`seed-${seed}-world-${world}-sequence-${i}`, difference, history, steps);
 				break;
 			}
 		}

@@ -18,6 +18,7 @@ import {
 } from '@xfrm/netlink';
 import { IpProto } from '@xfrm/wire/xfrm';
 import { Random } from '../kernel/random.ts';
+import { Memory } from './memory.ts';
 import type { Sender, Step } from './netlink-end.ts';
 import { ValueRandom } from './value-random.ts';
 
@@ -133,20 +134,28 @@ function neededOf(random: Random, proto: number): readonly AttributeName[] {
 	}
 }
 
+/** How often a request names what an earlier one made. */
+const KNOWN = 0.5;
+/** Attributes by which things are found: those of what is named take the place of random ones. */
+const IDENTITY: ReadonlySet<string> = new Set(['mark', 'policyType', 'ifId', 'migrate']);
+
 const FLAGS: readonly number[] = [0, 1, 4, 5, 8, 0x100, 0x101, 0x200, 0x205, 0x300, 0x400, 0xffff];
 
 export class RequestRandom {
 	readonly #random: Random;
 	readonly #values: ValueRandom;
+	readonly #memory: Memory;
 	#seq: number = 0;
 
 	constructor(seed: number) {
 		this.#random = new Random(seed);
 		this.#values = new ValueRandom(this.#random);
+		this.#memory = new Memory(this.#random);
 	}
 
 	/** Some requests that belong together: a few by one kind of socket. */
 	sequence(): Step[] {
+		this.#memory.forget();
 		const sender: Sender = {
 			extAck: this.#random.chance(0.8),
 			capAck: this.#random.chance(0.3),
@@ -175,6 +184,13 @@ export class RequestRandom {
 			throw new RangeError(`no message ${name}`);
 		}
 		const body = this.#body(name, spec.body as Struct<object>);
+		const known = random.chance(KNOWN) ? this.#memory.recall(name, body) : undefined;
+		const others = this.#attributes(name, body);
+		const attributes =
+			known === undefined
+				? others
+				: [...others.filter(({ name: one }) => !IDENTITY.has(one)), ...known];
+		this.#memory.note(name, body, attributes);
 		const isDump = name.startsWith('dump');
 		const message = encodeMessage({
 			name,
@@ -182,7 +198,7 @@ export class RequestRandom {
 			seq: ++this.#seq,
 			pid: random.chance(0.9) ? 0 : random.u32(),
 			body,
-			attributes: this.#attributes(name, body),
+			attributes,
 		} as unknown as XfrmMessage);
 		return random.chance(0.12) ? this.#break(message) : message;
 	}

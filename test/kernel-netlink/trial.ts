@@ -1,5 +1,7 @@
 /** Runs steps on both ends and finds the first place where they part; makes the steps fewer while they still do. */
-import { type Available, type KernelProfile, linux619 } from '@xfrm/engine';
+import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { type Available, type KernelProfile, linux61, linux72, linux619 } from '@xfrm/engine';
 import { encodeMessage, splitMessages, type XfrmMessage } from '@xfrm/netlink';
 import { parseHex } from '@xfrm/wire';
 import type { Difference } from '../golden/difference.ts';
@@ -11,7 +13,7 @@ import { probeAvailable } from './probe.ts';
 import { ServerEnd } from './server-end.ts';
 
 /** What both ends are told between sequences: empty tables, settings as they were. */
-const RESET: readonly Step[] = [
+export const RESET: readonly Step[] = [
 	plain({ name: 'flushsa', body: { proto: 0 } }),
 	plain({ name: 'flushpolicy', body: {} }),
 	plain({
@@ -98,7 +100,10 @@ export class Trial {
 		const portIds = [0, 1, 2, 3].map((kind) =>
 			kernel.portId({ extAck: (kind & 1) !== 0, capAck: (kind & 2) !== 0, unprivileged: false }),
 		);
-		const profile: KernelProfile = linux619;
+		const profile = profileOf(release());
+		if (profile === undefined) {
+			return `no profile follows Linux ${release()}`;
+		}
 		return new Trial(kernel, new ServerEnd({ profile, available, processors, portIds }));
 	}
 
@@ -189,9 +194,28 @@ export class Trial {
 	}
 }
 
+/** The profile that follows a kernel of this release; undefined when none does. */
+export function profileOf(kernel: string): KernelProfile | undefined {
+	const [, major = '0', minor = '0'] = /^(\d+)\.(\d+)/.exec(kernel) ?? [];
+	const version = Number(major) * 100 + Number(minor);
+	if (version === 601) {
+		return linux61;
+	}
+	if (version >= 702) {
+		return linux72;
+	}
+	return version >= 614 ? linux619 : undefined;
+}
+
 let available: Available | undefined;
 /** Processors of this machine, as SA_PCPU counts them; set by the caller that knows. */
 let processors = 1;
+
+/** Processors that SA_PCPU may name: those that this kernel could have. */
+export function possibleProcessors(): number {
+	const text = readFileSync('/sys/devices/system/cpu/possible', 'latin1').trim();
+	return Number(/(\d+)$/.exec(text)?.[1] ?? 0) + 1;
+}
 
 /** Tells how many processors the kernel could have (SA_PCPU). */
 export function setProcessors(count: number): void {
