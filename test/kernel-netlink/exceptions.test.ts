@@ -129,8 +129,8 @@ const rows: Readonly<
 		}),
 		not: [
 			disagreement({
-				kernel: [changed(policy, LIMIT_AT, [1])],
-				server: [changed(policy, LIMIT_AT, [2])],
+				kernel: [changed(policy, LIMIT_AT, [1, 0, 0, 0, 0, 0, 0, 0])],
+				server: [changed(policy, LIMIT_AT, [2, 0, 0, 0, 0, 0, 0, 0])],
 			}),
 		],
 	},

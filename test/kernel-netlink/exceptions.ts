@@ -151,8 +151,7 @@ function hasPaddedSelector(raw: RawMessage): boolean {
 export const EXCEPTIONS: readonly Exception[] = [
 	{
 		name: 'mapping-payload',
-		reason:
-			'6.19.0 takes all of a MAPPING from a user for attributes, 6.18.44 knows its payload: both refuse, in other words',
+		reason: '6.19.0 takes all of a MAPPING for attributes, 6.18.44 knows its payload; both refuse',
 		covers: (it) =>
 			it.what === 'answers' &&
 			onlyAbout([MessageType.Mapping], it) &&

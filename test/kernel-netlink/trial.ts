@@ -84,7 +84,10 @@ export class Trial {
 		this.server = server;
 	}
 
-	/** Opens both ends; the kernel is probed before the first, in another namespace. The answer is a sentence when it cannot be had. */
+	/**
+	 * Opens both ends; before the first the kernel is probed, in another namespace. A sentence when they
+	 * cannot be had.
+	 */
 	static open(): Trial | string {
 		if (available === undefined) {
 			const probed = openKernelEnd();
