@@ -161,7 +161,9 @@ export class RequestRandom {
 			capAck: this.#random.chance(0.3),
 			unprivileged: false,
 		};
-		return Array.from({ length: this.#random.int(4, 24) }, () => ({
+		// Sometimes a crowd: tables with more members than buckets, dumps of many parts.
+		const length = this.#random.chance(0.01) ? 300 : this.#random.int(4, 24);
+		return Array.from({ length }, () => ({
 			...sender,
 			unprivileged: this.#random.chance(0.01),
 			datagram: this.#datagram(),

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { anyAddress, Errno } from '@xfrm/wire/xfrm';
 import { encodeDone, encodeError } from './ack.ts';
 import { XfrmClient } from './client.ts';
-import { DUMP_ATTEMPTS_MAX } from './limits.ts';
+import { DUMP_ATTEMPTS_MAX, IN_FLIGHT_MAX, PENDING_MAX } from './limits.ts';
 import { joinMessages, MessageFlag, type RawMessage, splitMessages } from './message.ts';
 import { NetlinkError } from './netlink-error.ts';
 import { completeState, stateRequestBody } from './state-request.ts';
@@ -250,6 +250,30 @@ describe('requests', () => {
 		transport.kernel = (request) => [acknowledge(request)];
 		await client.states.flush();
 		assert.equal(transport.sockets.length, 2);
+	});
+
+	test('of many requests only some are on their way at a time', async () => {
+		let most = 0;
+		let waiting: RawMessage[] = [];
+		const transport = new ScriptedTransport((request) => {
+			waiting.push(request);
+			most = Math.max(most, waiting.length);
+			return [];
+		});
+		const client = new XfrmClient(transport);
+		const all = Promise.all(Array.from({ length: 1000 }, () => client.states.flush()));
+		while (waiting.length > 0) {
+			const acks = waiting.map((request) => acknowledge(request));
+			waiting = [];
+			transport.sockets[0]?.deliver(...acks);
+			await new Promise((resolve) => setImmediate(resolve));
+		}
+		await all;
+		assert.equal(most, IN_FLIGHT_MAX);
+		const flood = Array.from({ length: PENDING_MAX + 1 }, () => refusal(client.states.flush()));
+		assert.match((await flood[PENDING_MAX])?.message ?? '', /ENOBUFS.*no answer yet/);
+		client.close();
+		await Promise.all(flood);
 	});
 
 	test('closing refuses what waits and what comes later', async () => {

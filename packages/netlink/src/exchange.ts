@@ -8,7 +8,7 @@
 import { Errno } from '@xfrm/wire/xfrm';
 import { type Ack, parseAck } from './ack.ts';
 import { type CallOptions, Deadline } from './deadline.ts';
-import { DUMP_ATTEMPTS_MAX, PENDING_MAX, REQUEST_OCTETS_MAX } from './limits.ts';
+import { DUMP_ATTEMPTS_MAX, IN_FLIGHT_MAX, PENDING_MAX, REQUEST_OCTETS_MAX } from './limits.ts';
 import { ControlType, MessageFlag, type RawMessage, splitMessages } from './message.ts';
 import { NetlinkError } from './netlink-error.ts';
 import { type NetlinkSocket, type NetlinkTransport, TransportError } from './transport.ts';
@@ -28,6 +28,7 @@ export interface Request<N extends MessageName = MessageName> {
 /** A request that waits for its acknowledgement. */
 interface Pending {
 	readonly operation: string;
+	readonly datagram: Uint8Array;
 	readonly answers: RawMessage[];
 	readonly deadline: Deadline;
 	resolve(answers: readonly RawMessage[]): void;
@@ -44,6 +45,9 @@ interface DumpProgress {
 export class Exchange {
 	readonly #transport: NetlinkTransport;
 	readonly #pending: Map<number, Pending> = new Map();
+	/** Numbers of requests that are still to be sent, and of those that were and have no acknowledgement. */
+	#unsent: number[] = [];
+	readonly #inFlight: Set<number> = new Set();
 	readonly #dumps: Set<NetlinkSocket> = new Set();
 	#socket: NetlinkSocket | undefined;
 	/** The socket that a loop reads from at the moment. */
@@ -73,6 +77,13 @@ export class Exchange {
 			}
 			let given = false;
 			const seq = this.#nextSeq();
+			let datagram: Uint8Array;
+			try {
+				datagram = this.#encode(request, seq, MessageFlag.Ack);
+			} catch (error) {
+				reject(this.wrap(operation, error));
+				return;
+			}
 			const deadline = new Deadline(this.#transport, options, ({ errno, detail }) => {
 				given = true;
 				reject(this.#error(operation, errno, detail));
@@ -81,16 +92,9 @@ export class Exchange {
 			if (given) {
 				return;
 			}
-			this.#pending.set(seq, { operation, answers: [], deadline, resolve, reject });
-			try {
-				const socket = this.#open(operation);
-				socket.send(this.#encode(request, seq, MessageFlag.Ack));
-				void this.#readAll(socket);
-			} catch (error) {
-				deadline.stop();
-				this.#pending.delete(seq);
-				reject(this.wrap(operation, error));
-			}
+			this.#pending.set(seq, { operation, datagram, answers: [], deadline, resolve, reject });
+			this.#unsent.push(seq);
+			this.#sendMore();
 		});
 	}
 
@@ -222,9 +226,30 @@ export class Exchange {
 		return this.#transport.open();
 	}
 
-	#open(operation: string): NetlinkSocket {
-		this.#socket ??= this.openSocket(operation);
-		return this.#socket;
+	/** Sends what waits, as far as its acknowledgements have room in the socket's queue. */
+	#sendMore(): void {
+		while (this.#inFlight.size < IN_FLIGHT_MAX) {
+			const seq = this.#unsent.shift();
+			if (seq === undefined) {
+				break;
+			}
+			const pending = this.#pending.get(seq);
+			if (pending === undefined) {
+				continue; // given up before it was sent
+			}
+			try {
+				this.#socket ??= this.#openNew();
+				this.#socket.send(pending.datagram);
+				this.#inFlight.add(seq);
+			} catch (error) {
+				pending.deadline.stop();
+				this.#pending.delete(seq);
+				pending.reject(this.wrap(pending.operation, error));
+			}
+		}
+		if (this.#socket !== undefined) {
+			void this.#readAll(this.#socket);
+		}
 	}
 
 	/** Reads until nobody waits any more; one reader a socket. */
@@ -242,6 +267,7 @@ export class Exchange {
 				for (const message of datagrams.flatMap(splitMessages)) {
 					this.#take(message);
 				}
+				this.#sendMore();
 			}
 		} catch (error) {
 			if (this.#socket === socket) {
@@ -254,6 +280,9 @@ export class Exchange {
 		}
 	}
 	#take(message: RawMessage): void {
+		if (message.type === ControlType.Error) {
+			this.#inFlight.delete(message.seq);
+		}
 		const pending = this.#pending.get(message.seq);
 		if (pending === undefined) {
 			return; // the late answer of a request that was given up
@@ -277,21 +306,26 @@ export class Exchange {
 	/** A request was given up. The last one takes the socket along, so that nobody waits for its answer. */
 	#forget(seq: number): void {
 		if (this.#pending.delete(seq) && this.#pending.size === 0) {
-			this.#socket?.close();
-			this.#socket = undefined;
+			this.#closeSocket();
 		}
 	}
 
 	/** The socket is of no use any more: whoever waits learns why. */
 	#drop(error: unknown): void {
-		this.#socket?.close();
-		this.#socket = undefined;
+		this.#closeSocket();
 		const waiting = [...this.#pending.values()];
 		this.#pending.clear();
 		for (const pending of waiting) {
 			pending.deadline.stop();
 			pending.reject(this.wrap(pending.operation, error));
 		}
+	}
+
+	#closeSocket(): void {
+		this.#socket?.close();
+		this.#socket = undefined;
+		this.#unsent = [];
+		this.#inFlight.clear();
 	}
 
 	#refusal(operation: string, { errno, extended }: Ack): NetlinkError {

@@ -9,6 +9,12 @@ export const TIMEOUT_MS = 10_000;
  */
 export const DUMP_ATTEMPTS_MAX = 8;
 
+/**
+ * Requests that were sent and have no acknowledgement: each takes up to a kilobyte of the socket's queue,
+ * which without rights has 208 KiB, and what does not fit is lost.
+ */
+export const IN_FLIGHT_MAX = 64;
+
 /** Requests without an answer: more means that answers do not come. */
 export const PENDING_MAX = 4096;
 
