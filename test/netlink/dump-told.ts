@@ -19,6 +19,8 @@ export interface PrintMode {
 	readonly stats: boolean;
 	readonly nokeys: boolean;
 	readonly release: '6.1' | '7.1';
+	/** Not text but JSON, which tells what ip does not print. */
+	readonly json?: true;
 }
 
 /** An address as text tells it: four octets of IPv4, nothing of an unknown family. */
@@ -39,6 +41,10 @@ const GRE = 47;
 function selector(value: Selector, family: number, mode: PrintMode): Selector {
 	const gre = value.proto === GRE && (value.sportMask !== 0 || value.dportMask !== 0);
 	const sport = gre || value.sportMask !== 0;
+	if (mode.json === true) {
+		const ends = { daddr: address(value.daddr, family), saddr: address(value.saddr, family) };
+		return { ...value, ...ends };
+	}
 	const shown = value.proto !== MOBILITY_HEADER || mode.stats;
 	const dport = gre || (value.dportMask !== 0 && shown);
 	return {
@@ -65,6 +71,9 @@ function isZero(value: Selector): boolean {
 
 /** Whole octets of a key; its length in bits with -s only; nothing of a hidden one. */
 function algorithm<T extends Algorithm>(value: T, mode: PrintMode): T {
+	if (mode.json === true) {
+		return value;
+	}
 	const octets = Math.floor(value.keyBits / 8);
 	if (mode.nokeys) {
 		return { ...value, key: new Uint8Array(0), keyBits: 0 };
@@ -85,7 +94,7 @@ function template(value: Template, mode: PrintMode): Template {
 		...value,
 		id: { ...id, daddr: address(id.daddr, family) },
 		saddr: address(value.saddr, family),
-		family: knownFamily(family),
+		family: mode.json === true ? family : knownFamily(family),
 		...masks,
 	};
 }
@@ -111,6 +120,7 @@ function toldAttribute(
 			return { name: one.name, value: algorithm(one.value, mode) };
 		case 'algComp': {
 			const { name } = one.value;
+			// No key, whatever was sent along.
 			return { name: one.name, value: { name, key: new Uint8Array(0), keyBits: 0 } };
 		}
 		case 'encap':
@@ -137,8 +147,10 @@ function toldAttribute(
 		case 'tfcpad':
 		case 'policyType':
 			return one;
+		case 'secCtx':
+			return one;
 		default:
-			return undefined;
+			return mode.json === true ? one : undefined;
 	}
 }
 
@@ -179,7 +191,7 @@ export function toldState(message: NamedMessage<'newsa'>, mode: PrintMode): Told
 				: selector(body.selector, body.selector.family || family, mode),
 			id: { ...id, daddr: address(id.daddr, family) },
 			saddr: address(body.saddr, family),
-			family: knownFamily(family),
+			family: mode.json === true ? family : knownFamily(family),
 		},
 		attributes: toldAttributes(attributes, family, mode),
 	};

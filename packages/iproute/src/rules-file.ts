@@ -7,6 +7,7 @@ import type { CommandContext } from './command.ts';
 import { type DumpSection, sectionsOf } from './dump-hosts.ts';
 import type { DumpedObject } from './dump-object.ts';
 import { looksLikeDump, parseDump } from './dump-text.ts';
+import { looksLikeJson, parseJsonRules } from './json-file.ts';
 import { parseCommand } from './parse-command.ts';
 import { type Problem, Unreadable } from './problem.ts';
 import { parseRules, type RuleItem } from './rules.ts';
@@ -14,7 +15,7 @@ import { parseRules, type RuleItem } from './rules.ts';
 /** Something to carry out: a command, or an object to load. */
 export type RulesStep = ({ readonly kind: 'command' } & RuleItem) | DumpedObject;
 
-export type RulesForm = 'commands' | 'dump';
+export type RulesForm = 'commands' | 'dump' | 'json';
 
 export type RulesFile =
 	| {
@@ -36,6 +37,9 @@ const ASKING = new Set(['list', 'get', 'count', 'getdefault', 'monitor', 'help']
 
 /** Reads a file of rules, or says what is wrong with its first bad line; nothing is carried out. */
 export function parseRulesFile(text: string, context: RulesFileContext = {}): RulesFile {
+	if (looksLikeJson(text)) {
+		return parseJsonFile(text, context);
+	}
 	if (looksLikeDump(text)) {
 		return parseDumpFile(text, context);
 	}
@@ -43,6 +47,20 @@ export function parseRulesFile(text: string, context: RulesFileContext = {}): Ru
 	return items === undefined
 		? { problem }
 		: { form: 'commands', steps: items.map((item) => ({ kind: 'command', ...item })), assumed: [] };
+}
+
+function parseJsonFile(text: string, context: RulesFileContext): RulesFile {
+	const parsed = parseJsonRules(text, context);
+	if ('problem' in parsed) {
+		return parsed;
+	}
+	// As dumps: newest first.
+	const steps: RulesStep[] = [
+		...parsed.objects.filter(({ kind }) => kind === 'state').reverse(),
+		...parsed.objects.filter(({ kind }) => kind === 'policy').reverse(),
+		...parsed.commands.map((item) => ({ kind: 'command' as const, ...item })),
+	];
+	return { form: 'json', steps, assumed: assumptions(steps) };
 }
 
 function parseDumpFile(text: string, context: RulesFileContext): RulesFile {
