@@ -15,13 +15,13 @@ import { parseArgs } from 'node:util';
 import { formatHex, parseHex } from '@xfrm/wire';
 import { type Difference, formatDifference } from '../golden/difference.ts';
 import { EXCEPTIONS } from './exceptions.ts';
+import type { Step } from './netlink-end.ts';
 import { RequestRandom } from './request-random.ts';
 import {
 	exceptionHits,
 	possibleProcessors,
 	RESET,
 	runFresh,
-	type Step,
 	setProcessors,
 	shrink,
 	type Transcript,

@@ -16,6 +16,8 @@ export interface ServerEndOptions {
 }
 
 export class ServerEnd implements NetlinkEnd {
+	/** For what programs do by other ways than netlink: options of sockets. */
+	readonly engine: Engine;
 	readonly #server: NetlinkServer;
 	readonly #clients: readonly NetlinkClient[];
 	readonly #listener: NetlinkClient;
@@ -24,7 +26,7 @@ export class ServerEnd implements NetlinkEnd {
 
 	constructor(options: ServerEndOptions) {
 		const { profile, available, processors, portIds } = options;
-		const engine = new Engine({
+		this.engine = new Engine({
 			profile,
 			available,
 			provider: nodeProvider(),
@@ -32,7 +34,7 @@ export class ServerEnd implements NetlinkEnd {
 			processors,
 			route: () => undefined,
 		});
-		this.#server = new NetlinkServer(engine);
+		this.#server = new NetlinkServer(this.engine);
 		this.#listener = this.#server.connect({ portId: LISTENER_PORT, queueMax: 100_000 });
 		this.#server.subscribe(this.#listener, 2 ** ALL_GROUPS - 1);
 		this.#clients = portIds.map((portId, kind) =>

@@ -8,7 +8,7 @@ import type { Difference } from '../golden/difference.ts';
 import { comparable } from './comparable.ts';
 import { type Disagreement, EXCEPTIONS } from './exceptions.ts';
 import { openKernelEnd } from './kernel-end.ts';
-import { type NetlinkEnd, PLAIN_SENDER, type Sender, type Step } from './netlink-end.ts';
+import { type NetlinkEnd, PLAIN_SENDER, type Step } from './netlink-end.ts';
 import { probeAvailable } from './probe.ts';
 import { ServerEnd } from './server-end.ts';
 
@@ -306,6 +306,3 @@ function* simpler(datagram: Uint8Array): Generator<Uint8Array> {
 		}
 	}
 }
-
-/** Re-exported for callers that make steps. */
-export type { Sender, Step };
