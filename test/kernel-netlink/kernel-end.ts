@@ -34,6 +34,9 @@ class KernelEnd implements NetlinkEnd {
 
 	request(step: Step): Uint8Array[] {
 		const socket = this.#socket(step);
+		if (step.datagram.length === 0) {
+			return []; // such a send fails before it reaches anybody
+		}
 		if (step.unprivileged) {
 			process.seteuid?.(NOBODY);
 		}

@@ -17,13 +17,13 @@ import { type Difference, formatDifference } from '../golden/difference.ts';
 import { EXCEPTIONS } from './exceptions.ts';
 import type { Step } from './netlink-end.ts';
 import { RequestRandom } from './request-random.ts';
+import { shrink } from './shrink.ts';
 import {
 	exceptionHits,
 	possibleProcessors,
 	RESET,
 	runFresh,
 	setProcessors,
-	shrink,
 	type Transcript,
 	Trial,
 } from './trial.ts';

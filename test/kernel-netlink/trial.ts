@@ -1,8 +1,8 @@
-/** Runs steps on both ends and finds the first place where they part; makes the steps fewer while they still do. */
+/** Runs steps on both ends and finds the first place where they part. */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { type Available, type KernelProfile, linux61, linux72, linux619 } from '@xfrm/engine';
-import { encodeMessage, splitMessages, type XfrmMessage } from '@xfrm/netlink';
+import { encodeMessage, type XfrmMessage } from '@xfrm/netlink';
 import { parseHex } from '@xfrm/wire';
 import type { Difference } from '../golden/difference.ts';
 import { comparable } from './comparable.ts';
@@ -235,74 +235,5 @@ export function runFresh(steps: readonly Step[], transcript?: Transcript): Diffe
 		return trial.run(steps, transcript);
 	} finally {
 		trial.close();
-	}
-}
-
-/** Fewer steps, messages, attributes and octets that still differ; as few as can be found by leaving out. */
-export function shrink(steps: readonly Step[]): readonly Step[] {
-	let best = steps;
-	const fails = (candidate: readonly Step[]): boolean => runFresh(candidate) !== undefined;
-	for (
-		let size = Math.ceil(best.length / 2);
-		size >= 1;
-		size = size === 1 ? 0 : Math.ceil(size / 2)
-	) {
-		for (let at = 0; at < best.length; ) {
-			const candidate = [...best.slice(0, at), ...best.slice(at + size)];
-			if (candidate.length > 0 && fails(candidate)) {
-				best = candidate;
-			} else {
-				at += size;
-			}
-		}
-	}
-	for (let again = true; again; ) {
-		again = false;
-		for (const [i, step] of best.entries()) {
-			for (const datagram of simpler(step.datagram)) {
-				const candidate = best.map((other, k) => (k === i ? { ...other, datagram } : other));
-				if (fails(candidate)) {
-					best = candidate;
-					again = true;
-					break;
-				}
-			}
-		}
-	}
-	return best;
-}
-
-/** Simpler datagrams: a message less, an attribute less, a word of a payload that is zero. */
-function* simpler(datagram: Uint8Array): Generator<Uint8Array> {
-	const messages = splitMessages(datagram);
-	if (messages.length > 1) {
-		for (const { bytes } of messages) {
-			yield bytes.slice();
-		}
-		return;
-	}
-	const [only] = messages;
-	if (only === undefined || only.bytes.length !== datagram.length) {
-		return;
-	}
-	const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.length);
-	for (let at = 16; at + 4 <= datagram.length; at += 4) {
-		const length = view.getUint16(at, true);
-		const end = at + ((length + 3) & ~3);
-		const type = view.getUint16(at + 2, true) & 0x3fff;
-		if (length >= 4 && end <= datagram.length && type > 0 && type < 64) {
-			const shorter = new Uint8Array(datagram.length - (end - at));
-			shorter.set(datagram.subarray(0, at));
-			shorter.set(datagram.subarray(end), at);
-			new DataView(shorter.buffer).setUint32(0, shorter.length, true);
-			yield shorter;
-		}
-	}
-	for (let at = 16; at + 4 <= datagram.length; at += 4) {
-		if (view.getUint32(at, true) !== 0) {
-			const zeroed = datagram.slice();
-			zeroed.fill(0, at, at + 4);
-			yield zeroed;
-		}
 	}
 }
