@@ -167,7 +167,7 @@ export function policyTimeout(net: Namespace, policy: XfrmPolicy): void {
 	if (policy.dead) {
 		return;
 	}
-	const limits = policy.config.lifetime;
+	const { limits } = policy;
 	const now = net.nowSeconds();
 	const addTime = policy.lifetime[0] ?? 0;
 	const useTime = policy.lifetime[1] || addTime;

@@ -328,7 +328,6 @@ function moveTemplates(policy: XfrmPolicy, entries: readonly MigrateEntry[]): bo
 	});
 	if (isMoved) {
 		policy.templates = templates;
-		policy.config = { ...policy.config, templates };
 	}
 	return isMoved;
 }

@@ -64,12 +64,12 @@ function putPolicy(net: Namespace, config: PolicyConfig, exclusive: boolean): An
 	if (refusal !== undefined) {
 		return { refusal };
 	}
-	const twin = net.spd.twin(new XfrmPolicy(config, 0));
+	const policy = new XfrmPolicy(config, 0);
+	const twin = net.spd.twin(policy);
 	if (twin !== null && exclusive) {
 		return refuse(Errno.EEXIST);
 	}
-	const index = twin?.index ?? net.spd.freeIndex(config.direction, config.index);
-	const policy = new XfrmPolicy(config, index);
+	policy.index = twin?.index ?? net.spd.freeIndex(config.direction, config.index);
 	insertPolicy(net, policy, twin);
 	return answer(policy);
 }

@@ -21,10 +21,12 @@ export function insertPolicy(
 	net.spd.insert(policy, replaced);
 	policy.lifetime[0] = net.nowSeconds();
 	policy.lifetime[1] = 0;
-	net.timers.set(policy.lifetimeTimer, (net.now[0] ?? 0) + FIRST_LOOK_US);
+	if (policy.hasTimeLimits) {
+		net.timers.set(policy.lifetimeTimer, (net.now[0] ?? 0) + FIRST_LOOK_US);
+	}
 	if (replaced !== null) {
 		requeueHeld(net, replaced, policy);
-		net.timers.stop(replaced.lifetimeTimer);
+		stopTimer(net, replaced);
 		replaced.bundle = null;
 	}
 	net.generation++;
@@ -36,9 +38,15 @@ export function removePolicy(net: Namespace, policy: XfrmPolicy): boolean {
 		return false;
 	}
 	net.spd.remove(policy);
-	net.timers.stop(policy.lifetimeTimer);
+	stopTimer(net, policy);
 	purgeHeld(net, policy);
 	policy.bundle = null;
 	net.generation++;
 	return true;
+}
+
+function stopTimer(net: Namespace, policy: XfrmPolicy): void {
+	if (policy.hasTimeLimits) {
+		net.timers.stop(policy.lifetimeTimer);
+	}
 }

@@ -14,6 +14,7 @@ import type { Flow } from '@xfrm/wire';
 import { Family } from '@xfrm/wire/xfrm';
 import { invariant } from './invariant.ts';
 import type { XfrmPolicy } from './policy.ts';
+import { SelectorWord } from './policy-words.ts';
 
 /** Words of an entry, and where its parts are. */
 const ENTRY_WORDS = 16;
@@ -80,16 +81,17 @@ export class Tuple {
 	/** Number of policies at which `priorityMin` is computed anew. */
 	private refreshAt: number = 0;
 
+	/** For policies that look at the same bits as this one. */
 	constructor(policy: XfrmPolicy) {
-		this.masks = masksOf(policy);
+		askMasks(policy);
+		this.masks = askedMasks.slice();
 		this.used = usedWords(this.masks);
 	}
 
-	/** Do this policy's selector and mark look at the same bits? */
-	fits(policy: XfrmPolicy): boolean {
-		const masks = masksOf(policy);
+	/** Does the policy of `askMasks` look at the same bits? */
+	fits(): boolean {
 		for (let word = 0; word < KEY_WORDS; word++) {
-			if (this.masks[word] !== masks[word]) {
+			if (this.masks[word] !== askedMasks[word]) {
 				return false;
 			}
 		}
@@ -192,8 +194,15 @@ export class Tuple {
 	}
 
 	private askPolicy(policy: XfrmPolicy): number {
-		const { daddr, saddr, sport, dport, proto, ifindex } = policy.selector;
-		setAsked(daddr, saddr, sport, dport, policy.markValue, proto, ifindex, policy.ifId);
+		const { words } = policy;
+		for (let word = 0; word < 8; word++) {
+			asked[word] = words[SelectorWord.Daddr + word] ?? 0;
+		}
+		asked[8] = words[SelectorWord.Ports] ?? 0;
+		asked[9] = policy.markValue;
+		asked[10] = words[SelectorWord.Proto] ?? 0;
+		asked[11] = words[SelectorWord.Ifindex] ?? 0;
+		asked[12] = policy.ifId;
 		asked[IMPOSSIBLE] = 1;
 		return this.hashAsked();
 	}
@@ -306,20 +315,35 @@ function setAsked(
 	asked[12] = ifId;
 }
 
-/** The bits that a policy's selector and mark look at, in the order of the key. if_id always counts. */
-function masksOf(policy: XfrmPolicy): Int32Array {
-	const { daddrMask, saddrMask, sportMask, dportMask, proto, ifindex } = policy.selector;
-	const masks = new Int32Array(KEY_WORDS);
-	masks.set(daddrMask, 0);
-	masks.set(saddrMask, 4);
-	masks[8] = (sportMask << 16) | dportMask;
-	masks[9] = policy.markMask;
-	masks[10] = proto === 0 ? 0 : -1;
-	masks[11] = ifindex === 0 ? 0 : -1;
-	masks[12] = -1;
-	const { impossible4, impossible6 } = policy.selector;
-	masks[IMPOSSIBLE] = (policy.family === Family.Ipv4 ? impossible4 : impossible6) ? -1 : 0;
-	return masks;
+/** Masks of the policy at hand; set once for all tuples. */
+const askedMasks: Int32Array = new Int32Array(KEY_WORDS);
+
+/**
+ * Makes this the policy that `Tuple.fits` is about: the bits that its selector and mark look at, in the order of
+ * the key. if_id always counts.
+ */
+export function askMasks(policy: XfrmPolicy): void {
+	const { words } = policy;
+	const shape = words[SelectorWord.Shape] ?? 0;
+	const prefixlenD = (shape >>> 8) & 0xff;
+	const prefixlenS = shape & 0xff;
+	for (let word = 0; word < 4; word++) {
+		askedMasks[word] = prefixMask(prefixlenD, word);
+		askedMasks[4 + word] = prefixMask(prefixlenS, word);
+	}
+	askedMasks[8] = words[SelectorWord.PortMasks] ?? 0;
+	askedMasks[9] = policy.markMask;
+	askedMasks[10] = words[SelectorWord.Proto] === 0 ? 0 : -1;
+	askedMasks[11] = words[SelectorWord.Ifindex] === 0 ? 0 : -1;
+	askedMasks[12] = -1;
+	const bits = policy.family === Family.Ipv4 ? 32 : 128;
+	askedMasks[IMPOSSIBLE] = prefixlenD > bits || prefixlenS > bits ? -1 : 0;
+}
+
+/** Mask of one of the four words of an address, of a prefix of so many bits. */
+function prefixMask(prefix: number, word: number): number {
+	const bits = Math.min(32, Math.max(0, prefix - 32 * word));
+	return bits === 0 ? 0 : -1 << (32 - bits);
 }
 
 /** Places of the masks that are not 0. */

@@ -11,7 +11,7 @@
 import type { Flow } from '@xfrm/wire';
 import { invariant } from './invariant.ts';
 import type { XfrmPolicy } from './policy.ts';
-import { askFlow, NONE, Tuple } from './policy-tuple.ts';
+import { askFlow, askMasks, NONE, Tuple } from './policy-tuple.ts';
 
 /** Is this policy met before that one in a list of both: lower priority value, then list order? */
 export function comesBefore(a: XfrmPolicy, b: XfrmPolicy): boolean {
@@ -86,8 +86,9 @@ export class PolicyTable {
 	}
 
 	private tupleOf(policy: XfrmPolicy): Tuple | undefined {
+		askMasks(policy);
 		for (const tuple of this.tuples) {
-			if (tuple.fits(policy)) {
+			if (tuple.fits()) {
 				return tuple;
 			}
 		}

@@ -2,7 +2,14 @@
  * A policy (SP): selector, direction, action and up to six templates (struct xfrm_policy). The object
  * only; the table is spd.ts, what can be done with it policy-commands.ts.
  */
-import { Family, type PolicyConfig, type Template } from '@xfrm/wire/xfrm';
+import {
+	Family,
+	type LifetimeConfig,
+	type PolicyConfig,
+	type Template,
+	UNLIMITED,
+} from '@xfrm/wire/xfrm';
+import { packPolicy, unpackSelector, unpackTemplates } from './policy-words.ts';
 import { SelectorMatcher } from './selector-match.ts';
 import { Timer, TimerKind } from './timer-table.ts';
 
@@ -10,10 +17,12 @@ import { Timer, TimerKind } from './timer-table.ts';
 export const PolicyList = { Exact: 0, Both: 1, Source: 2, Destination: 3, Any: 4 } as const;
 export type PolicyList = (typeof PolicyList)[keyof typeof PolicyList];
 
+/** What few policies have; those of most stay undefined together. */
+type Extras = Pick<PolicyConfig, 'mark' | 'ifId' | 'securityContext' | 'offload'>;
+
 export class XfrmPolicy {
-	/** What it was made of, with index and family filled in. */
-	config: PolicyConfig;
-	readonly selector: SelectorMatcher;
+	/** Selector and templates as they were given (policy-words.ts). */
+	words: readonly number[];
 	readonly family: number;
 	/** 0 in, 1 out, 2 fwd; a socket's policy has 0 or 1 too, and `socketId`. */
 	readonly direction: number;
@@ -21,13 +30,12 @@ export class XfrmPolicy {
 	readonly action: number;
 	readonly priority: number;
 	readonly flags: number;
-	readonly index: number;
+	/** Given by spd.ts when there is a place for the policy. */
+	index: number;
 	/** Masked at insertion (P-9). */
 	readonly markValue: number;
 	readonly markMask: number;
 	readonly ifId: number;
-	/** MIGRATE changes their endpoints. */
-	templates: readonly Template[];
 	/** Socket it belongs to, 0 for the SPD. */
 	socketId: number = 0;
 	/** Age for ties: grows with every insertion and replacement (P-4b). */
@@ -37,10 +45,9 @@ export class XfrmPolicy {
 	/** Kept by spd.ts. */
 	list: PolicyList = PolicyList.Any;
 	dead: boolean = false;
+	readonly limits: LifetimeConfig;
 	/** Unix seconds of adding and last use. */
-	readonly lifetime: Float64Array = new Float64Array(2);
-	/** Next look at its time limits; kept by lifetime.ts. */
-	readonly lifetimeTimer: Timer = new Timer(TimerKind.PolicyLifetime, this);
+	readonly lifetime: number[] = [0, 0];
 	/** Bundles and held packets that belong to it: objects of bundle.ts and hold-queue.ts. */
 	bundle: object | null = null;
 	holdQueue: object | null = null;
@@ -48,20 +55,77 @@ export class XfrmPolicy {
 	newer: XfrmPolicy | null = null;
 	older: XfrmPolicy | null = null;
 
+	private readonly extras: Extras | null;
+	// Made when they are first asked for: most policies of a large table never are.
+	private matcher: SelectorMatcher | null = null;
+	private templatesMade: readonly Template[] | null = null;
+	private timer: Timer | null = null;
+
 	constructor(config: PolicyConfig, index: number) {
-		this.config = storedConfig(config, index);
-		this.selector = new SelectorMatcher(config.selector);
-		this.family = config.selector.family;
+		const { selector, mark } = config;
+		this.words = packPolicy(selector, inFamily(config.templates, selector.family));
+		this.family = selector.family;
 		this.direction = config.direction;
 		this.type = config.type;
 		this.action = config.action;
 		this.priority = config.priority;
 		this.flags = config.flags;
 		this.index = index;
-		this.markMask = (config.mark?.m ?? 0) | 0;
-		this.markValue = ((config.mark?.v ?? 0) & this.markMask) | 0;
+		this.markMask = (mark?.m ?? 0) | 0;
+		this.markValue = ((mark?.v ?? 0) & this.markMask) | 0;
 		this.ifId = (config.ifId ?? 0) | 0;
-		this.templates = this.config.templates;
+		this.limits = isUnlimited(config.lifetime) ? UNLIMITED : config.lifetime;
+		this.extras = extrasOf(config);
+	}
+
+	/** What it was made of, with index and family filled in; made anew each time. */
+	get config(): PolicyConfig {
+		return {
+			selector: unpackSelector(this.words),
+			lifetime: this.limits,
+			priority: this.priority,
+			index: this.index,
+			direction: this.direction,
+			action: this.action,
+			flags: this.flags,
+			// The kernel keeps none.
+			share: 0,
+			type: this.type,
+			templates: this.templatesMade ?? unpackTemplates(this.words),
+			...this.extras,
+		};
+	}
+
+	get selector(): SelectorMatcher {
+		this.matcher ??= new SelectorMatcher(unpackSelector(this.words));
+		return this.matcher;
+	}
+
+	get templates(): readonly Template[] {
+		this.templatesMade ??= unpackTemplates(this.words);
+		return this.templatesMade;
+	}
+
+	/** MIGRATE changes endpoints. */
+	set templates(templates: readonly Template[]) {
+		this.words = packPolicy(unpackSelector(this.words), templates);
+		this.templatesMade = templates;
+	}
+
+	/** Next look at its time limits; kept by lifetime.ts. Only policies with limits need one. */
+	get lifetimeTimer(): Timer {
+		this.timer ??= new Timer(TimerKind.PolicyLifetime, this);
+		return this.timer;
+	}
+
+	get hasTimeLimits(): boolean {
+		const { limits } = this;
+		return (
+			limits.softAddExpiresSeconds !== 0 ||
+			limits.hardAddExpiresSeconds !== 0 ||
+			limits.softUseExpiresSeconds !== 0 ||
+			limits.hardUseExpiresSeconds !== 0
+		);
 	}
 
 	markFits(mark: number): boolean {
@@ -69,17 +133,33 @@ export class XfrmPolicy {
 	}
 }
 
-/** What the kernel keeps of a request: marks masked (P-9), no share, templates of family 0 in the policy's. */
-function storedConfig(config: PolicyConfig, index: number): PolicyConfig {
-	const { mark } = config;
-	const { family } = config.selector;
+/** Templates of family 0 are of the policy's. */
+function inFamily(templates: readonly Template[], family: number): readonly Template[] {
+	return templates.some((template) => template.family === Family.Unspec)
+		? templates.map((template) =>
+				template.family === Family.Unspec ? { ...template, family } : template,
+			)
+		: templates;
+}
+
+/** The mark is kept masked (P-9). */
+function extrasOf({ mark, ifId, securityContext, offload }: PolicyConfig): Extras | null {
+	if (mark === undefined && ifId === undefined && securityContext === undefined && !offload) {
+		return null;
+	}
 	return {
-		...config,
-		index,
-		share: 0,
-		templates: config.templates.map((template) =>
-			template.family === Family.Unspec ? { ...template, family } : template,
-		),
 		...(mark === undefined ? {} : { mark: { v: (mark.v & mark.m) >>> 0, m: mark.m } }),
+		...(ifId === undefined ? {} : { ifId }),
+		...(securityContext === undefined ? {} : { securityContext }),
+		...(offload === undefined ? {} : { offload }),
 	};
+}
+
+function isUnlimited(limits: LifetimeConfig): boolean {
+	for (const key of Object.keys(UNLIMITED) as (keyof LifetimeConfig)[]) {
+		if (limits[key] !== UNLIMITED[key]) {
+			return false;
+		}
+	}
+	return true;
 }

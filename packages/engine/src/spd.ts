@@ -17,19 +17,13 @@
  * @hotpath
  */
 import type { Flow } from '@xfrm/wire';
-import {
-	Direction,
-	Errno,
-	Family,
-	isAnyAddress,
-	type Refusal,
-	type Selector,
-} from '@xfrm/wire/xfrm';
+import { Direction, Errno, Family, type Refusal, type Selector } from '@xfrm/wire/xfrm';
 import { invariant } from './invariant.ts';
 import type { KernelProfile } from './kernel-profile.ts';
 import type { XfrmPolicy } from './policy.ts';
 import { PolicyList } from './policy.ts';
 import { comesBefore, PolicyTable } from './policy-tuples.ts';
+import { SelectorWord, selectorWordsEqual } from './policy-words.ts';
 
 const LIST_COUNT = 5;
 /** Directions × types × families. */
@@ -204,7 +198,7 @@ export class Spd {
 				sibling.ifId === policy.ifId &&
 				sibling.markValue === policy.markValue &&
 				sibling.markMask === policy.markMask &&
-				selectorsEqual(sibling.config.selector, policy.config.selector)
+				selectorWordsEqual(sibling.words, policy.words)
 			) {
 				return sibling;
 			}
@@ -399,19 +393,19 @@ export class Spd {
 
 	/** Which of the five lists the selector puts a policy into; for OUT the destination is remote. */
 	private listOf(policy: XfrmPolicy): PolicyList {
-		const { selector } = policy.config;
+		const { words } = policy;
+		const shape = words[SelectorWord.Shape] ?? 0;
+		const prefixlenD = (shape >>> 8) & 0xff;
+		const prefixlenS = shape & 0xff;
 		const isIpv4 = policy.family === Family.Ipv4;
 		const [local, remote] = isIpv4 ? this.threshold4 : this.threshold6;
 		const isOut = policy.direction === Direction.Out;
-		if (
-			selector.prefixlenD >= (isOut ? remote : local) &&
-			selector.prefixlenS >= (isOut ? local : remote)
-		) {
+		if (prefixlenD >= (isOut ? remote : local) && prefixlenS >= (isOut ? local : remote)) {
 			return PolicyList.Exact;
 		}
 		const narrow = isIpv4 ? NARROW_IPV4 : NARROW_IPV6;
-		const isNarrowD = selector.prefixlenD >= narrow && !isAnyAddress(selector.daddr, policy.family);
-		const isNarrowS = selector.prefixlenS >= narrow && !isAnyAddress(selector.saddr, policy.family);
+		const isNarrowD = prefixlenD >= narrow && !isAny(words, SelectorWord.Daddr, policy.family);
+		const isNarrowS = prefixlenS >= narrow && !isAny(words, SelectorWord.Saddr, policy.family);
 		if (isNarrowD) {
 			return isNarrowS ? PolicyList.Both : PolicyList.Destination;
 		}
@@ -449,6 +443,14 @@ export class Spd {
 		}
 		return head;
 	}
+}
+
+/** Is the address at this place the any-address of its family? */
+function isAny(words: readonly number[], at: number, family: number): boolean {
+	return (
+		words[at] === 0 &&
+		(family === Family.Ipv4 || (words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 0))
+	);
 }
 
 /** Equality of all 56 octets: host bits, user and interface count too. */
