@@ -66,7 +66,7 @@ export function newAevent(context: RequestContext, body: MessageBodies['newae'])
 	} as const;
 	context.notify({
 		group: Group.Aevents,
-		message: aeventMessage(event, notifyHeader(context)),
+		message: () => aeventMessage(event, notifyHeader(context)),
 	});
 }
 

@@ -15,7 +15,8 @@ import type { RequestAttributes } from './request.ts';
 export interface Notification {
 	/** `Group`. */
 	readonly group: number;
-	readonly message: Uint8Array;
+	/** Makes the message: only called when somebody listens, as most of the time nobody does. */
+	message(): Uint8Array;
 }
 
 export interface RequestContext {

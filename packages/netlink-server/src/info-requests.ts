@@ -75,7 +75,7 @@ export function setDefault(context: RequestContext, body: MessageBodies['setdefa
 	}
 	context.notify({
 		group: Group.Policy,
-		message: buildMessage('getdefault', { seq: 0, pid: 0 }, defaults(context)),
+		message: () => buildMessage('getdefault', { seq: 0, pid: 0 }, defaults(context)),
 	});
 }
 

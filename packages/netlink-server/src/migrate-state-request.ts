@@ -101,7 +101,7 @@ export function migrateState(context: RequestContext, body: Body): void {
 		refused(answer.refusal);
 	}
 	const moved = engine.snapshotState(answer.value);
-	context.notify({ group: Group.Migrate, message: movedMessage(context, body, moved) });
+	context.notify({ group: Group.Migrate, message: () => movedMessage(context, body, moved) });
 }
 
 /** The request again, with the selector that the state has now, and what became of the rest. */

@@ -171,19 +171,19 @@ function migrateMessage(event: MigrateEvent): Uint8Array {
 export function eventNotification(event: EngineEvent): Notification {
 	switch (event.kind) {
 		case 'acquire':
-			return { group: Group.Acquire, message: acquireMessage(event) };
+			return { group: Group.Acquire, message: () => acquireMessage(event) };
 		case 'expire':
-			return { group: Group.Expire, message: expireMessage(event) };
+			return { group: Group.Expire, message: () => expireMessage(event) };
 		case 'policy-expire':
-			return { group: Group.Expire, message: policyExpireMessage(event) };
+			return { group: Group.Expire, message: () => policyExpireMessage(event) };
 		case 'aevent':
-			return { group: Group.Aevents, message: aeventMessage(event) };
+			return { group: Group.Aevents, message: () => aeventMessage(event) };
 		case 'report':
-			return { group: Group.Report, message: reportMessage(event) };
+			return { group: Group.Report, message: () => reportMessage(event) };
 		case 'mapping':
-			return { group: Group.Mapping, message: mappingMessage(event) };
+			return { group: Group.Mapping, message: () => mappingMessage(event) };
 		case 'migrate':
-			return { group: Group.Migrate, message: migrateMessage(event) };
+			return { group: Group.Migrate, message: () => migrateMessage(event) };
 	}
 }
 

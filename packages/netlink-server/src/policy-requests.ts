@@ -70,7 +70,7 @@ function putPolicy(
 	}
 	context.notify({
 		group: Group.Policy,
-		message: policyMessage(name, notifyHeader(context), engine.snapshotPolicy(answer.value)),
+		message: () => policyMessage(name, notifyHeader(context), engine.snapshotPolicy(answer.value)),
 	});
 }
 
@@ -124,10 +124,11 @@ export function deletePolicy(context: RequestContext, body: MessageBodies['delpo
 	};
 	context.notify({
 		group: Group.Policy,
-		message: buildMessage('delpolicy', notifyHeader(context), id, [
-			attribute('policy', policyBody(policy)),
-			...policyAttributes(policy),
-		]),
+		message: () =>
+			buildMessage('delpolicy', notifyHeader(context), id, [
+				attribute('policy', policyBody(policy)),
+				...policyAttributes(policy),
+			]),
 	});
 }
 
@@ -137,9 +138,8 @@ export function flushPolicies(context: RequestContext): void {
 	if (context.engine.flushPolicies(type, context.nowUs) > 0) {
 		context.notify({
 			group: Group.Policy,
-			message: buildMessage('flushpolicy', notifyHeader(context), {}, [
-				attribute('policyType', { type }),
-			]),
+			message: () =>
+				buildMessage('flushpolicy', notifyHeader(context), {}, [attribute('policyType', { type })]),
 		});
 	}
 }
@@ -155,7 +155,7 @@ export function expirePolicy(context: RequestContext, body: MessageBodies['polex
 	const event = { kind: 'policy-expire', policy: answer.value, hard } as const;
 	context.notify({
 		group: Group.Expire,
-		message: policyExpireMessage(event, context.request.pid),
+		message: () => policyExpireMessage(event, context.request.pid),
 	});
 }
 

@@ -269,9 +269,11 @@ export class NetlinkServer {
 	}
 
 	#notify({ group, message }: Notification): void {
+		let made: Uint8Array | undefined;
 		for (const client of this.#clients) {
 			if ((client.groups & (1 << (group - 1))) !== 0) {
-				client.deliver(message);
+				made ??= message();
+				client.deliver(made);
 			}
 		}
 	}

@@ -99,10 +99,10 @@ function putState(context: RequestContext, name: 'newsa' | 'updsa', body: UserSa
 		);
 	}
 	// Of an update in place the engine answers the state that the request asked for: that is told (N-17).
-	const told = engine.snapshotState(answer.value);
+	const { value } = answer;
 	context.notify({
 		group: Group.Sa,
-		message: stateMessage(name, notifyHeader(context), told),
+		message: () => stateMessage(name, notifyHeader(context), engine.snapshotState(value)),
 	});
 }
 
@@ -136,7 +136,8 @@ export function deleteState(context: RequestContext, body: MessageBodies['delsa'
 	if (answer.refusal !== undefined) {
 		refused(answer.refusal);
 	}
-	context.notify({ group: Group.Sa, message: deletedMessage(context, answer.value) });
+	const { value } = answer;
+	context.notify({ group: Group.Sa, message: () => deletedMessage(context, value) });
 }
 
 /** The kernels that do not say why have no sentence for it. */
@@ -192,7 +193,7 @@ export function flushStates(context: RequestContext, body: MessageBodies['flushs
 	if (context.engine.flushStates(body.proto, context.nowUs) > 0) {
 		context.notify({
 			group: Group.Sa,
-			message: buildMessage('flushsa', notifyHeader(context), body),
+			message: () => buildMessage('flushsa', notifyHeader(context), body),
 		});
 	}
 }
@@ -207,5 +208,5 @@ export function expireState(context: RequestContext, body: MessageBodies['expire
 		refused(answer.refusal);
 	}
 	const event = { kind: 'expire', state: answer.value, hard } as const;
-	context.notify({ group: Group.Expire, message: expireMessage(event, context.request.pid) });
+	context.notify({ group: Group.Expire, message: () => expireMessage(event, context.request.pid) });
 }
