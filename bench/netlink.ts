@@ -1,0 +1,283 @@
+/**
+ * What does a request cost, to our server in this process and to the running kernel, by the same bytes? Policies
+ * added (prefixes; port selectors), got and dumped; states added; all deleted; and what of memory a policy and a
+ * state take.
+ *
+ *     npm run bench:netlink [-- --json] [-- --check] [-- --quick]
+ *
+ * The kernel is spoken to in a network namespace of its own; without root, or with a kernel that has no XFRM,
+ * ours is measured alone. A ratio is our rate by the kernel's of the same run, each the best of several rounds.
+ * `--check` fails when a figure misses its bound by a third. Runs on the built packages.
+ */
+import { nodeProvider } from '@xfrm/crypto/node';
+import { nullProvider } from '@xfrm/crypto/null';
+import { enterNamespace } from '../test/netlink-live/namespace.ts';
+import { askAll, dump, type End, indexesOf, KernelEnd, putAll, ServerEnd } from './netlink-end.ts';
+import { packed, requests, type Shape } from './netlink-requests.ts';
+
+const json: boolean = process.argv.includes('--json');
+const check: boolean = process.argv.includes('--check');
+const quick: boolean = process.argv.includes('--quick');
+
+const ROUNDS = quick ? 1 : 3;
+const GETS = 10_000;
+const STATES = 10_000;
+/** The kernel gets no more time than this for one case: what it did until then is its rate. */
+const KERNEL_MS_MAX = 15_000;
+
+interface Row {
+	readonly bench: 'netlink';
+	readonly case: string;
+	readonly value: number;
+	readonly unit: string;
+	readonly against: string;
+	readonly ratio: number;
+}
+
+const rows: Row[] = [];
+const missed: string[] = [];
+
+function say(row: Row, beside: string): void {
+	rows.push(row);
+	if (json) {
+		process.stdout.write(`${JSON.stringify(row)}\n`);
+		return;
+	}
+	const value = Math.round(row.value).toLocaleString('en').padStart(12);
+	process.stdout.write(`${row.case.padEnd(42)}${value} ${row.unit.padEnd(9)}${beside}\n`);
+}
+
+/** Something that is done `count` times; `prepare` comes before and is not measured. */
+interface Course {
+	readonly count: number;
+	prepare(end: End): void;
+	/** Answers how many were done, when the time did not suffice for all. */
+	run(end: End, untilMs: number): number;
+}
+
+function rate(end: End, course: Course, msMax: number): number {
+	let best = 0;
+	for (let round = 0; round < ROUNDS; round++) {
+		course.prepare(end);
+		const from = performance.now();
+		const done = course.run(end, from + msMax);
+		const perSecond = (done * 1000) / (performance.now() - from);
+		best = Math.max(best, perSecond);
+		if (done < course.count) {
+			break;
+		}
+	}
+	return best;
+}
+
+/** Measures at both ends; `least` is the ratio to be reached. */
+function compare(name: string, ends: Ends, course: Course, least: number): void {
+	const ours = rate(ends.ours, course, Number.POSITIVE_INFINITY);
+	const kernel = ends.kernel === undefined ? 0 : rate(ends.kernel, course, KERNEL_MS_MAX);
+	const ratio = kernel === 0 ? 0 : ours / kernel;
+	const theirs = Math.round(kernel).toLocaleString('en');
+	const beside =
+		kernel === 0
+			? ''
+			: `${ratio.toFixed(2)} of the kernel's ${theirs}${least === 0 ? '' : ` (wanted ${least})`}`;
+	const against = kernel === 0 ? '' : 'the running kernel';
+	say({ bench: 'netlink', case: name, value: ours, unit: 'a second', against, ratio }, beside);
+	if (kernel !== 0 && ratio < least / 1.33) {
+		missed.push(name);
+	}
+}
+
+interface Ends {
+	readonly ours: ServerEnd;
+	readonly kernel: KernelEnd | undefined;
+}
+
+/** Always all of them. */
+function doing(count: number, act: (end: End) => void): Course['run'] {
+	return (end) => {
+		act(end);
+		return count;
+	};
+}
+
+function flush(end: End): void {
+	putAll(end, [requests.flushPolicies(), requests.flushStates()]);
+}
+
+/** Puts datagrams in until the time is over; answers how many requests that were. */
+function putUntil(
+	end: End,
+	datagrams: readonly Uint8Array[],
+	count: number,
+	untilMs: number,
+): number {
+	for (let i = 0; i < datagrams.length; i++) {
+		const datagram = datagrams[i];
+		if (datagram !== undefined) {
+			putAll(end, [datagram]);
+		}
+		if ((i & 127) === 127 && performance.now() > untilMs) {
+			return Math.round((count * (i + 1)) / datagrams.length);
+		}
+	}
+	return count;
+}
+
+function policyCourse(shape: Shape, count: number): Course {
+	const datagrams = requests.addPolicies(shape, count);
+	return { count, prepare: flush, run: (end, until) => putUntil(end, datagrams, count, until) };
+}
+
+function comparePolicies(ends: Ends): void {
+	for (const count of [10_000, 100_000]) {
+		for (const shape of ['prefixes', 'ports'] as const) {
+			const least = shape === 'prefixes' ? 1 : 20;
+			compare(`add ${count} policies, ${shape}`, ends, policyCourse(shape, count), least);
+		}
+	}
+	const count = 100_000;
+	const fill = packed(requests.addPolicies('prefixes', count));
+	compare(
+		`add ${count} policies, prefixes, packed`,
+		ends,
+		{ count, prepare: flush, run: (end, until) => putUntil(end, fill, count, until) },
+		0,
+	);
+	for (const end of [ends.ours, ends.kernel]) {
+		if (end !== undefined) {
+			flush(end);
+			putAll(end, fill);
+		}
+	}
+	const nothing = (): void => {};
+	const dumpRequest = requests.dumpPolicies();
+	compare(
+		`dump ${count} policies`,
+		ends,
+		{ count, prepare: nothing, run: doing(count, (end) => dump(end, dumpRequest)) },
+		0.5,
+	);
+	let byIndex: Uint8Array[] = [];
+	compare(
+		`get by index, of ${count}`,
+		ends,
+		{
+			count: GETS,
+			prepare: (end) => {
+				byIndex = requests.getByIndex(indexesOf(dump(end, dumpRequest)), GETS);
+			},
+			run: doing(GETS, (end) => askAll(end, byIndex)),
+		},
+		0.5,
+	);
+	const bySelector = requests.getBySelector('prefixes', count, GETS);
+	compare(
+		`get by selector, of ${count}`,
+		ends,
+		{ count: GETS, prepare: nothing, run: doing(GETS, (end) => askAll(end, bySelector)) },
+		0.5,
+	);
+	compare(
+		`delete all ${count} policies`,
+		ends,
+		{
+			count,
+			prepare: (end) => {
+				flush(end);
+				putAll(end, fill);
+			},
+			run: doing(count, flush),
+		},
+		0.5,
+	);
+}
+
+/** Most kernels that one runs this on have no ESP: then larval states are all that both can make. */
+function compareStates(ends: Ends): void {
+	const alloc = requests.allocSpis(STATES);
+	compare(
+		`make ${STATES} larval states (ALLOCSPI)`,
+		ends,
+		{ count: STATES, prepare: flush, run: doing(STATES, (end) => askAll(end, alloc)) },
+		1,
+	);
+	const add = requests.addStates(STATES);
+	const course: Course = {
+		count: STATES,
+		prepare: flush,
+		run: (end, until) => putUntil(end, add, STATES, until),
+	};
+	compare(
+		`add ${STATES} states`,
+		kernelHasEsp(ends) ? ends : { ...ends, kernel: undefined },
+		course,
+		1,
+	);
+	const dumpRequest = requests.dumpStates();
+	compare(
+		`dump ${STATES} states`,
+		ends,
+		{
+			count: STATES,
+			prepare: (end) => {
+				flush(end);
+				askAll(end, alloc);
+			},
+			run: doing(STATES, (end) => dump(end, dumpRequest)),
+		},
+		0.5,
+	);
+}
+
+function kernelHasEsp({ kernel }: Ends): boolean {
+	try {
+		putAll(kernel ?? { request: () => [], rest: () => [] }, requests.addStates(1));
+		return kernel !== undefined;
+	} catch {
+		return false;
+	}
+}
+
+function octetsInUse(): number {
+	const { gc } = globalThis;
+	if (gc === undefined) {
+		throw new RangeError('run with node --expose-gc');
+	}
+	gc();
+	const { heapUsed, arrayBuffers } = process.memoryUsage();
+	return heapUsed + arrayBuffers;
+}
+
+/** Octets each, of an engine whose provider keeps nothing. */
+function memory(name: string, datagrams: readonly Uint8Array[], count: number, most: number): void {
+	const end = new ServerEnd(nullProvider());
+	const before = octetsInUse();
+	putAll(end, datagrams);
+	const value = (octetsInUse() - before) / count;
+	flush(end);
+	const against = `the bound of ${most} octets`;
+	const ratio = value / most;
+	const beside = `${ratio.toFixed(2)} of ${against}`;
+	say({ bench: 'netlink', case: name, value, unit: 'octets', against, ratio }, beside);
+	if (ratio > 1.33) {
+		missed.push(name);
+	}
+}
+
+const absent = enterNamespace();
+if (absent !== undefined) {
+	process.stderr.write(`without the kernel: ${absent}\n`);
+}
+const ends: Ends = {
+	ours: new ServerEnd(nodeProvider()),
+	kernel: absent === undefined ? new KernelEnd() : undefined,
+};
+memory('a policy, prefixes', requests.addPolicies('prefixes', 100_000), 100_000, 1000);
+memory('a policy, ports', requests.addPolicies('ports', 100_000), 100_000, 1000);
+memory('a state', requests.addStates(STATES), STATES, 2000);
+comparePolicies(ends);
+compareStates(ends);
+if (check) {
+	process.stderr.write(missed.map((name) => `missed: ${name}\n`).join(''));
+	process.exitCode = missed.length === 0 ? 0 : 1;
+}
