@@ -25,6 +25,10 @@ const rooms: Readonly<Record<string, { level: number; imports: readonly string[]
 		level: 3,
 		imports: ['host', 'engine', 'netlink-server', 'netlink', 'iproute', 'wire', 'crypto'],
 	},
+	sim: {
+		level: 4,
+		imports: ['explain', 'host', 'engine', 'netlink-server', 'netlink', 'wire', 'crypto'],
+	},
 	linux: { level: 4, imports: ['netlink', 'wire'] },
 	cli: {
 		level: 5,
@@ -47,6 +51,7 @@ const cryptoEntries: Readonly<Record<string, readonly string[]>> = {
 	'netlink-server': ['algorithms'],
 	iproute: ['algorithms'],
 	explain: ['algorithms', 'provider'],
+	sim: ['provider'],
 };
 
 const FILE_LINES_MAX = 600;

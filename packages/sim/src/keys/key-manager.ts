@@ -1,0 +1,436 @@
+/**
+ * A scripted key manager, as an IKE daemon would be: it hears notifications of NETLINK_XFRM, sends
+ * requests of it, and exchanges mail with its peers. Sans-IO: bytes, mail and time come in by calls.
+ *
+ *     ACQUIRE       → ALLOCSPI (in), mail `request` → the peer: ALLOCSPI, UPDSA (in), NEWSA (out),
+ *                     mail `response` → UPDSA (in), NEWSA (out) with the acquire's number
+ *     EXPIRE soft   → the same for a new pair; the old one is deleted a while later
+ *     EXPIRE hard   → the pair's other state is deleted, the peer told
+ *     MAPPING       → UPDSA with the new port
+ *
+ * When both ends replace one pair at the same time, the new pair of the smaller nonce is deleted by who
+ * began it (RFC 7296 2.8.1). Its moods are its faults: late, dead, confused (confusion.ts). Who was not well
+ * starts anew, as a daemon that was restarted: flush, and a mail `hello`.
+ */
+import { decodeMessage, eventOf, splitMessages, type XfrmEvent } from '@xfrm/netlink';
+import { addressEquals, type StateId } from '@xfrm/wire/xfrm';
+import type { SimRandom } from '../random.ts';
+import { confuse } from './confusion.ts';
+import {
+	addressOf,
+	type Connection,
+	type Envelope,
+	KEY_OCTETS,
+	type Mail,
+	type PairKeys,
+	stateOf,
+} from './connection.ts';
+import { allocSpi, deleteState, flushStates, putState, type SendRequest } from './requests.ts';
+
+export type Mood = 'well' | 'late' | 'dead' | 'confused';
+
+/** How long an exchange waits for its answer, and how long an old pair stays beside its successor. */
+const EXCHANGE_US = 12_000_000;
+const OVERLAP_US = 3_000_000;
+/** A late one takes up to this long; a larval state waits 30 s. */
+const LATE_US = 20_000_000;
+
+/** What the world does for it. */
+export interface Surroundings {
+	readonly send: SendRequest;
+	post(to: string, mail: Mail): void;
+	after(us: number, action: () => void): void;
+}
+
+/** Both states of a connection that were made together. */
+interface Pair {
+	readonly connection: Connection;
+	readonly inSpi: number;
+	readonly outSpi: number;
+	readonly inKey: Uint8Array;
+	readonly outKey: Uint8Array;
+	readonly nonce: number;
+	/** The exchange that is to replace it, the peer's or our own, 0 for none. */
+	replacedBy: number;
+	/** Nonce and inbound SPI of our own, when there is one. */
+	own: { readonly nonce: number; readonly spi: number } | undefined;
+}
+
+/** An exchange that this end began and that has no answer yet. */
+interface Exchange {
+	readonly connection: Connection;
+	readonly spi: number;
+	readonly keys: PairKeys;
+	readonly nonce: number;
+	readonly acquireSeq: number;
+	readonly replaces: Pair | undefined;
+}
+
+export class KeyManager {
+	readonly #random: SimRandom;
+	readonly #around: Surroundings;
+	readonly #connections: readonly Connection[];
+	#mood: Mood = 'well';
+	/** Changes with each start: what was planned before is void. */
+	#life: number = 0;
+	readonly #pairs: Map<number, Pair> = new Map();
+	readonly #exchanges: Map<number, Exchange> = new Map();
+	/** Pairs, by inbound SPI, that are redundant after a collision: not to be replaced any more. */
+	readonly #redundant: Set<number> = new Set();
+	/** Ports that peers are seen by, by connection. */
+	readonly #remotePorts: Map<string, number> = new Map();
+
+	constructor(random: SimRandom, connections: readonly Connection[], around: Surroundings) {
+		this.#random = random;
+		this.#connections = connections;
+		this.#around = around;
+	}
+
+	get mood(): Mood {
+		return this.#mood;
+	}
+	/** Pairs that it knows of. */
+	get pairCount(): number {
+		return this.#pairs.size;
+	}
+
+	/** Changes its mood; who becomes well after having been dead or confused starts anew. */
+	setMood(mood: Mood): void {
+		const before = this.#mood;
+		this.#mood = mood;
+		if (mood === 'well' && (before === 'dead' || before === 'confused')) {
+			this.start();
+		}
+	}
+
+	/** Starts anew: no states, and the peers are told. */
+	start(): void {
+		this.#life++;
+		this.#pairs.clear();
+		this.#exchanges.clear();
+		this.#redundant.clear();
+		flushStates(this.#around.send);
+		for (const peer of new Set(this.#connections.map((connection) => connection.peer))) {
+			this.#around.post(peer, { kind: 'hello' });
+		}
+	}
+
+	/** Somebody outside asks for new keys on all connections. */
+	rekeyAll(): void {
+		for (const pair of [...this.#pairs.values()]) {
+			this.#replace(pair);
+		}
+	}
+
+	/** Notifications of NETLINK_XFRM. */
+	hear(datagrams: readonly Uint8Array[]): void {
+		for (const message of datagrams.flatMap(splitMessages)) {
+			const decoded = decodeMessage(message);
+			const event = decoded && eventOf(decoded);
+			if (event === undefined || this.#mood === 'dead') {
+				continue;
+			}
+			if (this.#mood === 'confused') {
+				confuse(this.#random, this.#around.send, event, this.#connections);
+			}
+			this.#later(() => this.#handle(event));
+		}
+	}
+
+	/** Mail from a peer. */
+	receive({ from, port, mail }: Envelope): void {
+		if (this.#mood === 'dead') {
+			return;
+		}
+		for (const connection of this.#connections) {
+			if (connection.peer === from && port !== 0 && connection.udpPort !== undefined) {
+				this.#moveTo(connection, port);
+			}
+		}
+		this.#later(() => this.#answer(from, mail));
+	}
+
+	/** Thinking takes time; a late one takes more of it. Nothing is done in another life. */
+	#later(action: () => void): void {
+		const us = this.#random.between(200, 20_000);
+		const late = this.#mood === 'late' ? this.#random.below(LATE_US) : 0;
+		this.#afterwards(us + late, action);
+	}
+
+	#afterwards(us: number, action: () => void): void {
+		const life = this.#life;
+		this.#around.after(us, () => {
+			if (life === this.#life && this.#mood !== 'dead') {
+				action();
+			}
+		});
+	}
+
+	#handle(event: XfrmEvent): void {
+		switch (event.kind) {
+			case 'acquire': {
+				const reqid = event.templates[0]?.reqid ?? 0;
+				const connection = this.#connections.find(
+					(one) =>
+						one.reqid === reqid &&
+						addressEquals(
+							addressOf(one.remote).address,
+							event.id.daddr,
+							addressOf(one.remote).family,
+						),
+				);
+				if (connection !== undefined) {
+					this.#begin(connection, event.seq, undefined);
+				}
+				return;
+			}
+			case 'expire': {
+				const pair = this.#pairOf(event.state.id);
+				if (pair !== undefined && event.hard) {
+					this.#remove(pair);
+				} else if (pair !== undefined) {
+					this.#replace(pair);
+				}
+				return;
+			}
+			case 'mapping': {
+				const pair = this.#pairs.get(event.mapping.id.spi);
+				if (pair !== undefined) {
+					this.#moveTo(pair.connection, event.mapping.newSport);
+				}
+				return;
+			}
+			default:
+				return;
+		}
+	}
+
+	#pairOf(id: StateId): Pair | undefined {
+		for (const pair of this.#pairs.values()) {
+			const { connection } = pair;
+			const { address, family } = addressOf(connection.local);
+			const inbound = addressEquals(id.daddr, address, family);
+			if (inbound ? pair.inSpi === id.spi : pair.outSpi === id.spi) {
+				return pair;
+			}
+		}
+		return undefined;
+	}
+
+	#replace(pair: Pair): void {
+		if (pair.replacedBy === 0 && !this.#redundant.has(pair.inSpi)) {
+			pair.replacedBy = this.#begin(pair.connection, 0, pair);
+		}
+	}
+
+	/** Begins an exchange; its number, 0 when none could be begun. */
+	#begin(connection: Connection, acquireSeq: number, replaces: Pair | undefined): number {
+		for (const [number, exchange] of this.#exchanges) {
+			if (exchange.connection === connection && exchange.replaces === replaces) {
+				return number;
+			}
+		}
+		const wish = stateOf(connection, 'in', 0, new Uint8Array(KEY_OCTETS), this.#portOf(connection));
+		const { state } = allocSpi(this.#around.send, wish);
+		if (state === undefined) {
+			return 0;
+		}
+		const number = (this.#random.word() >>> 1) + 1;
+		const keys = {
+			toInitiator: this.#random.octets(KEY_OCTETS),
+			toResponder: this.#random.octets(KEY_OCTETS),
+		};
+		const nonce = this.#random.word() >>> 0;
+		const { spi } = state.id;
+		this.#exchanges.set(number, { connection, spi, keys, nonce, acquireSeq, replaces });
+		if (replaces !== undefined) {
+			replaces.own = { nonce, spi };
+		}
+		this.#around.post(connection.peer, {
+			kind: 'request',
+			exchange: number,
+			connection: connection.name,
+			spi,
+			nonce,
+			keys,
+			replaces: replaces?.inSpi ?? 0,
+		});
+		this.#afterwards(EXCHANGE_US, () => this.#giveUp(number));
+		return number;
+	}
+
+	/** No answer came: the larval state dies by itself. */
+	#giveUp(number: number): void {
+		const exchange = this.#exchanges.get(number);
+		this.#exchanges.delete(number);
+		if (exchange?.replaces?.replacedBy === number) {
+			exchange.replaces.replacedBy = 0;
+			exchange.replaces.own = undefined;
+		}
+	}
+
+	#answer(from: string, mail: Mail): void {
+		switch (mail.kind) {
+			case 'request':
+				this.#accept(mail);
+				return;
+			case 'response':
+				this.#complete(mail.exchange, mail.spi);
+				return;
+			case 'delete':
+				for (const pair of [...this.#pairs.values()]) {
+					if (pair.connection.peer === from && mail.spis.includes(pair.outSpi)) {
+						this.#forget(pair);
+					}
+				}
+				return;
+			case 'hello':
+				for (const pair of [...this.#pairs.values()]) {
+					if (pair.connection.peer === from) {
+						this.#forget(pair);
+					}
+				}
+				return;
+		}
+	}
+
+	/** The responder's part: inbound state first, so that nothing is sent to where nobody listens. */
+	#accept(mail: Extract<Mail, { kind: 'request' }>): void {
+		const connection = this.#connections.find((one) => one.name === mail.connection);
+		if (connection === undefined) {
+			return;
+		}
+		const isRedundant = this.#losesAgainstOurs(mail.replaces, mail.exchange, mail.nonce);
+		const wish = stateOf(connection, 'in', 0, new Uint8Array(KEY_OCTETS), this.#portOf(connection));
+		const { state } = allocSpi(this.#around.send, wish);
+		if (state === undefined) {
+			return;
+		}
+		const { spi } = state.id;
+		const installed = this.#install(connection, {
+			inSpi: spi,
+			outSpi: mail.spi,
+			inKey: mail.keys.toResponder,
+			outKey: mail.keys.toInitiator,
+			nonce: mail.nonce,
+			seq: 0,
+		});
+		if (installed && isRedundant) {
+			this.#redundant.add(spi);
+		}
+		if (installed) {
+			this.#around.post(connection.peer, { kind: 'response', exchange: mail.exchange, spi });
+		}
+	}
+
+	/**
+	 * The peer replaces a pair. If we do so too, the exchange of the smaller nonce was in vain, and who began it
+	 * deletes what came of it. Is that the peer's?
+	 */
+	#losesAgainstOurs(outSpi: number, exchange: number, nonce: number): boolean {
+		for (const pair of this.#pairs.values()) {
+			if (outSpi === 0 || pair.outSpi !== outSpi) {
+				continue;
+			}
+			const { own } = pair;
+			pair.replacedBy ||= exchange;
+			if (own !== undefined && own.nonce < nonce) {
+				this.#redundant.add(own.spi);
+				this.#afterwards(OVERLAP_US, () => this.#removeBySpi(own.spi));
+			}
+			return own !== undefined && own.nonce > nonce;
+		}
+		return false;
+	}
+
+	/** The initiator's part. */
+	#complete(number: number, outSpi: number): void {
+		const exchange = this.#exchanges.get(number);
+		if (exchange === undefined) {
+			return;
+		}
+		this.#exchanges.delete(number);
+		const { connection, spi, keys, nonce, acquireSeq, replaces } = exchange;
+		const installed = this.#install(connection, {
+			inSpi: spi,
+			outSpi,
+			inKey: keys.toInitiator,
+			outKey: keys.toResponder,
+			nonce,
+			seq: acquireSeq,
+		});
+		if (installed && replaces !== undefined) {
+			this.#afterwards(OVERLAP_US, () => this.#removeBySpi(replaces.inSpi));
+		}
+	}
+
+	#install(
+		connection: Connection,
+		made: Omit<Pair, 'connection' | 'replacedBy' | 'own'> & { readonly seq: number },
+	): boolean {
+		const { seq, ...rest } = made;
+		const port = this.#portOf(connection);
+		const { send } = this.#around;
+		const inbound = stateOf(connection, 'in', made.inSpi, made.inKey, port);
+		const outbound = { ...stateOf(connection, 'out', made.outSpi, made.outKey, port), seq };
+		if (putState(send, 'updsa', inbound).errno !== 0) {
+			return false;
+		}
+		if (putState(send, 'newsa', outbound).errno !== 0) {
+			deleteState(send, inbound.id, inbound.family);
+			return false;
+		}
+		this.#pairs.set(made.inSpi, { connection, ...rest, replacedBy: 0, own: undefined });
+		return true;
+	}
+
+	#removeBySpi(inSpi: number): void {
+		const pair = this.#pairs.get(inSpi);
+		if (pair !== undefined) {
+			this.#remove(pair);
+		}
+	}
+
+	/** Deletes a pair and tells the peer. */
+	#remove(pair: Pair): void {
+		this.#forget(pair);
+		this.#around.post(pair.connection.peer, { kind: 'delete', spis: [pair.inSpi] });
+	}
+
+	#forget(pair: Pair): void {
+		this.#pairs.delete(pair.inSpi);
+		this.#redundant.delete(pair.inSpi);
+		for (const direction of ['in', 'out'] as const) {
+			const { id, family } = this.#statesOf(pair)[direction];
+			deleteState(this.#around.send, id, family);
+		}
+	}
+
+	#statesOf(pair: Pair): Record<'in' | 'out', ReturnType<typeof stateOf>> {
+		const { connection, inSpi, outSpi, inKey, outKey } = pair;
+		const port = this.#portOf(connection);
+		return {
+			in: stateOf(connection, 'in', inSpi, inKey, port),
+			out: stateOf(connection, 'out', outSpi, outKey, port),
+		};
+	}
+
+	#portOf(connection: Connection): number {
+		return this.#remotePorts.get(connection.name) ?? connection.udpPort ?? 0;
+	}
+
+	/** The peer is seen by another port: all states of the connection follow. */
+	#moveTo(connection: Connection, port: number): void {
+		if (this.#portOf(connection) === port) {
+			return;
+		}
+		this.#remotePorts.set(connection.name, port);
+		for (const pair of this.#pairs.values()) {
+			if (pair.connection === connection) {
+				const states = this.#statesOf(pair);
+				putState(this.#around.send, 'updsa', states.in);
+				putState(this.#around.send, 'updsa', states.out);
+			}
+		}
+	}
+}
