@@ -13,6 +13,8 @@ export interface Unwrapped {
 	readonly ivs: Uint8Array[];
 	/** Identifications of the IPv4 headers met, undefined where DF is set, outermost first. */
 	readonly ids: (number | undefined)[];
+	/** Octets that rounded AH and ESP up, outermost first; none when there are layers that were not opened. */
+	readonly paddings: Uint8Array[];
 	/** A line a layer, without what is not deterministic and without lengths and checksums. */
 	readonly layers: string[];
 	/** Compressed octets were met: lengths around them are the compressor's business. */
@@ -23,7 +25,14 @@ export interface Unwrapped {
 
 /** Takes `packet` apart as far as the engine's states have keys for it. */
 export function unwrap(packet: Uint8Array, engine: EngineDoor): Unwrapped {
-	const result: Unwrapped = { ivs: [], ids: [], layers: [], compressed: false, complete: true };
+	const result: Unwrapped = {
+		ivs: [],
+		ids: [],
+		paddings: [],
+		layers: [],
+		compressed: false,
+		complete: true,
+	};
 	new Walk(engine, result).ip(packet);
 	return result;
 }
@@ -68,7 +77,7 @@ class Walk {
 		);
 		const end = Math.min(packet.length, view.getUint16(2));
 		if ((fragment & 0x3fff) !== 0) {
-			this.opaque(packet.subarray(octets, end));
+			this.fragment(fragment & 0x1fff, packet[9] ?? 0, packet.subarray(octets, end));
 			return;
 		}
 		this.next(packet[9] ?? 0, packet.subarray(octets, end));
@@ -84,8 +93,27 @@ class Walk {
 		this.next(packet[6] ?? 0, packet.subarray(40));
 	}
 
+	/** Of a first fragment the padding of an AH can be told that has no transform behind it. */
+	fragment(offset: number, proto: number, data: Uint8Array): void {
+		this.opaque(data);
+		if (
+			offset === 0 &&
+			proto === 51 &&
+			data.length >= 12 &&
+			![50, 51, 108].includes(data[0] ?? 0)
+		) {
+			this.ahPadding(data);
+		}
+	}
+
+	ahPadding(data: Uint8Array): void {
+		const icvOctets = this.state(51, viewOf(data).getUint32(4))?.icvOctets ?? 0;
+		this.result.paddings.push(data.slice(12 + icvOctets, ((data[1] ?? 0) + 2) * 4));
+	}
+
 	opaque(data: Uint8Array): void {
 		this.result.complete = false;
+		this.result.paddings.length = 0;
 		this.note(`data ${formatHex(data)}`);
 	}
 
@@ -105,7 +133,7 @@ class Walk {
 			}
 			case 44:
 				this.note(`fragment ${formatHex(data.subarray(0, 4))}`);
-				this.opaque(data.subarray(8));
+				this.fragment(viewOf(data).getUint16(2) >> 3, data[0] ?? 59, data.subarray(8));
 				return;
 			case 17:
 				this.udp(data);
@@ -115,6 +143,7 @@ class Walk {
 				return;
 			case 51:
 				this.note(`ah ${formatHex(data.subarray(0, 12))}`);
+				this.ahPadding(data);
 				this.next(data[0] ?? 59, data.subarray(((data[1] ?? 0) + 2) * 4));
 				return;
 			case 108:
@@ -200,6 +229,7 @@ class Walk {
 		}
 		const next = bytes[end - 1] ?? 0;
 		const pad = bytes[end - 2] ?? 0;
+		this.result.paddings.push(bytes.slice(end - 2 - pad, end - 2));
 		this.note(`esp ${formatHex(data.subarray(0, 8))} iv ${formatHex(iv)} next ${next}`);
 		this.next(next, bytes.subarray(text, end - 2 - pad));
 	}

@@ -6,6 +6,7 @@ import type { Available, KernelProfile } from '@xfrm/engine';
 import type { Observed, World } from '@xfrm/explain';
 import { formatHex } from '@xfrm/wire';
 import { errnoName } from '@xfrm/wire/xfrm';
+import { fixChosenValues } from './chosen-values.ts';
 import { type Difference, differs } from './difference.ts';
 import {
 	bytesOf,
@@ -15,8 +16,7 @@ import {
 	sendByRawSocket,
 } from './laboratory.ts';
 import { afterStates } from './state-view.ts';
-import { unwrap } from './unwrap.ts';
-import type { EmittedPacket, VectorCase, VectorStep } from './vector-case.ts';
+import type { VectorCase, VectorStep } from './vector-case.ts';
 import { compare } from './vector-compare.ts';
 
 /** A case that is not judged, and why. */
@@ -127,7 +127,7 @@ function runCommands(world: World, commands: readonly string[]): Record<string, 
 
 function runStep(lab: Laboratory, step: VectorStep, name: string): Difference | undefined {
 	const { world } = lab;
-	fixFields(world, step.expect.emit ?? []);
+	fixChosenValues(world.engine, step.expect);
 	if (step.ip !== undefined) {
 		const errors = runCommands(world, step.ip);
 		const observed = world.advance(STEP_US);
@@ -177,22 +177,4 @@ function merge(seen: readonly Observed[]): Observed {
 		counters,
 		error: seen.find((one) => one.error !== 0)?.error ?? 0,
 	};
-}
-
-/** Gives the engine the values that the kernel chose. */
-function fixFields(world: World, emitted: readonly EmittedPacket[]): void {
-	const ivs: Uint8Array[] = [];
-	const ipIds: number[] = [];
-	for (const { packet, fields } of emitted) {
-		if (fields === undefined) {
-			continue;
-		}
-		const found = unwrap(bytesOf(packet), world.engine);
-		const visible = fields.iv === undefined ? [] : [bytesOf(fields.iv)];
-		ivs.push(...(found.ivs.length > 0 ? found.ivs.reverse() : visible));
-		// The innermost header is the packet's own, unless it could not be reached.
-		const made = found.complete ? found.ids.slice(0, -1) : found.ids;
-		ipIds.push(...made.reverse().filter((id) => id !== undefined));
-	}
-	world.engine.net.fixed = { ivs, ipIds, paddings: [] };
 }

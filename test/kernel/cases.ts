@@ -1,4 +1,5 @@
 /** All kinds of random cases. */
+import { changeKinds } from './change-cases.ts';
 import type { Kind } from './kind.ts';
 import { packetKinds } from './packet-cases.ts';
 import { plainIpScenario } from './plain-ip.ts';
@@ -10,6 +11,7 @@ export const kinds: readonly Kind[] = [
 	...transformKinds,
 	...stateKinds,
 	...policyKinds,
+	...changeKinds,
 	...packetKinds,
 	{ name: 'plain-ip', make: plainIpScenario },
 ];

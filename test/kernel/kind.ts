@@ -35,9 +35,12 @@ export interface Plan {
 	readonly templatesIn?: string;
 	readonly packets?: number;
 	readonly damage?: number;
-	readonly selector?: [out: string, back: string];
+	/** Other flows for the policies of A, of B. */
+	readonly selector?: readonly [out: string, inward: string];
 	/** Further policies of B, in front. */
 	readonly policiesIn?: readonly string[];
+	/** Further commands of B, behind. */
+	readonly inCommands?: readonly string[];
 	readonly steps?: readonly Step[];
 	readonly mapSteps?: (steps: Step[]) => Step[];
 }
@@ -45,9 +48,8 @@ export interface Plan {
 /** A sends, B receives: the ordinary scenario. */
 export function associate(random: Random, id: string, plan: Plan): Scenario {
 	const { ends, specs, tunnel } = plan;
-	const selector = tunnel
-		? `src ${ends.netA} dst ${ends.netB}`
-		: `src ${ends.wanA} dst ${ends.wanB}`;
+	const flows = flowSelector(ends, tunnel);
+	const [selector, selectorIn] = plan.selector ?? [flows, flows];
 	const extra = plan.policyExtra ?? '';
 	const templates = specs.map((spec) => templateWords(spec)).join(' ');
 	const first: Case = {
@@ -73,8 +75,9 @@ export function associate(random: Random, id: string, plan: Plan): Scenario {
 					...(plan.specsIn ?? specs).map(stateCommand),
 					...(plan.policiesIn ?? []),
 					...(['fwd', 'in'] as const).map((direction) =>
-						policyCommand(selector, direction, `${extra} ${templatesIn}`.trim()),
+						policyCommand(selectorIn, direction, `${extra} ${templatesIn}`.trim()),
 					),
+					...(plan.inCommands ?? []),
 				],
 				...(plan.encap === undefined ? {} : { encap: plan.encap }),
 				steps: plan.mapSteps?.(steps) ?? steps,

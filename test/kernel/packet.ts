@@ -46,6 +46,8 @@ export interface PlainPacket {
 	readonly flowLabel?: number;
 	/** IPv4 options, a multiple of 4 octets. */
 	readonly options?: readonly number[];
+	/** IPv6 extension headers, each without its first octet, by protocol. */
+	readonly extensions?: readonly (readonly [proto: number, octets: readonly number[]])[];
 	/** IPv4 flags and offset, or an IPv6 fragment header, in place of a whole packet. */
 	readonly fragment?: { readonly offset: number; readonly more: boolean; readonly id: number };
 }
@@ -147,13 +149,25 @@ function ipv6(packet: PlainPacket, proto: number, payload: readonly number[]): n
 	];
 }
 
+/** Extension headers in front of the payload: the first one's number, and all octets. */
+function extended(
+	packet: PlainPacket,
+	proto: number,
+	payload: readonly number[],
+): [proto: number, octets: readonly number[]] {
+	return (packet.extensions ?? []).reduceRight<[number, readonly number[]]>(
+		([next, octets], [header, body]) => [header, [next, ...body, ...octets]],
+		[proto, payload],
+	);
+}
+
 /** The packet as hex, whole. */
 export function makePacket(version: IpVersion, packet: PlainPacket): string {
 	const [proto, octets] = upper(packet, version);
 	const bytes =
 		version === 4
 			? ipv4(packet, proto, octets, packet.dontFragment === true ? 0x4000 : 0)
-			: ipv6(packet, proto, octets);
+			: ipv6(packet, ...extended(packet, proto, octets));
 	return Buffer.from(bytes).toString('hex');
 }
 

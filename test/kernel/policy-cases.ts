@@ -2,12 +2,22 @@
 import {
 	policyCommand,
 	randomEnds,
+	type StateSpec,
 	setupCommands,
 	stateCommand,
 	swapEnds,
 	templateWords,
 } from './association.ts';
-import { associate, type Kind, protoSpec, shuffle } from './kind.ts';
+import {
+	associate,
+	flowSelector,
+	type Kind,
+	type Proto,
+	protoSpec,
+	randomVersion,
+	shuffle,
+} from './kind.ts';
+import type { Random } from './random.ts';
 import { type Case, randomPacket, receivingSteps, sendingSteps } from './scenario.ts';
 
 const subPolicies: Kind = {
@@ -125,4 +135,119 @@ const defaults: Kind = {
 	},
 };
 
-export const policyKinds: readonly Kind[] = [subPolicies, selection, defaults];
+/** A template for the state, or for something like it, or for nothing that is there. */
+function randomTemplate(random: Random, spec: StateSpec): string {
+	const spi = (spec.spi ?? 0) + (random.chance(0.3) ? 1 : 0);
+	const level = random.chance(0.4) ? ' level use' : '';
+	const { reqid, ...anyReqid } = spec;
+	const words = templateWords(random.chance(0.2) ? anyReqid : spec, level);
+	return random.chance(0.25) ? words.replace(' reqid', ` spi 0x${spi.toString(16)} reqid`) : words;
+}
+
+/** Some of the templates, mostly in their order. */
+function randomTemplates(random: Random, specs: readonly StateSpec[]): string {
+	const some = specs.filter(() => random.chance(0.8));
+	const order = random.chance(0.2) ? shuffle(random, some) : some;
+	return order.map((spec) => randomTemplate(random, spec)).join(' ');
+}
+
+const templates: Kind = {
+	name: 'templates',
+	make(random, id) {
+		const version = randomVersion(random);
+		const ends = randomEnds(random, version, version);
+		const tunnel = random.chance(0.5);
+		const chain = random.pick<readonly Proto[]>([
+			['esp', 'ah'],
+			['ah', 'esp'],
+			['esp', 'esp'],
+			['comp', 'esp'],
+			['esp'],
+		]);
+		const specs = chain.map((proto, i) =>
+			protoSpec(random, ends, proto, tunnel && i === 0 ? 'tunnel' : 'transport'),
+		);
+		const selector = flowSelector(ends, tunnel);
+		const policy = (direction: 'in' | 'out' | 'fwd', words: string): string =>
+			policyCommand(selector, direction, words);
+		const known = specs.filter(() => random.chance(0.85)).map(stateCommand);
+		return {
+			first: {
+				id: `${id}-out`,
+				tags: ['out', 'templates'],
+				setup: setupCommands(ends),
+				xfrm: [...known, policy('out', randomTemplates(random, specs))],
+				steps: sendingSteps(random, ends, tunnel, 3),
+			},
+			inbound: (emitted) => {
+				const words = randomTemplates(random, specs);
+				return [
+					{
+						id: `${id}-in`,
+						tags: ['in', 'templates'],
+						setup: setupCommands(swapEnds(ends)),
+						xfrm: [...specs.map(stateCommand), policy('in', words), policy('fwd', words)],
+						steps: [
+							...receivingSteps(random, emitted, 1),
+							{ at: 'wan', packet: randomPacket(random, version, ends.wanA, ends.wanB) },
+							{ at: 'wan', packet: randomPacket(random, version, ends.hostA, ends.hostB) },
+						],
+					},
+				];
+			},
+		};
+	},
+};
+
+const exempt: Kind = {
+	name: 'exempt-devices',
+	make(random, id) {
+		const version = randomVersion(random);
+		const ends = randomEnds(random, version, version);
+		const tunnel = random.chance(0.7);
+		const spec = protoSpec(random, ends, 'esp', tunnel ? 'tunnel' : 'transport');
+		const selector = flowSelector(ends, tunnel);
+		const device = random.pick(['lan', 'wan']);
+		const name = random.pick(['disable_policy', 'disable_xfrm']);
+		const family = name === 'disable_xfrm' ? 4 : version;
+		const sysctl = { [`net.ipv${family}.conf.${device}.${name}`]: 1 };
+		const rule = random.pick(['action block', templateWords(spec)]);
+		return {
+			first: {
+				id: `${id}-out`,
+				tags: ['out', 'exempt'],
+				sysctl,
+				setup: setupCommands(ends),
+				xfrm: [
+					stateCommand(spec),
+					...(['out', 'in', 'fwd'] as const).map((direction) =>
+						policyCommand(selector, direction, rule),
+					),
+				],
+				steps: sendingSteps(random, ends, tunnel, 4),
+			},
+			inbound: (emitted) => [
+				{
+					id: `${id}-in`,
+					tags: ['in', 'exempt'],
+					sysctl,
+					setup: setupCommands(swapEnds(ends)),
+					xfrm: [
+						stateCommand(spec),
+						...(['in', 'fwd'] as const).map((direction) =>
+							policyCommand(selector, direction, rule),
+						),
+					],
+					steps: [
+						...receivingSteps(random, emitted, 1),
+						{ at: 'wan', packet: randomPacket(random, version, ends.wanA, ends.wanB) },
+						{ at: 'wan', packet: randomPacket(random, version, ends.hostA, ends.hostB) },
+						{ at: 'wan', packet: randomPacket(random, version, ends.hostA, ends.ownB) },
+					],
+				},
+			],
+		};
+	},
+};
+
+export const policyKinds: readonly Kind[] = [subPolicies, templates, selection, defaults, exempt];

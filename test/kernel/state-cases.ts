@@ -1,14 +1,18 @@
 /** Kinds of cases about states: replay, lifetimes, marks, choice, acquire. */
 import {
+	type Ends,
 	policyCommand,
 	randomEnds,
 	randomEspAlgorithms,
+	type StateSpec,
 	setupCommands,
 	stateCommand,
+	swapEnds,
 	templateWords,
 } from './association.ts';
-import { associate, type Kind, protoSpec, shuffle } from './kind.ts';
-import { randomPacket, type Step, sendingSteps } from './scenario.ts';
+import { associate, flowSelector, type Kind, protoSpec, randomVersion, shuffle } from './kind.ts';
+import type { Random } from './random.ts';
+import { randomPacket, receivingSteps, type Step, sendingSteps } from './scenario.ts';
 
 const replay: Kind = {
 	name: 'replay',
@@ -142,4 +146,113 @@ const acquire: Kind = {
 	},
 };
 
-export const stateKinds: readonly Kind[] = [replay, lifetimes, timeLimits, marks, acquire];
+/** What makes one of several states of a reqid fit or not. */
+function randomFitness(random: Random, ends: Ends, tunnel: boolean): Partial<StateSpec> {
+	const selector = flowSelector(ends, tunnel);
+	const any = ends.outer === 4 ? '0.0.0.0' : '::';
+	return random.pick<Partial<StateSpec>>([
+		{},
+		{ src: any },
+		{ extra: `sel ${selector} proto udp` },
+		{ extra: `sel ${selector} proto udp dport ${random.pick([4242, 4243])}` },
+		{ extra: `sel ${selector} proto ${ends.inner === 4 ? 'icmp' : 'ipv6-icmp'}` },
+		{ extra: `sel ${selector} proto 253` },
+		{ extra: 'mark 0x10 mask 0xf0' },
+		{ extra: 'mark 0x01 mask 0x0f' },
+		{ extra: 'mark 0x11 mask 0xff' },
+		{ extra: 'limit packet-soft 1' },
+		{ extra: 'limit packet-hard 2' },
+		{ extra: 'flag wildrecv' },
+		{ reqid: 77 },
+		{ dst: ends.hostB },
+	]);
+}
+
+const choice: Kind = {
+	name: 'state-choice',
+	make(random, id) {
+		const version = randomVersion(random);
+		const ends = randomEnds(random, version, version);
+		const tunnel = random.chance(0.5);
+		const mode = tunnel ? 'tunnel' : 'transport';
+		const specs = Array.from({ length: random.int(2, 5) }, () => ({
+			...protoSpec(random, ends, 'esp', mode),
+			reqid: 5,
+			extra: '',
+			...randomFitness(random, ends, tunnel),
+		}));
+		const spi = random.chance(0.3) ? ` spi 0x${(random.pick(specs).spi ?? 0).toString(16)}` : '';
+		const peers = tunnel ? ` src ${ends.wanA} dst ${ends.wanB}` : '';
+		const template = `tmpl${peers} proto esp${spi} reqid 5 mode ${mode}`;
+		const words = random.chance(0.4) ? 'mark 0x11 mask 0x3f ' : '';
+		const marks = [0, 0x11, 0x10, 0x51];
+		const steps = sendingSteps(random, ends, tunnel, 6).map((step) =>
+			'at' in step && step.at === 'local' ? { ...step, mark: random.pick(marks) } : step,
+		);
+		return {
+			first: {
+				id: `${id}-out`,
+				tags: ['out', 'choice'],
+				setup: setupCommands(ends),
+				xfrm: [
+					...specs.map(stateCommand),
+					policyCommand(flowSelector(ends, tunnel), 'out', words + template),
+				],
+				steps,
+			},
+			inbound: (emitted) => [
+				{
+					id: `${id}-in`,
+					tags: ['in', 'choice'],
+					setup: setupCommands(swapEnds(ends)),
+					xfrm: [
+						...shuffle(random, [...specs]).map(stateCommand),
+						policyCommand(flowSelector(ends, tunnel), 'in', template),
+						policyCommand(flowSelector(ends, tunnel), 'fwd', template),
+					],
+					steps: receivingSteps(random, emitted, 1),
+				},
+			],
+		};
+	},
+};
+
+/** Sequence numbers around which ESN has to guess the high half. */
+const TURNS: readonly string[] = ['0', '1', '0x7fffffff', '0x80000000', '0xffffff80', '0xfffffffe'];
+
+const jumps: Kind = {
+	name: 'esn-jumps',
+	make(random, id) {
+		const version = randomVersion(random);
+		const ends = randomEnds(random, version, version);
+		const base = protoSpec(random, ends, random.pick(['esp', 'ah']), 'transport');
+		const algorithms = base.proto === 'esp' ? randomEspAlgorithms(random, true) : base.algorithms;
+		const window = random.pick([32, 64, 96, 1024]);
+		const esn = random.chance(0.8);
+		const flags = esn ? `replay-window ${window} flag esn` : 'replay-window 32';
+		const place = (what: 'seq' | 'oseq'): string => {
+			const high = esn ? ` replay-${what}-hi ${random.int(0, 2)}` : '';
+			return ` replay-${what} ${random.pick(TURNS)}${high}`;
+		};
+		const spec = { ...base, algorithms, extra: flags + place('oseq') };
+		return associate(random, id, {
+			ends,
+			specs: [spec],
+			specsIn: [{ ...spec, extra: flags + place('seq') }],
+			tunnel: false,
+			packets: 5,
+			damage: 1,
+			mapSteps: (steps) => (random.chance(0.5) ? shuffle(random, steps) : steps),
+		});
+	},
+};
+
+export const stateKinds: readonly Kind[] = [
+	replay,
+	jumps,
+	lifetimes,
+	timeLimits,
+	marks,
+	choice,
+	acquire,
+];

@@ -232,12 +232,73 @@ const protocols: Kind[] = (['esp', 'ah', 'comp'] as const).flatMap((proto) =>
 	),
 );
 
+/** Home address option or type 2 routing header by a sub policy, ESP or AH by a main one. */
+const mobileSealed: Kind = {
+	name: 'ro-sealed',
+	make(random, id) {
+		const hex = (): string => random.int(1, 0xffff).toString(16);
+		const [home, coa, peer] = [1, 2, 3].map((n) => `2001:db8:${hex()}:${n}::${hex()}`) as [
+			string,
+			string,
+			string,
+		];
+		const hao = random.chance(0.5);
+		const [src, dst, proto] = hao ? [home, peer, 'hao'] : [peer, home, 'route2'];
+		const ends = { ...randomEnds(random, 6, 6), wanA: src, wanB: dst };
+		const seal = protoSpec(random, ends, random.pick(['esp', 'esp', 'ah']), 'transport');
+		const xfrm = (direction: 'in' | 'out'): string[] => {
+			const level = random.chance(0.3) ? ' level use' : '';
+			const template = `tmpl src ${src} dst ${dst} proto ${proto} mode ro${level}`;
+			const both = random.chance(0.3);
+			const flow = `src ${src} dst ${dst}`;
+			return [
+				`ip xfrm state add src ${src} dst ${dst} proto ${proto} mode ro coa ${coa}`,
+				stateCommand(seal),
+				...(both
+					? [policyCommand(flow, direction, `${templateWords(seal)} ${template}`)]
+					: [
+							policyCommand(flow, direction, `ptype sub ${template}`),
+							policyCommand(flow, direction, `ptype main ${templateWords(seal)}`),
+						]),
+			];
+		};
+		const mobileHost = [
+			`addr add ${home}/128 dev lan home nodad`,
+			`addr add ${coa}/64 dev wan nodad`,
+			'route add ::/0 dev wan',
+		];
+		const correspondent = [`addr add ${peer}/64 dev wan nodad`, 'route add ::/0 dev wan'];
+		return {
+			first: {
+				id: `${id}-out`,
+				tags: ['out', 'mip6'],
+				setup: hao ? mobileHost : correspondent,
+				xfrm: xfrm('out'),
+				steps: Array.from({ length: 3 }, () => ({
+					at: 'local' as const,
+					packet: randomPacket(random, 6, src, dst, 600),
+				})),
+			},
+			inbound: (emitted) => [
+				{
+					id: `${id}-in`,
+					tags: ['in', 'mip6'],
+					setup: hao ? correspondent : mobileHost,
+					xfrm: xfrm('in'),
+					steps: receivingSteps(random, emitted, 2),
+				},
+			],
+		};
+	},
+};
+
 export const transformKinds: readonly Kind[] = [
 	...protocols,
 	crossFamily,
 	beet,
 	mobile('hao'),
 	mobile('route2'),
+	mobileSealed,
 	nested,
 	natTraversal,
 	flags,

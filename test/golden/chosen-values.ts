@@ -1,0 +1,61 @@
+/**
+ * Values that a kernel chose by chance, read off the packets that came out of it, so that the engine can
+ * be given the same (`Namespace.fixed`): IVs, identifications, and the octets that round headers up.
+ */
+import type { EngineDoor } from '@xfrm/engine';
+import { bytesOf } from './laboratory.ts';
+import { unwrap } from './unwrap.ts';
+import type { DeliveredPacket, EmittedPacket, Expectation } from './vector-case.ts';
+
+/** In order of use: a packet's innermost layer first. */
+interface Chosen {
+	readonly ivs: Uint8Array[];
+	readonly ipIds: number[];
+	readonly paddings: Uint8Array[];
+}
+
+/** Gives the engine what the kernel chose in this step. */
+export function fixChosenValues(engine: EngineDoor, expect: Expectation): void {
+	const chosen: Chosen = { ivs: [], ipIds: [], paddings: [] };
+	for (const emitted of expect.emit ?? []) {
+		takeEmitted(engine, emitted, chosen);
+	}
+	for (const delivered of expect.deliver ?? []) {
+		takeQuoted(engine, delivered, chosen);
+	}
+	engine.net.fixed = chosen;
+}
+
+function takeEmitted(engine: EngineDoor, emitted: EmittedPacket, chosen: Chosen): void {
+	const { packet, fields } = emitted;
+	if (fields === undefined) {
+		return;
+	}
+	const found = unwrap(bytesOf(packet), engine);
+	const visible = fields.iv === undefined ? [] : [bytesOf(fields.iv)];
+	chosen.ivs.push(...(found.ivs.length > 0 ? found.ivs.reverse() : visible));
+	chosen.paddings.push(...found.paddings.reverse());
+	// The innermost header is the packet's own, unless it could not be reached.
+	const made = found.complete ? found.ids.slice(0, -1) : found.ids;
+	chosen.ipIds.push(...made.reverse().filter((id) => id !== undefined));
+}
+
+/** An ICMP error to ourselves may quote ESP that has not left: its IV stands behind the header. */
+function takeQuoted(engine: EngineDoor, delivered: DeliveredPacket, chosen: Chosen): void {
+	const { family, proto, packet, payload } = delivered;
+	if (proto !== 1 && proto !== 58) {
+		return;
+	}
+	const octets = bytesOf(packet ?? payload ?? '');
+	const message = octets.subarray(family === 4 ? ((octets[0] ?? 0) & 15) * 4 : 0);
+	const quoted = message.subarray(8);
+	const esp = quoted.subarray(family === 4 ? ((quoted[0] ?? 0) & 15) * 4 : 40);
+	if (quoted[family === 4 ? 9 : 6] !== 50 || esp.length < 8) {
+		return;
+	}
+	const spi = new DataView(esp.buffer, esp.byteOffset).getUint32(0);
+	const state = [...engine.states()].find((one) => one.proto === 50 && one.spi >>> 0 === spi);
+	if (state !== undefined) {
+		chosen.ivs.push(esp.slice(8, 8 + state.ivOctets));
+	}
+}
