@@ -11,7 +11,7 @@ import {
 	splitMessages,
 	type XfrmMessage,
 } from '@xfrm/netlink';
-import { anySelector, Errno, Mode } from '@xfrm/wire/xfrm';
+import { anySelector, Mode } from '@xfrm/wire/xfrm';
 import { type Disagreement, EXCEPTIONS } from './exceptions.ts';
 import { PLAIN_SENDER, type Step } from './netlink-end.ts';
 import { profileOf } from './trial.ts';
@@ -26,7 +26,7 @@ function step(datagram: Uint8Array): Step {
 	return { ...PLAIN_SENDER, datagram };
 }
 
-function refusal(datagram: Uint8Array, errno: number, message?: string): Uint8Array {
+function _refusal(datagram: Uint8Array, errno: number, message?: string): Uint8Array {
 	const [raw] = splitMessages(datagram);
 	assert.ok(raw);
 	const extended = message === undefined ? {} : { extended: { message } };
@@ -49,7 +49,7 @@ const mappingBody = {
 	oldSport: 0,
 	newSport: 0,
 };
-const mapping = request({ name: 'mapping', body: mappingBody });
+const _mapping = request({ name: 'mapping', body: mappingBody });
 
 const id = { daddr: new Uint8Array(16), spi: 0, proto: 50 };
 function policyOf(direction: number, mode: number, optional: number): Uint8Array {
@@ -71,8 +71,8 @@ const getPolicy = request({
 	name: 'getpolicy',
 	body: { selector: anySelector(2), index: 0, direction: 1 },
 });
-const acquireText = 'pCPU number too big';
-const allocspi = changed(request({ name: 'flushsa', body: { proto: 0 } }), 4, [0x16]);
+const _acquireText = 'pCPU number too big';
+const _allocspi = changed(request({ name: 'flushsa', body: { proto: 0 } }), 4, [0x16]);
 
 const sadInfo = (sadhcnt: number, sadCnt: number): Uint8Array =>
 	request({
@@ -93,35 +93,6 @@ function disagreement(fields: Partial<Disagreement>): Disagreement {
 const rows: Readonly<
 	Record<string, { readonly covered: Disagreement; readonly not: readonly Disagreement[] }>
 > = {
-	'mapping-payload': {
-		covered: disagreement({
-			kernel: [refusal(mapping, Errno.EINVAL)],
-			server: [refusal(mapping, Errno.EINVAL, 'bytes leftover after parsing attributes')],
-		}),
-		not: [
-			disagreement({
-				kernel: [refusal(flush, Errno.EINVAL)],
-				server: [refusal(flush, Errno.EINVAL, 'x')],
-			}),
-			disagreement({ kernel: [refusal(mapping, Errno.EINVAL)] }),
-		],
-	},
-	'processor-sentence': {
-		covered: disagreement({
-			kernel: [refusal(allocspi, Errno.EINVAL, acquireText)],
-			server: [refusal(allocspi, Errno.EINVAL)],
-		}),
-		not: [
-			disagreement({
-				kernel: [refusal(allocspi, Errno.EINVAL, acquireText)],
-				server: [refusal(allocspi, Errno.ERANGE)],
-			}),
-			disagreement({
-				kernel: [refusal(allocspi, Errno.EINVAL, 'another sentence')],
-				server: [refusal(allocspi, Errno.EINVAL)],
-			}),
-		],
-	},
 	'limits-beyond-2^53': {
 		covered: disagreement({
 			kernel: [changed(policy, LIMIT_AT, beyond)],
@@ -139,14 +110,6 @@ const rows: Readonly<
 		not: [
 			disagreement({ kernel: [policy], server: [padded] }),
 			disagreement({ kernel: [changed(padded, 16, [9])], server: [policy] }),
-		],
-	},
-	'optional-iptfs-template': {
-		covered: disagreement({ step: step(policyOf(1, Mode.Iptfs, 1)) }),
-		not: [
-			disagreement({ step: step(policyOf(0, Mode.Iptfs, 1)) }),
-			disagreement({ step: step(policyOf(1, Mode.Iptfs, 0)) }),
-			disagreement({ step: step(policyOf(1, Mode.Tunnel, 1)) }),
 		],
 	},
 	'padded-identity': {

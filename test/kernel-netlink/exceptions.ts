@@ -4,17 +4,14 @@
  * message type.
  */
 import {
-	attributeValue,
 	decodeMessage,
 	encodeMessage,
 	MessageType,
-	parseAck,
 	type RawMessage,
 	splitMessages,
 	u64,
 } from '@xfrm/netlink';
 import { formatHex } from '@xfrm/wire';
-import { Direction, Mode } from '@xfrm/wire/xfrm';
 import type { Step } from './netlink-end.ts';
 
 /** Where both ends do not say the same: one message of each if they say as many, else all that have no twin. */
@@ -34,32 +31,6 @@ export interface Exception {
 	/** The ends are in different states from here on: nothing after it can be compared. */
 	readonly parts?: boolean;
 	covers(disagreement: Disagreement): boolean;
-}
-
-/** Errors of all messages, if they are errors only, and which request each is about: `22 3`. */
-function refusals(messages: readonly Uint8Array[]): string[] | undefined {
-	const acks = messages.flatMap(splitMessages).map(parseAck);
-	return acks.every((ack) => ack?.request !== undefined)
-		? acks.map((ack) => `${ack?.errno} ${ack?.request?.seq}`)
-		: undefined;
-}
-
-/** Do both refuse the same requests with the same errors, so that only what they add differs? */
-function sameRefusals({ kernel, server }: Disagreement): boolean {
-	const [want, have] = [refusals(kernel), refusals(server)];
-	return want !== undefined && want.join() === have?.join();
-}
-
-/** Are all messages refusals of requests of these types? */
-function onlyAbout(types: readonly number[], { kernel, server }: Disagreement): boolean {
-	return [...kernel, ...server]
-		.flatMap(splitMessages)
-		.every((raw) => types.includes(parseAck(raw)?.request?.type ?? 0));
-}
-
-/** What refusals say. */
-function sentences(messages: readonly Uint8Array[]): (string | undefined)[] {
-	return messages.flatMap(splitMessages).map((raw) => parseAck(raw)?.extended.message);
 }
 
 /** Where `xfrm_lifetime_cfg` is in the payload of a message, or in the attribute behind it. */
@@ -116,20 +87,6 @@ function bucketless(messages: readonly Uint8Array[]): string[] | undefined {
 	});
 }
 
-const LEFTOVER = 'bytes leftover after parsing attributes';
-
-/** Does the request ask for an optional template of mode IPTFS outward? */
-function hasOptionalIptfs(raw: RawMessage): boolean {
-	const message = decodeMessage(raw);
-	if (message === undefined || !('direction' in message.body || 'policy' in message.body)) {
-		return false;
-	}
-	const { direction } = 'policy' in message.body ? message.body.policy : message.body;
-	const templates = attributeValue(message.attributes, 'tmpl') ?? [];
-	const isOptional = templates.some(({ mode, optional }) => mode === Mode.Iptfs && optional !== 0);
-	return direction === Direction.Out && isOptional;
-}
-
 /** Types that look for a policy by its selector, which is at the beginning of their payload. */
 const BY_SELECTOR: ReadonlySet<number> = new Set([
 	MessageType.NewPolicy,
@@ -150,25 +107,6 @@ function hasPaddedSelector(raw: RawMessage): boolean {
 
 export const EXCEPTIONS: readonly Exception[] = [
 	{
-		name: 'mapping-payload',
-		reason: '6.19.0 takes all of a MAPPING for attributes, 6.18.44 knows its payload; both refuse',
-		covers: (it) =>
-			it.what === 'answers' &&
-			onlyAbout([MessageType.Mapping], it) &&
-			refusals(it.kernel)?.length === refusals(it.server)?.length,
-	},
-	{
-		name: 'processor-sentence',
-		reason:
-			'6.18.44 says "pCPU number too big" for ALLOCSPI and ACQUIRE, 6.19.0 is silent; the errno is the same',
-		covers: (it) =>
-			it.what === 'answers' &&
-			onlyAbout([MessageType.AllocSpi, MessageType.Acquire], it) &&
-			sameRefusals(it) &&
-			sentences(it.kernel).every((text) => text === 'pCPU number too big') &&
-			sentences(it.server).every((text) => text === undefined || text === LEFTOVER),
-	},
-	{
 		name: 'limits-beyond-2^53',
 		reason:
 			'our limits are doubles: between 2^53 and 2^64 - 1 they are told rounded, all else of the message as it is',
@@ -181,13 +119,6 @@ export const EXCEPTIONS: readonly Exception[] = [
 			'what a program leaves in the padding of selectors and templates is kept by the kernel, ours is zero',
 		covers: ({ kernel, server }) =>
 			kernel.length > 0 && unpadded(kernel).join() === rounded(server).join(),
-	},
-	{
-		name: 'optional-iptfs-template',
-		reason:
-			'6.18.44 refuses optional IPTFS templates outward as those of tunnels, 6.19.0 takes them (P-12)',
-		parts: true,
-		covers: ({ step }) => step !== undefined && splitMessages(step.datagram).some(hasOptionalIptfs),
 	},
 	{
 		name: 'padded-identity',

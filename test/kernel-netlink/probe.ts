@@ -2,17 +2,29 @@
  * What the running kernel has built in, found by asking it: an algorithm that it lacks is ENOSYS before
  * the transform is looked for, a transform or mode that it lacks is EPROTONOSUPPORT.
  */
-import type { Available } from '@xfrm/engine';
+import type { Available, KernelProfile } from '@xfrm/engine';
 import {
+	completePolicy,
 	completeState,
 	encodeMessage,
 	parseAck,
+	policyRequestAttributes,
+	policyRequestBody,
 	type StateInput,
 	splitMessages,
 	stateRequestAttributes,
 	stateRequestBody,
+	type XfrmMessage,
 } from '@xfrm/netlink';
-import { Errno, Family, IpProto, Mode, parseAddress } from '@xfrm/wire/xfrm';
+import {
+	anySelector,
+	Direction,
+	Errno,
+	Family,
+	IpProto,
+	Mode,
+	parseAddress,
+} from '@xfrm/wire/xfrm';
 import { type NetlinkEnd, PLAIN_SENDER } from './netlink-end.ts';
 
 const NO_KEY: Uint8Array = new Uint8Array(0);
@@ -102,4 +114,49 @@ function hasAlgorithm(
 	};
 	const proto = kind === 'comp' ? IpProto.Comp : IpProto.Esp;
 	return tryState(end, proto, algorithms[kind]).errno !== Errno.ENOSYS;
+}
+
+/** The first sentence that the kernel answers to a request, '' for none. */
+function sentenceOf(
+	end: NetlinkEnd,
+	message: Pick<XfrmMessage, 'name' | 'body'> & Partial<XfrmMessage>,
+): string {
+	const whole = { flags: 5, seq: 1, pid: 0, attributes: [], ...message } as XfrmMessage;
+	const answers = end.request({ ...PLAIN_SENDER, datagram: encodeMessage(whole) });
+	end.events();
+	const [raw] = answers.flatMap(splitMessages);
+	return (raw && parseAck(raw)?.extended.message) ?? '';
+}
+
+/**
+ * The profile that follows this kernel, in what came into stable kernels at different times: asked for, not
+ * told from the release.
+ */
+export function probeProfile(end: NetlinkEnd, base: KernelProfile): KernelProfile {
+	const none = new Uint8Array(16);
+	const id = { daddr: none, spi: 0, family: 0, proto: 0 };
+	const mapping = { id, reqid: 0, oldSaddr: none, newSaddr: none, oldSport: 0, newSport: 0 };
+	const template = { id: { daddr: none, spi: 0, proto: IpProto.Esp }, saddr: none, family: 2 };
+	const policy = completePolicy({
+		selector: anySelector(Family.Ipv4),
+		direction: Direction.Out,
+		templates: [{ ...template, mode: Mode.Iptfs, optional: 1 }],
+	});
+	const body = policyRequestBody(policy);
+	const state = completeState({ id: template.id, saddr: none, family: Family.Ipv4 });
+	const profile = {
+		...base,
+		mappingPayload: sentenceOf(end, { name: 'mapping', body: mapping }) === '',
+		processorText:
+			sentenceOf(end, {
+				name: 'allocspi',
+				body: { info: stateRequestBody(state), min: 1, max: 1 },
+				attributes: [{ name: 'saPcpu', value: 0xffff_ffff }],
+			}) !== '',
+		iptfsOptionalOutward: !/optional/.test(
+			sentenceOf(end, { name: 'newpolicy', body, attributes: policyRequestAttributes(policy) }),
+		),
+	};
+	sentenceOf(end, { name: 'flushpolicy', body: {} });
+	return profile;
 }

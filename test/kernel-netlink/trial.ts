@@ -9,7 +9,7 @@ import { comparable } from './comparable.ts';
 import { type Disagreement, EXCEPTIONS } from './exceptions.ts';
 import { openKernelEnd } from './kernel-end.ts';
 import { type NetlinkEnd, PLAIN_SENDER, type Step } from './netlink-end.ts';
-import { probeAvailable } from './probe.ts';
+import { probeAvailable, probeProfile } from './probe.ts';
 import { ServerEnd } from './server-end.ts';
 
 /** What both ends are told between sequences: empty tables, settings as they were. */
@@ -89,11 +89,16 @@ export class Trial {
 	 * cannot be had.
 	 */
 	static open(): Trial | string {
-		if (available === undefined) {
+		const base = profileOf(release());
+		if (base === undefined) {
+			return `no profile follows Linux ${release()}`;
+		}
+		if (available === undefined || profile === undefined) {
 			const probed = openKernelEnd();
 			if (typeof probed === 'string') {
 				return probed;
 			}
+			profile = probeProfile(probed, base);
 			available = probeAvailable(probed); // asks on, so it stays open
 		}
 		const kernel = openKernelEnd();
@@ -103,10 +108,6 @@ export class Trial {
 		const portIds = [0, 1, 2, 3].map((kind) =>
 			kernel.portId({ extAck: (kind & 1) !== 0, capAck: (kind & 2) !== 0, unprivileged: false }),
 		);
-		const profile = profileOf(release());
-		if (profile === undefined) {
-			return `no profile follows Linux ${release()}`;
-		}
 		return new Trial(kernel, new ServerEnd({ profile, available, processors, portIds }));
 	}
 
@@ -211,6 +212,7 @@ export function profileOf(kernel: string): KernelProfile | undefined {
 }
 
 let available: Available | undefined;
+let profile: KernelProfile | undefined;
 /** Processors of this machine, as SA_PCPU counts them; set by the caller that knows. */
 let processors = 1;
 

@@ -42,6 +42,12 @@ export interface KernelProfile {
 	readonly refusedKeepsHelper: boolean;
 	/** A binding (HAO, RH2) is refused as the sixth state of a packet and taken as the seventh (T-55). */
 	readonly bindingDepthOffByOne: boolean;
+	/** Optional IPTFS templates outward are taken (6.14 until 6.19.0; refused by 6.18.44; P-12). */
+	readonly iptfsOptionalOutward: boolean;
+	/** ALLOCSPI and ACQUIRE say that the processor is wrong (6.18.44, not yet 6.19.0). */
+	readonly processorText: boolean;
+	/** MAPPING has its payload in requests too (6.1, 6.18.44; not 6.19.0), though none of them takes it (N-6). */
+	readonly mappingPayload: boolean;
 	/** How many counters /proc/net/xfrm_stat has. */
 	readonly counterCount: number;
 	/** Highest attribute and message numbers of NETLINK_XFRM. */
@@ -68,6 +74,9 @@ export const linux61: KernelProfile = {
 	packetOffload: false,
 	refusedKeepsHelper: false,
 	bindingDepthOffByOne: false,
+	iptfsOptionalOutward: false,
+	processorText: false,
+	mappingPayload: true,
 	counterCount: 28,
 	attributeMax: 32,
 	messageMax: 0x28,
@@ -92,6 +101,9 @@ export const linux619: KernelProfile = {
 	packetOffload: true,
 	refusedKeepsHelper: true,
 	bindingDepthOffByOne: true,
+	iptfsOptionalOutward: true,
+	processorText: false,
+	mappingPayload: false,
 	counterCount: 32,
 	attributeMax: 41,
 	messageMax: 0x28,
@@ -102,6 +114,9 @@ export const linux72: KernelProfile = {
 	name: 'linux72',
 	migrateKeepsEncap: false,
 	migrateState: true,
+	iptfsOptionalOutward: false,
+	processorText: true,
+	mappingPayload: true,
 	messageMax: 0x29,
 };
 

@@ -27,9 +27,9 @@ import {
 	verifyPolicyBody,
 	verifyTemplates,
 } from './policy-verify.ts';
-import { exactMark, lacksProcessor } from './state-requests.ts';
+import { exactMark, refuseWrongProcessor } from './state-requests.ts';
 import { checkSecurityContext } from './state-verify.ts';
-import { invalid, refused, XfrmError } from './xfrm-error.ts';
+import { refused, XfrmError } from './xfrm-error.ts';
 
 /** In `xfrm_user_tmpl`. */
 const TEMPLATE_FAMILY_AT = 24;
@@ -168,9 +168,7 @@ export function expirePolicy(context: RequestContext, body: MessageBodies['polex
  */
 export function acquire(context: RequestContext, body: MessageBodies['acquire']): void {
 	const { engine, attributes } = context;
-	if (lacksProcessor(context)) {
-		invalid();
-	}
+	refuseWrongProcessor(context);
 	const config = configOf(context, body.policy);
 	const { aalgos, ealgos, calgos } = body;
 	const templates = [...config.templates];

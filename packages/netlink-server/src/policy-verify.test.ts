@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { linux61, linux619 } from '@xfrm/engine';
+import { linux61, linux72, linux619 } from '@xfrm/engine';
 import type { UserPolicyInfo } from '@xfrm/netlink';
 import { anyAddress, anySelector, type Template, UNLIMITED, UNUSED } from '@xfrm/wire/xfrm';
 import { verifyPolicyBody, verifyTemplates } from './policy-verify.ts';
@@ -111,6 +111,11 @@ test('templates: families go on from one to the next, and only tunnels change th
 	assert.equal(
 		fault(() => verifyTemplates(iptfs, 2, 1, linux61)),
 		'Mode in template must be < XFRM_MODE_MAX (5)',
+	);
+	const optionalIptfs = [{ ...TEMPLATE, mode: 5, optional: 1 }];
+	assert.equal(
+		fault(() => verifyTemplates(optionalIptfs, 2, 1, linux72)),
+		optional,
 	);
 	assert.deepEqual(verifyTemplates([TEMPLATE], 10, 1, linux61), [{ ...TEMPLATE, family: 10 }]);
 });

@@ -99,21 +99,22 @@ export function verifyTemplates(
 	});
 }
 
-/** A tunnel may change the family and is never optional outward; IPTFS may be. */
+/** Only tunnels may change the family, and they are never optional outward (IPTFS: by kernel). */
 function checkTemplateMode(
 	template: Template,
 	previous: number,
 	direction: number,
 	profile: KernelProfile,
 ): void {
-	if (template.mode === Mode.Tunnel || template.mode === Mode.Beet) {
-		if (template.optional !== 0 && direction === Direction.Out) {
+	const isIptfs = template.mode === Mode.Iptfs && profile.iptfs;
+	if (template.mode === Mode.Tunnel || template.mode === Mode.Beet || isIptfs) {
+		const mayBeOptional = isIptfs && profile.iptfsOptionalOutward;
+		if (template.optional !== 0 && direction === Direction.Out && !mayBeOptional) {
 			invalid('Mode in optional template not allowed in outbound policy');
 		}
 		return;
 	}
-	const isIptfs = template.mode === Mode.Iptfs && profile.iptfs;
-	if (!isIptfs && template.family !== previous) {
+	if (template.family !== previous) {
 		invalid("Mode in template doesn't support a family change");
 	}
 }

@@ -51,9 +51,6 @@ const DIRECTED: ReadonlySet<number> = new Set([
 	MessageType.AllocSpi,
 ]);
 
-/** Messages that come from the kernel only: as requests they have neither payload nor attributes of their own. */
-const ANSWERS_ONLY: ReadonlySet<number> = new Set([MessageType.NewSadInfo, MessageType.Mapping]);
-
 export class NetlinkServer {
 	readonly engine: EngineDoor;
 	readonly #clients: Set<NetlinkClient> = new Set();
@@ -202,9 +199,16 @@ export class NetlinkServer {
 		return true;
 	}
 
+	/** Some messages are the kernel's only: as requests they have neither payload nor attributes of their own. */
+	#hasPayload(type: number): boolean {
+		return type === MessageType.Mapping
+			? this.engine.net.profile.mappingPayload
+			: type !== MessageType.NewSadInfo;
+	}
+
 	#parse(message: RawMessage): RequestAttributes {
 		const spec = messageSpec(message.type);
-		const known = spec !== undefined && !ANSWERS_ONLY.has(spec.type);
+		const known = spec !== undefined && this.#hasPayload(spec.type);
 		const octets = known ? spec.body.octets : 0;
 		const space: AttributeSpace = known ? spec.attributes : XFRM_ATTRIBUTES;
 		checkPayload(message, octets);

@@ -77,10 +77,12 @@ function configOf(context: RequestContext, body: UserSaInfo): StateConfig {
 	};
 }
 
-/** Is the processor that the request names one that there is not? @spec S-33 */
-export function lacksProcessor(context: RequestContext): boolean {
-	const processor = context.attributes.get('saPcpu');
-	return processor !== undefined && processor >= context.engine.net.processors;
+/** Refuses a processor that there is not; NEWSA has another error for the same fault. @spec S-33 */
+export function refuseWrongProcessor({ attributes, engine }: RequestContext): void {
+	const processor = attributes.get('saPcpu');
+	if (processor !== undefined && processor >= engine.net.processors) {
+		invalid(engine.net.profile.processorText ? 'pCPU number too big' : undefined);
+	}
 }
 
 /** NEWSA and UPDSA. @spec S-7 S-9 S-10 S-11 N-17 */
@@ -159,10 +161,7 @@ function checkSpiRange(context: RequestContext, body: MessageBodies['allocspi'])
 export function allocSpi(context: RequestContext, body: MessageBodies['allocspi']): void {
 	const { engine, attributes, nowUs } = context;
 	checkSpiRange(context, body);
-	if (lacksProcessor(context)) {
-		// The same fault has another number here, and no sentence.
-		invalid();
-	}
+	refuseWrongProcessor(context);
 	const { info, min, max } = body;
 	const answer = engine.allocSpi(
 		{
