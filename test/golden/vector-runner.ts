@@ -66,11 +66,13 @@ export function runVectorCase(
 function lackingCipher(world: World): string | undefined {
 	for (const state of world.engine.states()) {
 		const { aead, auth, crypt } = state.config;
-		if (state.key === undefined && (state.proto === 50 || state.proto === 51) && state.spi !== 0) {
-			return [aead, crypt, auth]
-				.map((algorithm) => algorithm?.name ?? '')
-				.join(' ')
-				.trim();
+		const names = [aead, crypt, auth].map((algorithm) => algorithm?.name ?? '');
+		// A larval state has an SPI at most.
+		if (state.key === undefined && (state.proto === 50 || state.proto === 51)) {
+			const lacking = names.join(' ').trim();
+			if (lacking !== '') {
+				return lacking;
+			}
 		}
 	}
 	return undefined;
@@ -130,14 +132,17 @@ function runStep(lab: Laboratory, step: VectorStep, name: string): Difference | 
 	fixChosenValues(world.engine, step.expect);
 	if (step.ip !== undefined) {
 		const errors = runCommands(world, step.ip);
-		const observed = world.advance(STEP_US);
+		const observed = world.advance(Math.max(STEP_US, (step.sleep_ms ?? 0) * 1000));
 		return (
 			differs(`${name} errors`, step.expect.errors ?? {}, errors) ??
 			compare(lab, step.expect, observed, name)
 		);
 	}
 	if (step.nl !== undefined) {
-		return compareAnswers(world, step.nl, step.expect.answers ?? [], `${name} answers`);
+		return (
+			compareAnswers(world, step.nl, step.expect.answers ?? [], `${name} answers`) ??
+			compare(lab, step.expect, world.advance(STEP_US), name)
+		);
 	}
 	if (step.sleep_ms !== undefined) {
 		return compare(lab, step.expect, world.advance(step.sleep_ms * 1000), name);

@@ -13,7 +13,7 @@ import type { Random } from './random.ts';
 import { type Step, sendingSteps } from './scenario.ts';
 
 /** A command of `ip` without the word, as steps have it. */
-function asStep(...commands: readonly string[]): Step {
+function asStep(...commands: readonly string[]): { ip: string[] } {
 	return { ip: commands.map((command) => command.replace(/^ip /, '')) };
 }
 
@@ -95,6 +95,9 @@ function answers(random: Random, ends: Ends, spec: StateSpec): string[] {
 	return random.chance(0.3) ? [alloc, state.replace(' add ', ' update ')] : [state];
 }
 
+/** By then the hold queue has tried at 0.1, 0.3, 0.7 and 1.5 s, and not yet at 3.1 s. */
+const HELD_MS = 1800;
+
 const acquireAnswers: Kind = {
 	name: 'acquire-answers',
 	make(random, id) {
@@ -105,6 +108,7 @@ const acquireAnswers: Kind = {
 		const { spi: _spi, ...spec } = protoSpec(random, ends, 'esp', mode);
 		const words = random.chance(0.3) ? ` mark 0x5 mask 0xf` : '';
 		const held = random.chance(0.4);
+		const given = answers(random, ends, { ...spec, extra: `${spec.extra ?? ''}${words}` });
 		const send = (): Step[] =>
 			sendingSteps(random, ends, tunnel, random.int(1, 3)).map((step) =>
 				'at' in step && step.at === 'local' && words !== '' ? { ...step, mark: 0x25 } : step,
@@ -118,8 +122,7 @@ const acquireAnswers: Kind = {
 				xfrm: [policyCommand(flowSelector(ends, tunnel), 'out', `${words} ${templateWords(spec)}`)],
 				steps: [
 					...send(),
-					asStep(...answers(random, ends, { ...spec, extra: `${spec.extra ?? ''}${words}` })),
-					...(held ? [{ sleep_ms: 1700 }] : []),
+					{ ...asStep(...given), ...(held ? { sleep_ms: HELD_MS } : {}) },
 					...send(),
 				],
 			},

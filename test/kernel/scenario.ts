@@ -10,7 +10,8 @@ import type { Random } from './random.ts';
 
 export type Step =
 	| { at: 'lan' | 'wan' | 'local'; packet: string; mark?: number; note?: string; sender?: 'udp' }
-	| { ip: string[] }
+	/** Commands without the word `ip`; with `sleep_ms` what comes out is told after a while. */
+	| { ip: string[]; sleep_ms?: number }
 	| { sleep_ms: number };
 
 export interface Case {
