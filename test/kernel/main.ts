@@ -3,7 +3,7 @@
  * compared. Prints a line a kind, and for each difference the case as one line of the golden form, which
  * `--case FILE` runs again.
  *
- *     npm run test:kernel -- [--cases 640] [--seed N] [--only KIND] [--guests 2] [--keep FILE]
+ *     npm run test:kernel -- [--cases 860] [--seed N] [--only KIND] [--guests 2] [--keep FILE]
  *     npm run test:kernel -- --case FILE
  *
  * KERNEL_SEED is --seed. Needs root and Debian's packages (oracle/setup fetches the kernel).
@@ -25,7 +25,7 @@ import type { Case } from './scenario.ts';
 
 const { values: options } = parseArgs({
 	options: {
-		cases: { type: 'string', default: '640' },
+		cases: { type: 'string', default: '860' },
 		seed: { type: 'string', default: process.env['KERNEL_SEED'] ?? '1' },
 		only: { type: 'string', default: '' },
 		guests: { type: 'string', default: '2' },
