@@ -2,7 +2,7 @@
  * `npm run sim`: histories of simulated worlds by the number, each checked after every step. Prints a line a
  * scenario; a failure names its seed, its step, and a capture of everything that was on the links.
  *
- *     npm run sim -- [--seeds 1300] [--scenario NAME] [--first 1] [--captures FOLDER]
+ *     npm run sim -- [--seeds 1300] [--scenario NAME] [--first 1] [--stop] [--captures FOLDER]
  *     npm run sim -- --seed 1-site-to-site-4711      the same history once more, with its capture
  *
  * Exit status 0 when nothing failed, 1 when something did, 2 for a seed or option that can't be read.
@@ -38,6 +38,8 @@ function readOptions(): {
 	first: number;
 	seed: string | undefined;
 	names: string[];
+	/** End at the first failure. */
+	stop: boolean;
 	captures: string;
 } {
 	try {
@@ -47,6 +49,7 @@ function readOptions(): {
 				first: { type: 'string', default: '1' },
 				seed: { type: 'string' },
 				scenario: { type: 'string' },
+				stop: { type: 'boolean', default: false },
 				captures: { type: 'string', default: join(tmpdir(), 'xfrm-sim') },
 			},
 		});
@@ -61,7 +64,7 @@ function readOptions(): {
 		if (!(Number.isInteger(seeds) && seeds > 0 && Number.isInteger(first) && first >= 0)) {
 			complain('--seeds and --first are whole numbers');
 		}
-		return { seeds, first, seed: values.seed, names, captures: values.captures };
+		return { seeds, first, seed: values.seed, names, stop: values.stop, captures: values.captures };
 	} catch (error) {
 		complain(error instanceof Error ? error.message : String(error));
 	}
@@ -114,7 +117,13 @@ function printTable(rows: ReadonlyMap<string, Row>): void {
 	write(columns(['all', total.seeds, total.steps, total.packets, total.failures]));
 }
 
-function runMany(names: readonly string[], seeds: number, first: number, folder: string): void {
+function runMany(
+	names: readonly string[],
+	seeds: number,
+	first: number,
+	folder: string,
+	stop: boolean,
+): void {
 	const rows = new Map<string, Row>();
 	let failures = 0;
 	for (let i = 0; i < seeds; i++) {
@@ -132,15 +141,18 @@ function runMany(names: readonly string[], seeds: number, first: number, folder:
 			if (failures <= SHOWN_MAX) {
 				show(seed, folder);
 			}
+			if (stop) {
+				break;
+			}
 		}
 	}
 	printTable(rows);
 	process.exitCode = failures === 0 ? 0 : 1;
 }
 
-const { seeds, first, seed, names, captures } = readOptions();
+const { seeds, first, seed, names, stop, captures } = readOptions();
 if (seed === undefined) {
-	runMany(names, seeds, first, captures);
+	runMany(names, seeds, first, captures, stop);
 } else {
 	runOne(seed, captures);
 }
