@@ -26,8 +26,8 @@ export const SelectorWord = {
 } as const;
 export const SELECTOR_WORDS = 14;
 
-/** Places of a template's words. */
-const TemplateWord = {
+/** Places of a template's words, from its first. */
+export const TemplateWord = {
 	Daddr: 0,
 	Saddr: 4,
 	Spi: 8,
@@ -38,7 +38,7 @@ const TemplateWord = {
 	Ealgos: 13,
 	Calgos: 14,
 } as const;
-const TEMPLATE_WORDS = 15;
+export const TEMPLATE_WORDS = 15;
 
 function putAddress(words: number[], at: number, address: Address): void {
 	for (let i = 0; i < 4; i++) {

@@ -55,7 +55,7 @@ export class XfrmPolicy {
 	newer: XfrmPolicy | null = null;
 	older: XfrmPolicy | null = null;
 
-	private readonly extras: Extras | null;
+	readonly extras: Extras | null;
 	// Made when they are first asked for: most policies of a large table never are.
 	private matcher: SelectorMatcher | null = null;
 	private templatesMade: readonly Template[] | null = null;
@@ -119,13 +119,7 @@ export class XfrmPolicy {
 	}
 
 	get hasTimeLimits(): boolean {
-		const { limits } = this;
-		return (
-			limits.softAddExpiresSeconds !== 0 ||
-			limits.hardAddExpiresSeconds !== 0 ||
-			limits.softUseExpiresSeconds !== 0 ||
-			limits.hardUseExpiresSeconds !== 0
-		);
+		return hasTimeLimits(this.limits);
 	}
 
 	markFits(mark: number): boolean {
@@ -156,10 +150,20 @@ function extrasOf({ mark, ifId, securityContext, offload }: PolicyConfig): Extra
 }
 
 function isUnlimited(limits: LifetimeConfig): boolean {
-	for (const key of Object.keys(UNLIMITED) as (keyof LifetimeConfig)[]) {
-		if (limits[key] !== UNLIMITED[key]) {
-			return false;
-		}
-	}
-	return true;
+	return (
+		limits.softByteLimit === Number.POSITIVE_INFINITY &&
+		limits.hardByteLimit === Number.POSITIVE_INFINITY &&
+		limits.softPacketLimit === Number.POSITIVE_INFINITY &&
+		limits.hardPacketLimit === Number.POSITIVE_INFINITY &&
+		!hasTimeLimits(limits)
+	);
+}
+
+function hasTimeLimits(limits: LifetimeConfig): boolean {
+	return (
+		limits.softAddExpiresSeconds !== 0 ||
+		limits.hardAddExpiresSeconds !== 0 ||
+		limits.softUseExpiresSeconds !== 0 ||
+		limits.hardUseExpiresSeconds !== 0
+	);
 }

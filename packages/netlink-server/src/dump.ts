@@ -2,69 +2,81 @@
  * Dumps of states and policies: newest first, in parts, surviving what happens between the parts
  * (spec N-12 … N-15; net/netlink/af_netlink.c: netlink_dump).
  */
-import type { EngineDoor, XfrmState } from '@xfrm/engine';
+import type { EngineDoor, XfrmPolicy, XfrmState } from '@xfrm/engine';
 import {
 	type AddressFilter,
 	type ExtendedAck,
 	encodeDone,
 	MessageFlag,
 	type RawMessage,
+	viewOf,
 	XFRM_ATTRIBUTES,
 } from '@xfrm/netlink';
 import { Family, IpProto, prefixMatches } from '@xfrm/wire/xfrm';
 import { DUMP_PART_OCTETS } from './limits.ts';
-import { policyMessage, stateMessage } from './notify.ts';
+import { stateMessage } from './notify.ts';
+import { policyMessageOctets, writePolicyMessage } from './policy-writer.ts';
 import { RequestAttributes } from './request.ts';
 import { invalid, XfrmError } from './xfrm-error.ts';
 
 const PREFIX_MAX = 128;
 const ANY_IPSEC = 255;
 
+/** How the members of a dump become messages. */
+interface Scribe<T> {
+	/** Did it go since the iterator gave it? */
+	isGone(member: T): boolean;
+	octets(member: T): number;
+	/** Writes the message into memory that is zero. */
+	write(bytes: Uint8Array, view: DataView, at: number, member: T): void;
+}
+
 /** A dump in progress. */
-export class Dump {
-	readonly #members: Iterator<Uint8Array>;
+export interface Dump {
+	/** The next datagram; the one that ends the dump comes alone, as the kernel sends it. */
+	next(): { readonly datagram: Uint8Array; readonly last: boolean };
+}
+
+/** A dump of what an iterator gives; messages are made at the moment in which they are written. */
+class TableDump<T> implements Dump {
+	readonly #members: Iterator<T>;
+	readonly #scribe: Scribe<T>;
 	readonly #end: (empty: boolean) => Uint8Array;
 	#empty: boolean = true;
 	/** Got from the iterator, but did not fit into the last part. */
-	#held: Uint8Array | undefined = undefined;
+	#held: T | undefined = undefined;
 
 	/** `end` makes the message that ends it, told whether there was no member. */
-	constructor(members: Iterable<Uint8Array>, end: (empty: boolean) => Uint8Array) {
+	constructor(members: Iterable<T>, scribe: Scribe<T>, end: (empty: boolean) => Uint8Array) {
 		this.#members = members[Symbol.iterator]();
+		this.#scribe = scribe;
 		this.#end = end;
 	}
 
-	/** The next datagram; the one that ends the dump comes alone, as the kernel sends it. */
 	next(): { readonly datagram: Uint8Array; readonly last: boolean } {
-		const part: Uint8Array[] = [];
-		let octets = 0;
-		for (;;) {
-			const member = this.#held ?? this.#pull();
-			this.#held = undefined;
-			if (member === undefined) {
-				break;
-			}
-			if (octets > 0 && octets + member.length > DUMP_PART_OCTETS) {
-				this.#held = member;
-				break;
-			}
-			part.push(member);
-			octets += member.length;
-		}
-		if (octets === 0) {
+		const scribe = this.#scribe;
+		const held = this.#held;
+		let member = held === undefined || scribe.isGone(held) ? this.#pull() : held;
+		this.#held = undefined;
+		if (member === undefined) {
 			return { datagram: this.#end(this.#empty), last: true };
 		}
 		this.#empty = false;
-		const datagram = new Uint8Array(octets);
+		let octets = scribe.octets(member);
+		const bytes = new Uint8Array(Math.max(octets, DUMP_PART_OCTETS));
+		const view = viewOf(bytes);
 		let at = 0;
-		for (const member of part) {
-			datagram.set(member, at);
-			at += member.length;
+		while (member !== undefined && at + octets <= bytes.length) {
+			scribe.write(bytes, view, at, member);
+			at += octets;
+			member = this.#pull();
+			octets = member === undefined ? 0 : scribe.octets(member);
 		}
-		return { datagram, last: false };
+		this.#held = member;
+		return { datagram: bytes.subarray(0, at), last: false };
 	}
 
-	#pull(): Uint8Array | undefined {
+	#pull(): T | undefined {
 		const step = this.#members.next();
 		return step.done === true ? undefined : step.value;
 	}
@@ -92,7 +104,7 @@ function filterMatches(state: XfrmState, filter: AddressFilter): boolean {
 	);
 }
 
-interface DumpHeader {
+export interface DumpHeader {
 	readonly flags: number;
 	readonly seq: number;
 	readonly pid: number;
@@ -114,12 +126,12 @@ function* stateMembers(
 	}
 }
 
-/** All policies there are, of both types and of sockets. @spec N-15 */
-function* policyMembers(engine: EngineDoor, header: DumpHeader): Generator<Uint8Array> {
-	for (const policy of engine.policies()) {
-		yield policyMessage('newpolicy', header, engine.snapshotPolicy(policy));
-	}
-}
+/** Messages that are made as wholes. */
+const WHOLE: Scribe<Uint8Array> = {
+	isGone: () => false,
+	octets: (message) => message.length,
+	write: (bytes, _view, at, message) => bytes.set(message, at),
+};
 
 /** A dump that found an error at its start: only its end, which carries the error (N-12). */
 function failedDump(
@@ -129,7 +141,7 @@ function failedDump(
 	extended: ExtendedAck,
 ): Dump {
 	const told = extAck && extended.message !== undefined;
-	return new Dump([], () => encodeDone(header, errno, told ? extended : undefined));
+	return new TableDump([], WHOLE, () => encodeDone(header, errno, told ? extended : undefined));
 }
 
 /**
@@ -162,7 +174,7 @@ export function dumpStates(
 		const proto = attributes.get('proto') ?? 0;
 		// A warning belongs to the first part, and only the end can carry it.
 		const warns = extAck && warning.message !== undefined;
-		return new Dump(stateMembers(engine, header, proto, filter), (empty) =>
+		return new TableDump(stateMembers(engine, header, proto, filter), WHOLE, (empty) =>
 			encodeDone(header, 0, warns && empty ? warning : undefined),
 		);
 	} catch (error) {
@@ -173,8 +185,13 @@ export function dumpStates(
 	}
 }
 
-/** Starts the dump that a GETPOLICY asks for: both types and sockets' policies, no filter (N-15). */
+/** Starts the dump that a GETPOLICY asks for: both types and sockets' policies, no filter. @spec N-15 */
 export function dumpPolicies(engine: EngineDoor, request: RawMessage, portId: number): Dump {
 	const header = { flags: MessageFlag.Multi, seq: request.seq, pid: portId };
-	return new Dump(policyMembers(engine, header), () => encodeDone(header, 0));
+	const scribe: Scribe<XfrmPolicy> = {
+		isGone: (policy) => policy.dead,
+		octets: policyMessageOctets,
+		write: (_bytes, view, at, policy) => writePolicyMessage(view, at, policy, header),
+	};
+	return new TableDump(engine.policies(), scribe, () => encodeDone(header, 0));
 }

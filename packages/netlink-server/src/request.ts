@@ -96,6 +96,11 @@ export class RequestAttributes implements AttributeSource {
 		this.#reader = reader;
 	}
 
+	/** Of the payload. */
+	get view(): DataView {
+		return this.#reader.view;
+	}
+
 	/** Where the header of the lowest-numbered attribute is that is not listed, from the start of the request. */
 	offsetOfUnlisted(listed: ReadonlySet<AttributeName>): number | undefined {
 		const numbers = new Set<number>();

@@ -20,7 +20,6 @@ import {
 	messageSpec,
 	type RawMessage,
 	splitMessages,
-	viewOf,
 	XFRM_ATTRIBUTES,
 } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
@@ -54,6 +53,7 @@ const DIRECTED: ReadonlySet<number> = new Set([
 export class NetlinkServer {
 	readonly engine: EngineDoor;
 	readonly #clients: Set<NetlinkClient> = new Set();
+	#scratch: Uint8Array = new Uint8Array(4096);
 
 	constructor(engine: EngineDoor) {
 		this.engine = engine;
@@ -106,8 +106,7 @@ export class NetlinkServer {
 	 */
 	begin(client: NetlinkClient, datagram: Uint8Array, nowUs: number): Uint8Array[] {
 		const answers: Uint8Array[] = [];
-		// A copy, as handlers may write into it.
-		for (const message of splitMessages(datagram.slice())) {
+		for (const message of splitMessages(this.#copyOf(datagram))) {
 			const outcome = this.#receive(client, message, nowUs, answers);
 			this.dispatchEvents();
 			if (!outcome.dumping && (outcome.errno !== 0 || (message.flags & MessageFlag.Ack) !== 0)) {
@@ -115,6 +114,15 @@ export class NetlinkServer {
 			}
 		}
 		return answers;
+	}
+
+	/** Handlers may write into requests. Whatever they keep they copy, so that one memory serves all. */
+	#copyOf(datagram: Uint8Array): Uint8Array {
+		if (this.#scratch.length < datagram.length) {
+			this.#scratch = new Uint8Array(2 * datagram.length);
+		}
+		this.#scratch.set(datagram);
+		return this.#scratch.subarray(0, datagram.length);
 	}
 
 	/** The next part of a client's dump; undefined when none is in progress. */
@@ -254,7 +262,7 @@ export class NetlinkServer {
 			reply: (message: Uint8Array) => answers.push(message),
 			notify: (notification: Notification) => this.#notify(notification),
 		};
-		const body = spec.body.read(viewOf(request.payload), 0);
+		const body = spec.body.read(attributes.view, 0);
 		// The table gives each name the handler of its payload.
 		(handler as Handler<MessageName>)(context, body as MessageBodies[MessageName]);
 	}

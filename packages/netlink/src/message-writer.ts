@@ -6,6 +6,9 @@ import { align4, MESSAGE_HEADER_OCTETS, type MessageHeader, viewOf } from './mes
 
 const FIRST_OCTETS = 512;
 
+/** Memory that a finished writer has left, zeroed, for the next one: making it costs more than a message. */
+let spare: DataView | undefined;
+
 export class MessageWriter {
 	/** Memory of the message so far; replaced when it grows, so read it anew after each `append`. */
 	bytes: Uint8Array;
@@ -15,8 +18,9 @@ export class MessageWriter {
 
 	/** Begins a message; its length is filled in by `finish`. */
 	constructor(header: MessageHeader) {
-		this.bytes = new Uint8Array(FIRST_OCTETS);
-		this.view = viewOf(this.bytes);
+		this.view = spare ?? new DataView(new ArrayBuffer(FIRST_OCTETS));
+		spare = undefined;
+		this.bytes = new Uint8Array(this.view.buffer);
 		this.append(MESSAGE_HEADER_OCTETS);
 		this.view.setUint16(4, header.type, true);
 		this.view.setUint16(6, header.flags, true);
@@ -58,12 +62,17 @@ export class MessageWriter {
 	}
 
 	/**
-	 * Fills in the length and gives the message, a copy of its own. The kernel counts the padding of the
-	 * last part in the length; user programs do not when that part is a payload (`exact`).
+	 * Fills in the length and gives the message, a copy of its own; the writer is done with. The kernel counts
+	 * the padding of the last part in the length; user programs do not when that part is a payload (`exact`).
 	 */
 	finish(exact: boolean = false): Uint8Array {
 		const length = exact ? this.#length : align4(this.#length);
 		this.view.setUint32(0, length, true);
-		return this.bytes.slice(0, length);
+		const message = this.bytes.slice(0, length);
+		if (this.bytes.length === FIRST_OCTETS) {
+			this.bytes.fill(0, 0, this.#length);
+			spare = this.view;
+		}
+		return message;
 	}
 }

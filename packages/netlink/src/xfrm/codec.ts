@@ -131,13 +131,18 @@ export const u64: Codec<number> = {
 export const address: Codec<Address> = {
 	name: 'xfrm_address_t',
 	octets: ADDRESS_OCTETS,
+	// Octet by octet: to make a view of the place takes longer.
 	read(view, at) {
 		const copy = new Uint8Array(ADDRESS_OCTETS);
-		copy.set(new Uint8Array(view.buffer, view.byteOffset + at, ADDRESS_OCTETS));
+		for (let i = 0; i < ADDRESS_OCTETS; i++) {
+			copy[i] = view.getUint8(at + i);
+		}
 		return copy;
 	},
 	write(view, at, value) {
-		new Uint8Array(view.buffer, view.byteOffset + at, ADDRESS_OCTETS).set(value);
+		for (let i = 0; i < value.length; i++) {
+			view.setUint8(at + i, value[i] ?? 0);
+		}
 	},
 };
 
