@@ -107,6 +107,9 @@ class Walk {
 	}
 
 	ahPadding(data: Uint8Array): void {
+		if (data.length < 12) {
+			return;
+		}
 		const icvOctets = this.state(51, viewOf(data).getUint32(4))?.icvOctets ?? 0;
 		this.result.paddings.push(data.slice(12 + icvOctets, ((data[1] ?? 0) + 2) * 4));
 	}
