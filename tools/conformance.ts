@@ -18,10 +18,8 @@ const planned: readonly [RegExp, string][] = [
 	[/^N-9$/, 'nothing to build: no such socket option'],
 	[/^X-/, 'xfrm interfaces'],
 	[/^M-3/, 'IPTFS'],
-	[/^NT-9$/, 'NAT keepalive'],
 	[/^T-12$/, 'ESP in TCP'],
 	[/^C-/, 'command line'],
-	[/^S-(24|32|33)$/, 'per-processor states, IPTFS'],
 ];
 
 interface Item {

@@ -3,6 +3,7 @@ import type { Observed } from '@xfrm/explain';
 import { formatHex } from '@xfrm/wire';
 import { errnoName, formatAddress } from '@xfrm/wire/xfrm';
 import { type Difference, differs } from './difference.ts';
+import { isKeepalive, keepalivesAgree, keepaliveView } from './keepalive-compare.ts';
 import { bytesOf, type Laboratory, SOCKETS_READ } from './laboratory.ts';
 import { maskNotification } from './netlink-mask.ts';
 import { maskPacket } from './packet-mask.ts';
@@ -20,6 +21,7 @@ export function compare(
 	const { otherKernel: other } = lab;
 	return (
 		(stat && differs(`${name} stat`, stat, Object.fromEntries(observed.counters))) ??
+		compareKeepalives(emit ?? [], observed, name) ??
 		(emit && compareEmitted(lab, emit, observed, name)) ??
 		(deliver &&
 			differs(
@@ -40,15 +42,32 @@ export function compare(
 	);
 }
 
-function compareEmitted(
-	lab: Laboratory,
-	want: readonly EmittedPacket[],
+/** Steps that tell nothing of packets had no keepalives either. */
+function compareKeepalives(
+	emit: readonly EmittedPacket[],
 	observed: Observed,
 	name: string,
 ): Difference | undefined {
+	const want = emit
+		.map(({ dev, packet }) => ({ dev, packet: bytesOf(packet) }))
+		.filter(({ packet }) => isKeepalive(packet))
+		.map(({ dev, packet }) => keepaliveView(dev, packet));
+	const have = observed.emitted
+		.filter(({ packet }) => isKeepalive(packet))
+		.map(({ device, packet }) => keepaliveView(device, packet));
+	return keepalivesAgree(want, have) ? undefined : differs(`${name} keepalives`, want, have);
+}
+
+function compareEmitted(
+	lab: Laboratory,
+	all: readonly EmittedPacket[],
+	observed: Observed,
+	name: string,
+): Difference | undefined {
+	const want = all.filter(({ packet }) => !isKeepalive(bytesOf(packet)));
 	// The files tell first what left by lan, then what left by wan, and no multicast chatter.
 	const have = observed.emitted
-		.filter((one) => !isMulticast(one.packet))
+		.filter((one) => !isMulticast(one.packet) && !isKeepalive(one.packet))
 		.sort((a, b) => (a.device < b.device ? -1 : a.device > b.device ? 1 : 0));
 	if (want.length !== have.length) {
 		return {

@@ -247,7 +247,8 @@ function routeDestination(state: XfrmState, previous: Address): Address {
 	return state.proto === IpProto.DestinationOptions ? previous : state.config.id.daddr;
 }
 
-function leadsNowhere(route: Route): boolean {
+/** Is the answer of the route lookup a refusal? */
+export function leadsNowhere(route: Route): boolean {
 	return route.kind === 'unreachable' || route.kind === 'blackhole' || route.kind === 'prohibit';
 }
 

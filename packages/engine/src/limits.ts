@@ -38,3 +38,6 @@ export const COMPRESSION_SCRATCH_OCTETS = 65400;
 
 /** Timers met at their own time in one call; beyond, at the present: a day of one that ticks each second. */
 export const TIMEOUT_STEPS_MAX = 86_400;
+
+/** NAT keepalives that wait for `pollPacket`; a caller that came late by hours is not flooded with old ones. */
+export const KEEPALIVES_WAITING_MAX = 4096;

@@ -11,6 +11,7 @@ import { HelperSpis } from './helper-spis.ts';
 import { InputPlan } from './input-plan.ts';
 import type { Available, KernelProfile } from './kernel-profile.ts';
 import { CRYPTO_JOBS_MAX, EVENTS_MAX, EVENTS_TAKEN_MAX } from './limits.ts';
+import { NatKeepalives } from './nat-keepalive.ts';
 import { OutputRun } from './output-run.ts';
 import { PolicyCheckRun } from './policy-check-run.ts';
 import { Sad } from './sad.ts';
@@ -74,6 +75,8 @@ export class Namespace {
 	readonly timers: TimerTable = new TimerTable();
 	/** Numbers of IPv6 sources, for IPComp's helper states (T-32). */
 	readonly helperSpis: HelperSpis = new HelperSpis();
+	/** States that send NAT keepalives (NT-9). */
+	readonly keepalives: NatKeepalives = new NatKeepalives();
 	/** Counters by verdict; entry 0 is unused. */
 	readonly counters: Float64Array = new Float64Array(COUNTER_COUNT + 1);
 	readonly sysctl: Sysctls = {

@@ -4,6 +4,7 @@
  */
 import { Family } from '@xfrm/wire/xfrm';
 import type { Namespace } from './namespace.ts';
+import { startKeepalive, stopKeepalive } from './nat-keepalive.ts';
 import { startReplayTimer } from './replay.ts';
 import { StateCondition, type XfrmState } from './state.ts';
 
@@ -26,6 +27,7 @@ export function insertState(net: Namespace, state: XfrmState): void {
 	if (state.replay.maxAgeTicks !== 0) {
 		startReplayTimer(net, state);
 	}
+	startKeepalive(net, state);
 	net.generation++;
 }
 
@@ -55,6 +57,7 @@ export function deleteState(net: Namespace, state: XfrmState): boolean {
 	net.sad.remove(state);
 	net.timers.stop(state.lifetimeTimer);
 	net.timers.stop(state.replayTimer);
+	stopKeepalive(net, state);
 	if (state.kernelOwned && state.family === Family.Ipv6) {
 		net.helperSpis.release(state.saddr);
 	}

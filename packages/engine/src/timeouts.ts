@@ -7,6 +7,8 @@ import { retryHoldQueue } from './hold-retry.ts';
 import { policyTimeout, stateTimeout } from './lifetime.ts';
 import { TIMEOUT_STEPS_MAX } from './limits.ts';
 import type { Namespace } from './namespace.ts';
+import { NatKeepalives } from './nat-keepalive.ts';
+import { keepaliveTimeout } from './nat-keepalive-send.ts';
 import { XfrmPolicy } from './policy.ts';
 import { replayTimeout } from './replay.ts';
 import { XfrmState } from './state.ts';
@@ -41,5 +43,7 @@ function runOut(net: Namespace, timer: Timer): void {
 		policyTimeout(net, owner);
 	} else if (owner instanceof HoldQueue) {
 		retryHoldQueue(net, owner);
+	} else if (owner instanceof NatKeepalives) {
+		keepaliveTimeout(net);
 	}
 }

@@ -14,6 +14,8 @@ export const TimerKind = {
 	PolicyLifetime: 2,
 	/** Retry of a policy's hold queue (O-8): owner is the queue. */
 	HoldQueue: 3,
+	/** NAT keepalives (NT-9): owner is the namespace's NatKeepalives. */
+	NatKeepalive: 4,
 } as const;
 export type TimerKind = (typeof TimerKind)[keyof typeof TimerKind];
 
