@@ -156,5 +156,9 @@ function replay(file: string): number {
 	return failed === 0 ? 0 : 1;
 }
 
+// A reader that goes away is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+	process.exit(error.code === 'EPIPE' ? 0 : 2);
+});
 setProcessors(possibleProcessors());
 process.exitCode = options.case === undefined ? fuzz() : replay(options.case);
