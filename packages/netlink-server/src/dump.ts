@@ -104,7 +104,7 @@ function filterMatches(state: XfrmState, filter: AddressFilter): boolean {
 	);
 }
 
-export interface DumpHeader {
+interface DumpHeader {
 	readonly flags: number;
 	readonly seq: number;
 	readonly pid: number;

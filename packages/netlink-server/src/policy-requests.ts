@@ -27,6 +27,7 @@ import {
 	verifyPolicyBody,
 	verifyTemplates,
 } from './policy-verify.ts';
+import { policyAnswer } from './policy-writer.ts';
 import { exactMark, refuseWrongProcessor } from './state-requests.ts';
 import { checkSecurityContext } from './state-verify.ts';
 import { refused, XfrmError } from './xfrm-error.ts';
@@ -105,7 +106,7 @@ export function getPolicy(context: RequestContext, body: MessageBodies['getpolic
 	if (policy === undefined) {
 		throw new XfrmError(Errno.ENOENT);
 	}
-	context.reply(policyMessage('newpolicy', replyHeader(context), engine.snapshotPolicy(policy)));
+	context.reply(policyAnswer(policy, { flags: 0, ...replyHeader(context) }));
 }
 
 /** By index the notification names the index alone, else the selector alone. */

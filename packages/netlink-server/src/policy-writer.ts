@@ -1,5 +1,5 @@
 /**
- * NEWPOLICY as dumps show policies, written from the engine's object straight into the datagram: a table of a
+ * NEWPOLICY as dumps and GETPOLICY show policies, written from the engine's object straight into the datagram: a table of a
  * hundred thousand is dumped in the time that its values alone would take to make. Says in bytes what
  * `policyMessage` says by way of values; a test holds the two together.
  */
@@ -15,15 +15,23 @@ import {
 	align4,
 	attributeSpec,
 	lifetimeConfig,
-	lifetimeCurrent,
 	MESSAGE_HEADER_OCTETS,
 	MessageType,
+	u64,
 	userPolicyInfo,
 	userPolicyType,
 	userTemplate,
+	viewOf,
 	xfrmMark,
 } from '@xfrm/netlink';
-import type { DumpHeader } from './dump.ts';
+import { type LifetimeConfig, UNLIMITED } from '@xfrm/wire/xfrm';
+
+/** The header's fields but type and length. */
+export interface PolicyHeader {
+	readonly flags: number;
+	readonly seq: number;
+	readonly pid: number;
+}
 
 /** Directions of sockets' policies in dumps are 3 and 4 (P-19). */
 const SOCKET_DIRECTION = 3;
@@ -57,6 +65,13 @@ export function policyMessageOctets(policy: XfrmPolicy): number {
 	);
 }
 
+/** The message, in memory of its own. */
+export function policyAnswer(policy: XfrmPolicy, header: PolicyHeader): Uint8Array {
+	const bytes = new Uint8Array(policyMessageOctets(policy));
+	writePolicyMessage(viewOf(bytes), 0, policy, header);
+	return bytes;
+}
+
 /**
  * Writes the message at `at`; the memory there is zero.
  *
@@ -66,7 +81,7 @@ export function writePolicyMessage(
 	view: DataView,
 	at: number,
 	policy: XfrmPolicy,
-	header: DumpHeader,
+	header: PolicyHeader,
 ): void {
 	view.setUint32(at, policyMessageOctets(policy), true);
 	view.setUint16(at + 4, MessageType.NewPolicy, true);
@@ -128,14 +143,25 @@ function writeInfo(view: DataView, at: number, policy: XfrmPolicy): void {
 	view.setUint8(at + 44, words[SelectorWord.Proto] ?? 0);
 	view.setInt32(at + 48, words[SelectorWord.Ifindex] ?? 0, true);
 	view.setInt32(at + 52, words[SelectorWord.User] ?? 0, true);
-	lifetimeConfig.write(view, at + 56, policy.limits);
-	const [addTime = 0, useTime = 0] = policy.lifetime;
-	lifetimeCurrent.write(view, at + 120, { bytes: 0, packets: 0, addTime, useTime });
+	writeLimits(view, at + 56, policy.limits);
+	u64.write(view, at + 120 + 16, policy.lifetime[0] ?? 0);
+	u64.write(view, at + 120 + 24, policy.lifetime[1] ?? 0);
 	view.setUint32(at + 152, policy.priority, true);
 	view.setUint32(at + 156, policy.index, true);
 	view.setUint8(at + 160, policy.direction + (policy.socketId === 0 ? 0 : SOCKET_DIRECTION));
 	view.setUint8(at + 161, policy.action);
 	view.setUint8(at + 162, policy.flags);
+}
+
+/** `struct xfrm_lifetime_cfg`: mostly all ones, then zeros. */
+function writeLimits(view: DataView, at: number, limits: LifetimeConfig): void {
+	if (limits !== UNLIMITED) {
+		lifetimeConfig.write(view, at, limits);
+		return;
+	}
+	for (let i = 0; i < 32; i += 4) {
+		view.setInt32(at + i, -1);
+	}
 }
 
 /** `struct xfrm_user_tmpl`. */
