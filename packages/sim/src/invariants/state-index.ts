@@ -3,7 +3,7 @@
  *
  * @spec S-1 S-4 S-20
  */
-import { StateCondition, type XfrmState } from '@xfrm/engine';
+import { type EngineDoor, StateCondition, type XfrmState } from '@xfrm/engine';
 import type { Machine } from '../machine.ts';
 import type { Invariant } from './invariant.ts';
 
@@ -11,50 +11,53 @@ function nameOf(state: XfrmState): string {
 	return `state 0x${(state.spi >>> 0).toString(16)} (order ${state.order})`;
 }
 
-/** The first of the list, newest first, that answers for the same SPI. */
-function bySpi(states: readonly XfrmState[], like: XfrmState): XfrmState | undefined {
-	return states.find(
-		(state) =>
-			state.spi === like.spi &&
-			state.proto === like.proto &&
-			state.family === like.family &&
-			state.daddr.every((word, i) => word === like.daddr[i]) &&
-			state.markFits(like.markValue),
-	);
-}
-
-/** Each index has a state exactly once, and no bucket has one that is not in the list. */
+/** Each state is once in each index, in the order of insertion, and no bucket has one that is gone. */
 function wrongBucket(
-	machine: Machine,
 	all: ReadonlySet<XfrmState>,
-	state: XfrmState,
+	bucketOf: (state: XfrmState) => readonly XfrmState[],
+	name: string,
 ): string | undefined {
-	const { sad } = machine.engine.net;
-	const { family, daddr, saddr, reqid, seq } = state;
-	const buckets: Record<string, readonly XfrmState[]> = {
-		destination: sad.destinationBucket(family, daddr, saddr, reqid),
-		pair: sad.pairBucket(family, daddr, saddr),
-		...(seq === 0 ? {} : { seq: sad.seqBucket(seq) }),
-	};
-	for (const [name, bucket] of Object.entries(buckets)) {
-		if (bucket.filter((other) => other === state).length !== 1) {
-			return `${nameOf(state)} is not once in its ${name} bucket`;
+	const seen = new Set<readonly XfrmState[]>();
+	const found = new Set<XfrmState>();
+	for (const state of all) {
+		const bucket = bucketOf(state);
+		if (seen.has(bucket)) {
+			continue;
 		}
-		for (const [i, other] of bucket.entries()) {
+		seen.add(bucket);
+		let last = 0;
+		for (const other of bucket) {
 			if (!all.has(other)) {
-				return `the ${name} bucket of ${nameOf(state)} holds one that is gone, ${nameOf(other)}`;
+				return `the ${name} index holds ${nameOf(other)}, which is gone`;
 			}
-			const before = bucket[i - 1];
-			if (before !== undefined && before.order > other.order && name !== 'seq') {
-				return `the ${name} bucket of ${nameOf(state)} is not in the order of insertion`;
+			if (found.has(other) || other.order < last) {
+				return `${nameOf(other)} is twice, or not in order, in the ${name} index`;
 			}
+			found.add(other);
+			last = other.order;
 		}
 	}
-	return undefined;
+	const missing = [...all].find((state) => !found.has(state));
+	return missing && `${nameOf(missing)} is not in the ${name} index`;
 }
 
-function check(machine: Machine): string | undefined {
-	const { engine } = machine;
+/** The newest of the list that answers for the same SPI, by identity as text. */
+function newestBySpi(states: readonly XfrmState[]): ReadonlyMap<string, XfrmState> {
+	const newest = new Map<string, XfrmState>();
+	for (const state of states) {
+		const key = identityOf(state);
+		if (!newest.has(key)) {
+			newest.set(key, state);
+		}
+	}
+	return newest;
+}
+
+function identityOf({ family, daddr, spi, proto, markValue, markMask }: XfrmState): string {
+	return [family, daddr.join('.'), spi, proto, markValue, markMask].join(' ');
+}
+
+function check({ engine, departed }: Machine): string | undefined {
 	const { sad } = engine.net;
 	const states = [...engine.states()];
 	const all = new Set(states);
@@ -62,30 +65,39 @@ function check(machine: Machine): string | undefined {
 		return `the list has ${states.length} states, the count is ${sad.count}`;
 	}
 	let last = Number.POSITIVE_INFINITY;
+	const newest = newestBySpi(states);
 	for (const state of states) {
 		if (state.order >= last || state.condition === StateCondition.Dead) {
 			return `${nameOf(state)} is dead or out of order`;
 		}
 		last = state.order;
-		const wrong = wrongBucket(machine, all, state);
-		if (wrong !== undefined) {
-			return wrong;
-		}
-		if (state.spi !== 0) {
-			const found = sad.bySpi(state.family, state.daddr, state.spi, state.proto, state.markValue);
-			if (found !== bySpi(states, state) || !sad.spiInUse(state.spi, state.proto)) {
+		const { family, daddr, spi, proto, markValue } = state;
+		if (spi !== 0) {
+			const found = sad.bySpi(family, daddr, spi, proto, markValue);
+			if (found !== newest.get(identityOf(state)) || !sad.spiInUse(spi, proto)) {
 				return `the SPI index does not answer as the list does for ${nameOf(state)}`;
 			}
 		}
 	}
-	return machine.departed.some((state) => !all.has(state) && isStillFound(machine, state))
-		? 'a deleted state is still found by its SPI'
-		: undefined;
+	const revenant = departed.find((state) => !all.has(state) && isStillFound(engine, state));
+	if (revenant !== undefined) {
+		return `${nameOf(revenant)} was deleted and is still found by its SPI`;
+	}
+	const withSeq = new Set(states.filter(({ seq }) => seq !== 0));
+	return (
+		wrongBucket(
+			all,
+			({ family, daddr, saddr, reqid }) => sad.destinationBucket(family, daddr, saddr, reqid),
+			'destination',
+		) ??
+		wrongBucket(all, ({ family, daddr, saddr }) => sad.pairBucket(family, daddr, saddr), 'pair') ??
+		wrongBucket(withSeq, ({ seq }) => sad.seqBucket(seq), 'sequence')
+	);
 }
 
-function isStillFound(machine: Machine, state: XfrmState): boolean {
+function isStillFound(engine: EngineDoor, state: XfrmState): boolean {
 	const { family, daddr, spi, proto, markValue } = state;
-	return machine.engine.net.sad.bySpi(family, daddr, spi, proto, markValue) === state;
+	return engine.net.sad.bySpi(family, daddr, spi, proto, markValue) === state;
 }
 
 export const stateIndex: Invariant = { name: 'SAD indexes agree with a plain list', check };
