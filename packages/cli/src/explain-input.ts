@@ -23,6 +23,7 @@ import {
 } from '@xfrm/iproute';
 import { formatHex, isLinkPayload, linkPayload, openCapture, parseHex } from '@xfrm/wire';
 import { errnoName } from '@xfrm/wire/xfrm';
+import { utcOffsetSeconds } from './time-zone.ts';
 import { UsageError } from './usage.ts';
 
 /** A rule that Linux would refuse; the others were carried out. */
@@ -76,11 +77,6 @@ export interface RulesText {
 	readonly file: string;
 	readonly text: string;
 	readonly host: string | undefined;
-}
-
-/** Seconds east of UTC of this process's time zone. */
-function utcOffsetSeconds(time: number): number {
-	return -new Date(time * 1000).getTimezoneOffset() * 60;
 }
 
 /** Reads a file of rules; `FILE#HOST` names a host of a dump that holds several. */

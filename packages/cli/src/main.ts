@@ -26,8 +26,27 @@ export async function main(args: readonly string[]): Promise<number> {
 	}
 }
 
+/** Commands of our own; what abbreviates one of ip's objects beside them is ip's. */
+const OWN = new Set(['explain', 'demo', 'help', 'version', 'stat', 'save', 'load']);
+
+/** Is it the language of `ip xfrm`: an object (abbreviated as ip allows) behind options? */
+function speaksIp(args: readonly string[]): boolean {
+	const object = args.find((word) => !word.startsWith('-')) ?? '';
+	const options = args.slice(0, args.indexOf(object));
+	if (args.some((word) => word === '--help' || word === '-h') || OWN.has(object)) {
+		return false;
+	}
+	const isBatch = options.some((word) => /^--?b(a(t(ch?)?)?)?$/.test(word));
+	const names = ['state', 'sa', 'policy', 'monitor'];
+	return isBatch || (object !== '' && names.some((name) => name.startsWith(object)));
+}
+
 async function dispatch(args: readonly string[]): Promise<number> {
 	const [command = 'help', ...rest] = args;
+	if (speaksIp(args)) {
+		const { ipCommand } = await import('./ip-command.ts');
+		return ipCommand(args);
+	}
 	if (rest.includes('--help') || rest.includes('-h')) {
 		const { printHelp } = await import('./help.ts');
 		return printHelp(command);
@@ -56,7 +75,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
 		}
 		default:
 			throw new UsageError(
-				`found "${command}", expected a command: explain, demo, help or --version`,
+				`found "${command}", expected a command: explain, state, policy, monitor, demo, help or --version`,
 			);
 	}
 }

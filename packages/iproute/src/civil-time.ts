@@ -56,6 +56,18 @@ export function formatCivil(seconds: number): string {
 	return `${String(year).padStart(4, '0')}-${two(month)}-${two(day)} ${clock.join(':')}`;
 }
 
+const WEEKDAYS = ['Thu', 'Fri', 'Sat', 'Sun', 'Mon', 'Tue', 'Wed'];
+const MONTHS = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
+
+/** Seconds of civil time since 1970 as asctime(3) writes them: `Wed Nov 25 19:27:08 2026`. */
+export function formatAsctime(seconds: number): string {
+	const days = Math.floor(seconds / DAY_SECONDS);
+	const [year, month, day] = civilFromDays(days);
+	const clock = formatCivil(seconds).split(' ')[1] ?? '';
+	const weekday = WEEKDAYS[((days % 7) + 7) % 7] ?? '';
+	return `${weekday} ${MONTHS[month - 1] ?? ''} ${String(day).padStart(2, ' ')} ${clock} ${year}`;
+}
+
 /** Seconds of civil time since 1970 from a date and a time of day, undefined when they are none. */
 export function parseCivil(date: string, clock: string): number | undefined {
 	const day = /^([0-9]{4,12})-([0-9]{2})-([0-9]{2})$/.exec(date);

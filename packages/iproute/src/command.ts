@@ -3,6 +3,7 @@
  * read is in parse-command.ts, how they are carried out in run-command.ts.
  */
 import type { PolicyFilter, StateFilter } from './dump-filter.ts';
+import type { KeyNames } from './key-names.ts';
 import type { Problem } from './problem.ts';
 
 /** Whose grammar and texts are spoken: 6.1 knows neither directions nor processors of states. */
@@ -16,6 +17,8 @@ export interface PrintOptions {
 	readonly oneline: boolean;
 	/** -t: events carry the time. */
 	readonly timestamp: boolean;
+	/** -ts: in one word. */
+	readonly shortTimestamp?: boolean;
 	/** Keys are not shown. */
 	readonly nokeys: boolean;
 	/** -4, -6 or 0. */
@@ -33,7 +36,14 @@ export type Plan =
 	/** The kernel dumps, what passes the filter is deleted, until nothing is left. */
 	| { readonly kind: 'deleteall'; readonly filter: StateFilter | PolicyFilter }
 	/** Events of these groups (`1 << (group - 1)`) are printed as they come. */
-	| { readonly kind: 'monitor'; readonly groups: number; readonly allNsid: boolean }
+	| {
+			readonly kind: 'monitor';
+			readonly groups: number;
+			readonly allNsid: boolean;
+			readonly nokeys: boolean;
+			/** Events come from this file of netlink messages. */
+			readonly file?: string;
+	  }
 	/** Nothing is sent; the text goes to stderr. */
 	| { readonly kind: 'help'; readonly text: string };
 
@@ -69,6 +79,10 @@ export interface CommandContext {
 	readonly line?: number;
 	/** Default 7.1. */
 	readonly release?: Release;
+	/** Answers and events are printed as lines of JSON instead of text. */
+	readonly json?: boolean;
+	/** Keys are printed as `<<key#1 hidden>>`, unless the command says `nokeys`. */
+	readonly keys?: KeyNames | undefined;
 }
 
 /** What a command did, as `ip` would show it. */
@@ -85,3 +99,6 @@ export interface CommandResult {
 
 /** Sends a datagram and gives all datagrams that came back. */
 export type Exchange = (datagram: Uint8Array) => readonly Uint8Array[];
+
+/** The same, later. */
+export type AsyncExchange = (datagram: Uint8Array) => Promise<readonly Uint8Array[]>;

@@ -53,11 +53,16 @@ function algorithmText(kind: string, algorithm: Algorithm, layout: Layout): stri
 	if (octets === 0) {
 		return head;
 	}
+	const bits = layout.stats > 0 ? ` (${algorithm.keyBits} bits)` : '';
+	if (layout.keys !== undefined) {
+		// Its length is no secret, and a reader of the dump needs it.
+		return `${head}<<${layout.keys.of(algorithm.key)} hidden>>${bits}`;
+	}
 	let digits = '';
 	for (const octet of algorithm.key.subarray(0, octets)) {
 		digits += octet.toString(16).padStart(2, '0');
 	}
-	return `${head}0x${digits}${layout.stats > 0 ? ` (${algorithm.keyBits} bits)` : ''}`;
+	return `${head}0x${digits}${bits}`;
 }
 
 function algorithmLines(from: AttributeSource, layout: Layout): string[] {

@@ -1,7 +1,9 @@
+export * from './batch.ts';
 export * from './command.ts';
 export * from './dump-load.ts';
 export * from './dump-object.ts';
 export { type DumpPiece, looksLikeDump, type ParsedDump, parseDump } from './dump-text.ts';
+export { formatEvent } from './event-line.ts';
 export { answerJson, eventJson, objectJson } from './json-message.ts';
 export type { JsonObject, JsonOptions } from './json-parts.ts';
 export { type JsonSchema, SchemaChecker, type SchemaFault } from './json-schema.ts';

@@ -131,13 +131,18 @@ function portsJson(selector: Selector): JsonObject {
 	};
 }
 
-/** A selector; `family` is that of its addresses when it has none. */
-export function selectorJson(selector: Selector, options: JsonOptions): JsonObject {
+/** A selector; `owner` is the family of its addresses when it has none. */
+export function selectorJson(
+	selector: Selector,
+	options: JsonOptions,
+	owner: number = selector.family,
+): JsonObject {
 	const { family, proto, ifindex, user } = selector;
 	const name = protocolName(proto);
+	const of = family === Family.Unspec ? owner : family;
 	return {
-		src: `${addressJson(selector.saddr, family)}/${selector.prefixlenS}`,
-		dst: `${addressJson(selector.daddr, family)}/${selector.prefixlenD}`,
+		src: `${addressJson(selector.saddr, of)}/${selector.prefixlenS}`,
+		dst: `${addressJson(selector.daddr, of)}/${selector.prefixlenD}`,
 		...familyJson(family),
 		...(proto === 0 ? {} : { proto: name === String(proto) ? proto : name }),
 		...portsJson(selector),

@@ -136,7 +136,7 @@ export function stateJson(
 		flags: flagsJson(state.flags, STATE_FLAG_WORDS),
 		...(seq === 0 ? {} : { seq }),
 		...attributesJson(from, family, options),
-		...(isZeroSelector(selector) ? {} : { sel: selectorJson(selector, options) }),
+		...(isZeroSelector(selector) ? {} : { sel: selectorJson(selector, options, family) }),
 		lifetime: lifetimeJson(state.lifetime),
 		current: currentJson(state.lifetimeCurrent),
 		stats: {

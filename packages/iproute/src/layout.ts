@@ -2,6 +2,7 @@
 import { formatCivil } from './civil-time.ts';
 import type { CommandContext, PrintOptions, Release } from './command.ts';
 import type { FlagWords } from './flag-words.ts';
+import { KeyNames } from './key-names.ts';
 
 export class Layout {
 	readonly stats: number;
@@ -10,6 +11,10 @@ export class Layout {
 	/** Family of selectors that have none. */
 	readonly family: number;
 	readonly release: Release;
+	/** Names that stand for keys; undefined: keys are shown, or hidden without a name. */
+	readonly keys: KeyNames | undefined;
+	/** The same for JSON, which has no other way to hide one. */
+	readonly jsonKeys: KeyNames | undefined;
 	readonly #context: CommandContext;
 
 	constructor(print: PrintOptions, release: Release, context: CommandContext) {
@@ -18,6 +23,8 @@ export class Layout {
 		this.nokeys = print.nokeys;
 		this.family = print.family;
 		this.release = release;
+		this.keys = print.nokeys ? undefined : context.keys;
+		this.jsonKeys = print.nokeys ? (context.keys ?? new KeyNames()) : context.keys;
 		this.#context = context;
 	}
 

@@ -16,19 +16,23 @@ const OBJECTS: readonly (readonly [name: string, group: number])[] = [
 
 const ALL_GROUPS = 0xffff_ffff;
 
-/** Reads what follows `monitor`. `file NAME` is not taken: nothing here reads files. @spec C-10 */
+/** Reads what follows `monitor`. @spec C-10 */
 export function readMonitor(reading: Reading): Intent {
 	const { words } = reading;
 	let groups = 0;
 	let allNsid = false;
+	let nokeys = false;
+	let file: string | undefined;
 	for (; words.more; words.pass()) {
 		const { word, text } = words;
-		if (text === 'nokeys' || text === 'all') {
-			// `all` is what no name means. `nokeys` hides the keys of reports, which have none: ip shows
-			// those of states nevertheless.
-			continue;
-		}
-		if (abbreviates(text, 'all-nsid')) {
+		if (abbreviates(text, 'file')) {
+			file = words.next('a file').text;
+		} else if (text === 'nokeys') {
+			// It hides the keys of reports, which have none: ip shows those of states nevertheless.
+			nokeys = true;
+		} else if (text === 'all') {
+			// What no name means.
+		} else if (abbreviates(text, 'all-nsid')) {
 			allNsid = true;
 		} else {
 			const group = OBJECTS.find(([name]) => abbreviates(text, name))?.[1];
@@ -48,6 +52,8 @@ export function readMonitor(reading: Reading): Intent {
 		kind: 'monitor',
 		groups: groups === 0 ? ALL_GROUPS : groups,
 		allNsid,
+		nokeys,
+		...(file === undefined ? {} : { file }),
 	} as const;
 	return { messages: [], plan };
 }

@@ -91,6 +91,7 @@ interface Options {
 	stats: number;
 	oneline: boolean;
 	timestamp: boolean;
+	shortTimestamp: boolean;
 	family: number;
 }
 
@@ -125,8 +126,11 @@ function readOption(cursor: WordCursor, options: Options): void {
 		options.stats++;
 	} else if (abbreviates(option, '-oneline')) {
 		options.oneline = true;
-	} else if (abbreviates(option, '-timestamp') || abbreviates(option, '-tshort')) {
+	} else if (abbreviates(option, '-timestamp')) {
 		options.timestamp = true;
+	} else if (abbreviates(option, '-tshort')) {
+		options.timestamp = true;
+		options.shortTimestamp = true;
 	} else if (!SILENT_OPTIONS.some((silent) => abbreviates(option.split('=')[0] ?? '', silent))) {
 		const message = `Option "${option}" is unknown, try "ip -help".`;
 		refuseCommand(word, message, 'an option of ip', 255);
@@ -135,7 +139,13 @@ function readOption(cursor: WordCursor, options: Options): void {
 
 /** Skips `ip`, reads its options, skips `xfrm`; the cursor then stands on the object. */
 function readPreamble(cursor: WordCursor): Options {
-	const options: Options = { stats: 0, oneline: false, timestamp: false, family: 0 };
+	const options: Options = {
+		stats: 0,
+		oneline: false,
+		timestamp: false,
+		shortTimestamp: false,
+		family: 0,
+	};
 	const hasIp = cursor.text === 'ip';
 	if (hasIp) {
 		cursor.pass();
@@ -238,6 +248,7 @@ export function parseCommand(
 			stats: options.stats,
 			oneline: options.oneline,
 			timestamp: options.timestamp,
+			...(options.shortTimestamp ? { shortTimestamp: true } : {}),
 			nokeys: intent.nokeys ?? false,
 			family: reading.family,
 		};

@@ -127,5 +127,6 @@ test('help and monitor send nothing', () => {
 		kind: 'monitor',
 		groups: 3,
 		allNsid: false,
+		nokeys: false,
 	});
 });

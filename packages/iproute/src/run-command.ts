@@ -17,9 +17,10 @@ import {
 	type XfrmMessage,
 } from '@xfrm/netlink';
 import { errnoText, IpProto } from '@xfrm/wire/xfrm';
-import type { Command, CommandContext, CommandResult, Exchange } from './command.ts';
+import type { AsyncExchange, Command, CommandContext, CommandResult, Exchange } from './command.ts';
 import { type PolicyFilter, policyMatches, type StateFilter, stateMatches } from './dump-filter.ts';
 import { messageText, sourceOf } from './format-message.ts';
+import { answerJson, eventJson } from './json-message.ts';
 import { Layout } from './layout.ts';
 import { requestOf } from './state-grammar.ts';
 
@@ -48,8 +49,22 @@ function* messagesOf(datagrams: readonly Uint8Array[]): Generator<RawMessage> {
 	}
 }
 
+/** A message of an answer as text, or as a line of JSON. */
+function shown(message: XfrmMessage, layout: Layout, context: CommandContext): string {
+	if (context.json !== true) {
+		return messageText(message, layout);
+	}
+	const json = answerJson(message, { keys: layout.jsonKeys, context });
+	return json === undefined ? '' : `${JSON.stringify(json)}\n`;
+}
+
 /** A request that is acknowledged, or (`answered`) answered by one message. */
-function talk(answers: readonly Uint8Array[], answered: boolean, layout: Layout): CommandResult {
+function talk(
+	answers: readonly Uint8Array[],
+	answered: boolean,
+	layout: Layout,
+	context: CommandContext,
+): CommandResult {
 	for (const raw of messagesOf(answers)) {
 		const ack = parseAck(raw);
 		if (ack !== undefined) {
@@ -57,7 +72,7 @@ function talk(answers: readonly Uint8Array[], answered: boolean, layout: Layout)
 		}
 		const message = answered ? decodeMessage(raw) : undefined;
 		if (message !== undefined) {
-			return { ...SUCCESS, stdout: messageText(message, layout) };
+			return { ...SUCCESS, stdout: shown(message, layout, context) };
 		}
 	}
 	return SUCCESS;
@@ -94,11 +109,12 @@ function list(
 	answers: readonly Uint8Array[],
 	filter: StateFilter | PolicyFilter,
 	layout: Layout,
+	context: CommandContext,
 ): CommandResult {
 	const { members, end } = readDump(answers);
 	const stdout = members
 		.filter(({ message }) => passes(filter, message))
-		.map(({ message }) => messageText(message, layout))
+		.map(({ message }) => shown(message, layout, context))
 		.join('');
 	if (end !== undefined && end.errno !== 0) {
 		return { ...refusal(end, 1, 'Dump terminated\n'), stdout };
@@ -153,12 +169,11 @@ function deletion(raw: RawMessage, message: XfrmMessage): XfrmMessage | undefine
 /** Octets of requests that `ip` sends at once. */
 const BATCH_OCTETS = 8192;
 
+/** Requests as they are due, each answered by what came back; ends with what the command did. */
+type Dialogue = Generator<Uint8Array, CommandResult, readonly Uint8Array[]>;
+
 /** Dumps and deletes in turn until nothing is left that passes. @spec C-7 */
-function deleteAll(
-	command: Command,
-	filter: StateFilter | PolicyFilter,
-	exchange: Exchange,
-): CommandResult {
+function* deleteAll(command: Command, filter: StateFilter | PolicyFilter): Dialogue {
 	let seq = 1;
 	for (;;) {
 		const dump = filter.object === 'state' ? 'dumpsa' : 'dumppolicy';
@@ -169,7 +184,7 @@ function deleteAll(
 				? first
 				: encodeMessage({ ...requestOf(dump, flags, {}, []), seq });
 		seq++;
-		const { members, end } = readDump(exchange(request));
+		const { members, end } = readDump(yield request);
 		if (end !== undefined && end.errno !== 0) {
 			return refusal(end, 1, 'Delete-all terminated\n');
 		}
@@ -187,13 +202,44 @@ function deleteAll(
 		if (batch.length === 0) {
 			return SUCCESS;
 		}
-		for (const raw of messagesOf(exchange(joinMessages(batch)))) {
+		for (const raw of messagesOf(yield joinMessages(batch))) {
 			const ack = parseAck(raw);
 			if (ack !== undefined && ack.errno !== 0) {
 				const newline = filter.object === 'state' ? '\n' : '';
 				const stderr = `Failed to send delete-all request${newline}: ${errnoText(ack.errno)}\n`;
 				return { status: 1, stdout: '', stderr, errno: ack.errno };
 			}
+		}
+	}
+}
+
+/** Sends all requests of a command, one after the other. */
+function* answersTo(
+	requests: readonly Uint8Array[],
+): Generator<Uint8Array, readonly Uint8Array[], readonly Uint8Array[]> {
+	const answers: Uint8Array[] = [];
+	for (const request of requests) {
+		answers.push(...(yield request));
+	}
+	return answers;
+}
+
+function* carryOut(command: Command, context: CommandContext): Dialogue {
+	const { plan } = command;
+	const layout = new Layout(command.print, command.release, context);
+	switch (plan.kind) {
+		case 'help':
+			return { ...SUCCESS, status: 255, stderr: `${plan.text}\n` };
+		case 'monitor':
+			return SUCCESS;
+		case 'deleteall':
+			return yield* deleteAll(command, plan.filter);
+		case 'list':
+			return list(yield* answersTo(command.requests), plan.filter, layout, context);
+		case 'acknowledged':
+		case 'answered': {
+			const answers = yield* answersTo(command.requests);
+			return talk(answers, plan.kind === 'answered', layout, context);
 		}
 	}
 }
@@ -208,21 +254,26 @@ export function runCommand(
 	exchange: Exchange,
 	context: CommandContext = {},
 ): CommandResult {
-	const { plan } = command;
-	const layout = new Layout(command.print, command.release, context);
-	switch (plan.kind) {
-		case 'help':
-			return { ...SUCCESS, status: 255, stderr: `${plan.text}\n` };
-		case 'monitor':
-			return SUCCESS;
-		case 'deleteall':
-			return deleteAll(command, plan.filter, exchange);
-		case 'list':
-			return list(command.requests.flatMap(exchange), plan.filter, layout);
-		case 'acknowledged':
-		case 'answered':
-			return talk(command.requests.flatMap(exchange), plan.kind === 'answered', layout);
+	const dialogue = carryOut(command, context);
+	let step = dialogue.next();
+	while (step.done !== true) {
+		step = dialogue.next(exchange(step.value));
 	}
+	return step.value;
+}
+
+/** As `runCommand`, over an exchange that takes its time. Rejects with what the exchange rejects with. */
+export async function runCommandAsync(
+	command: Command,
+	exchange: AsyncExchange,
+	context: CommandContext = {},
+): Promise<CommandResult> {
+	const dialogue = carryOut(command, context);
+	let step = dialogue.next();
+	while (step.done !== true) {
+		step = dialogue.next(await exchange(step.value));
+	}
+	return step.value;
 }
 
 /** A message as a command of these print options shows it; what `ip` does not know is told by its numbers. */
@@ -232,6 +283,10 @@ export function formatMessage(
 	context: CommandContext = {},
 ): string {
 	const layout = new Layout(command.print, command.release, context);
+	if (context.json === true) {
+		const json = eventJson(raw, { keys: layout.jsonKeys, context });
+		return raw.type < ControlType.Min ? '' : `${JSON.stringify(json)}\n`;
+	}
 	const message = decodeMessage(raw);
 	const text = message === undefined ? '' : messageText(message, layout);
 	if (text !== '') {
