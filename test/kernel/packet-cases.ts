@@ -219,7 +219,8 @@ function quotedPayload(random: Random, ends: Ends): Uint8Array {
 
 const IPV4_OPTIONS: readonly (readonly number[])[] = [
 	[7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-	[68, 12, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+	// Full: a time would be written otherwise.
+	[68, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0, 0],
 	[148, 4, 0, 0],
 	[130, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
 	[1, 1, 0x1e, 4, 1, 2, 0, 0],
