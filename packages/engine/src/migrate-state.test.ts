@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { StateConfig } from '@xfrm/wire/xfrm';
+import { type StateConfig, UNLIMITED } from '@xfrm/wire/xfrm';
 import type { MigrateStateRequest } from './engine.ts';
 import {
 	address,
@@ -81,6 +81,7 @@ test('a state moves with all that it has become; what is not named is inherited'
 		seq: 9,
 		flags: 1,
 		extraFlags: 2,
+		lifetime: { ...UNLIMITED, hardAddExpiresSeconds: 100 },
 	};
 	const { net, old } = prepared(options);
 	old.lifetime.set([100, 3, 5, 6, 7]);
@@ -104,7 +105,7 @@ test('a state moves with all that it has become; what is not named is inherited'
 		[state.condition, state.seq, state.ifId, state.direction, state.reqid],
 		[StateCondition.Valid, 9, 4, 2, 77],
 	);
-	assert.equal(state.lifetimeTimer.isSet, true);
+	assert.equal(state.lifetimeTimer.isSet, true, 'its limit in time goes on');
 });
 
 // @spec G-9

@@ -4,6 +4,8 @@
  */
 import {
 	Family,
+	hasTimeLimits,
+	isUnlimited,
 	type LifetimeConfig,
 	type PolicyConfig,
 	type Template,
@@ -147,23 +149,4 @@ function extrasOf({ mark, ifId, securityContext, offload }: PolicyConfig): Extra
 		...(securityContext === undefined ? {} : { securityContext }),
 		...(offload === undefined ? {} : { offload }),
 	};
-}
-
-function isUnlimited(limits: LifetimeConfig): boolean {
-	return (
-		limits.softByteLimit === Number.POSITIVE_INFINITY &&
-		limits.hardByteLimit === Number.POSITIVE_INFINITY &&
-		limits.softPacketLimit === Number.POSITIVE_INFINITY &&
-		limits.hardPacketLimit === Number.POSITIVE_INFINITY &&
-		!hasTimeLimits(limits)
-	);
-}
-
-function hasTimeLimits(limits: LifetimeConfig): boolean {
-	return (
-		limits.softAddExpiresSeconds !== 0 ||
-		limits.hardAddExpiresSeconds !== 0 ||
-		limits.softUseExpiresSeconds !== 0 ||
-		limits.hardUseExpiresSeconds !== 0
-	);
 }

@@ -7,6 +7,7 @@
  */
 import { type StateConfig, StateFlag } from '@xfrm/wire/xfrm';
 import { LEGACY_WINDOW_MAX } from './limits.ts';
+import { int32s, uint32s } from './small-arrays.ts';
 
 /** What kind of window a state has (R-1). */
 export const ReplayMode = { Legacy: 0, Bitmap: 1, Esn: 2 } as const;
@@ -25,13 +26,13 @@ export class ReplayWindow {
 	/** Window in packets; 0: no check, no advance (R-2). NEWAE may change it in a circular window. */
 	windowPackets: number;
 	/** oseq, oseqHi, seq, seqHi: u32 as int32. */
-	readonly counters: Int32Array = new Int32Array(4);
+	readonly counters: Int32Array = int32s(4);
 	/** Legacy: one word (R-4). Otherwise the circular bitmap (R-5). */
 	readonly bitmap: Uint32Array;
 
-	/** As last reported (R-11). */
-	readonly reportedCounters: Int32Array = new Int32Array(4);
-	readonly reportedBitmap: Uint32Array;
+	/** As last reported (R-11); null while that is nothing, as it is where nobody listens. */
+	private reportedMade: { readonly counters: Int32Array; readonly bitmap: Uint32Array } | null =
+		null;
 	/** Report after so many packets, 0 for never. */
 	maxDiff: number = 0;
 	/** Report after so many ticks, 0 for never; ticks as in `TICKS_PER_SECOND`. */
@@ -44,8 +45,7 @@ export class ReplayWindow {
 		if (replayEsn === undefined) {
 			this.mode = ReplayMode.Legacy;
 			this.windowPackets = Math.min(config.replayWindow, LEGACY_WINDOW_MAX);
-			this.bitmap = new Uint32Array(1);
-			this.reportedBitmap = new Uint32Array(1);
+			this.bitmap = uint32s(1);
 			if (replay !== undefined) {
 				this.setLegacy(replay.oseq, replay.seq, replay.bitmap);
 			}
@@ -53,8 +53,7 @@ export class ReplayWindow {
 		}
 		this.mode = (config.flags & StateFlag.Esn) !== 0 ? ReplayMode.Esn : ReplayMode.Bitmap;
 		this.windowPackets = replayEsn.replayWindow;
-		this.bitmap = new Uint32Array(replayEsn.bmpLen);
-		this.reportedBitmap = new Uint32Array(replayEsn.bmpLen);
+		this.bitmap = uint32s(replayEsn.bmpLen);
 		this.setCounters(replayEsn.oseq, replayEsn.oseqHi, replayEsn.seq, replayEsn.seqHi);
 		// A client that sends no bitmap means an empty one.
 		this.bitmap.set(replayEsn.bmp.subarray(0, replayEsn.bmpLen));
@@ -76,21 +75,38 @@ export class ReplayWindow {
 		this.counters[ReplayCounter.SeqHi] = seqHi;
 	}
 
+	get reportedCounters(): Int32Array {
+		return this.reported().counters;
+	}
+
+	get reportedBitmap(): Uint32Array {
+		return this.reported().bitmap;
+	}
+
 	/** Everything as it is now counts as reported. */
 	markReported(): void {
-		this.reportedCounters.set(this.counters);
-		this.reportedBitmap.set(this.bitmap);
+		if (this.hasNews()) {
+			const reported = this.reported();
+			reported.counters.set(this.counters);
+			reported.bitmap.set(this.bitmap);
+		}
+	}
+
+	private reported(): { readonly counters: Int32Array; readonly bitmap: Uint32Array } {
+		this.reportedMade ??= { counters: int32s(4), bitmap: uint32s(this.bitmap.length) };
+		return this.reportedMade;
 	}
 
 	/** Has anything changed since it was last reported? */
 	hasNews(): boolean {
+		const reported = this.reportedMade;
 		for (let i = 0; i < this.counters.length; i++) {
-			if (this.counters[i] !== this.reportedCounters[i]) {
+			if (this.counters[i] !== (reported === null ? 0 : reported.counters[i])) {
 				return true;
 			}
 		}
 		for (let i = 0; i < this.bitmap.length; i++) {
-			if (this.bitmap[i] !== this.reportedBitmap[i]) {
+			if (this.bitmap[i] !== (reported === null ? 0 : reported.bitmap[i])) {
 				return true;
 			}
 		}

@@ -7,6 +7,7 @@
 import {
 	anyAddress,
 	Errno,
+	hasTimeLimits,
 	IpProto,
 	SaDirection,
 	type StateConfig,
@@ -188,7 +189,9 @@ function changeState(net: Namespace, old: XfrmState, update: XfrmState): void {
 	old.setLimits(config);
 	old.dying = false;
 	net.generation++;
-	net.timers.set(old.lifetimeTimer, (net.now[0] ?? 0) + FIRST_LOOK_US);
+	if (hasTimeLimits(config.lifetime)) {
+		net.timers.set(old.lifetimeTimer, (net.now[0] ?? 0) + FIRST_LOOK_US);
+	}
 	if ((old.lifetime[Current.UseTime] ?? 0) !== 0) {
 		checkExpire(net, old);
 	}

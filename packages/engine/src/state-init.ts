@@ -5,20 +5,25 @@
  */
 import { findAead, findAuth, findComp, findCrypt } from '@xfrm/crypto/algorithms';
 import {
+	anySelector,
 	EncapType,
 	Errno,
 	Family,
+	isUnlimited,
 	Mode,
 	type Refusal,
 	SaDirection,
+	type Selector,
 	type StateConfig,
 	StateFlag,
+	UNLIMITED,
 } from '@xfrm/wire/xfrm';
 import { type Answer, answer, refuse } from './answer.ts';
 import { checkIptfs, completeIptfs } from './iptfs-settings.ts';
 import { TICKS_PER_SECOND } from './limits.ts';
 import type { Namespace } from './namespace.ts';
 import { ReplayMode } from './replay-window.ts';
+import { selectorsEqual } from './spd.ts';
 import { Current, isTunnelFlagged, XfrmState } from './state.ts';
 import { disposeState } from './state-life.ts';
 import { initTransform } from './transforms/transform-init.ts';
@@ -58,11 +63,24 @@ function completeConfig(net: Namespace, config: StateConfig): StateConfig {
 	const { selector, family } = config;
 	const noPmtuDisc = family === Family.Ipv4 && net.sysctl.ip_no_pmtu_disc !== 0;
 	const anyFamily = (config.flags & StateFlag.AfUnspec) !== 0;
+	const selectorFamily = selector.family === Family.Unspec && !anyFamily ? family : selector.family;
 	return {
 		...completeIptfs(config),
 		flags: noPmtuDisc ? config.flags | StateFlag.NoPmtuDisc : config.flags,
-		selector: selector.family === Family.Unspec && !anyFamily ? { ...selector, family } : selector,
+		selector: sharedSelector(selector, selectorFamily),
+		lifetime: isUnlimited(config.lifetime) ? UNLIMITED : config.lifetime,
 	};
+}
+
+/** Selectors that match everything of a family, as most tunnels have: one for all of them. */
+const ANY_SELECTORS: ReadonlyMap<number, Selector> = new Map(
+	[Family.Unspec, Family.Ipv4, Family.Ipv6].map((family) => [family, anySelector(family)]),
+);
+
+function sharedSelector(selector: Selector, family: number): Selector {
+	const whole = family === selector.family ? selector : { ...selector, family };
+	const shared = ANY_SELECTORS.get(family);
+	return shared !== undefined && selectorsEqual(whole, shared) ? shared : whole;
 }
 
 /** Canonical names, default lengths, own copies of the keys. */

@@ -2,7 +2,7 @@
  * The birth and death of states: into the tables with their timers running, and out of them with their
  * keys wiped. What a command checks before is in state-commands.ts; whom it is told is the caller's.
  */
-import { Family } from '@xfrm/wire/xfrm';
+import { Family, hasTimeLimits } from '@xfrm/wire/xfrm';
 import type { Namespace } from './namespace.ts';
 import { startKeepalive, stopKeepalive } from './nat-keepalive.ts';
 import { startReplayTimer } from './replay.ts';
@@ -23,7 +23,9 @@ export function insertState(net: Namespace, state: XfrmState): void {
 		state.config = { ...state.config, mark: { v: (mark.v & mark.m) >>> 0, m: mark.m } };
 	}
 	net.sad.insert(state);
-	net.timers.set(state.lifetimeTimer, (net.now[0] ?? 0) + FIRST_LOOK_US);
+	if (hasTimeLimits(state.config.lifetime)) {
+		net.timers.set(state.lifetimeTimer, (net.now[0] ?? 0) + FIRST_LOOK_US);
+	}
 	if (state.replay.maxAgeTicks !== 0) {
 		startReplayTimer(net, state);
 	}
@@ -55,8 +57,7 @@ export function deleteState(net: Namespace, state: XfrmState): boolean {
 		return false;
 	}
 	net.sad.remove(state);
-	net.timers.stop(state.lifetimeTimer);
-	net.timers.stop(state.replayTimer);
+	state.stopTimers(net.timers);
 	stopKeepalive(net, state);
 	if (state.kernelOwned && state.family === Family.Ipv6) {
 		net.helperSpis.release(state.saddr);

@@ -8,10 +8,11 @@
 import type { AeadInfo, AuthInfo, CompInfo, CryptInfo } from '@xfrm/crypto/algorithms';
 import type { CryptoKey } from '@xfrm/crypto/provider';
 import type { Address, Encap, StateConfig } from '@xfrm/wire/xfrm';
-import { anyAddress } from '@xfrm/wire/xfrm';
+import { anyAddress, isUnlimited } from '@xfrm/wire/xfrm';
 import { ReplayWindow } from './replay-window.ts';
 import { addressWords, SelectorMatcher } from './selector-match.ts';
-import { Timer, TimerKind } from './timer-table.ts';
+import { float64s, int32s, uint32s } from './small-arrays.ts';
+import { Timer, TimerKind, type TimerTable } from './timer-table.ts';
 
 /** `km.state`. */
 export const StateCondition = {
@@ -42,6 +43,18 @@ export const Limit = {
 /** Places in `XfrmState.stats` (S-17). */
 export const StateStat = { ReplayWindow: 0, Replay: 1, IntegrityFailed: 2 } as const;
 
+/** Limits of all states that have none; never written to. */
+const NO_LIMITS: Float64Array = Float64Array.of(
+	Number.POSITIVE_INFINITY,
+	Number.POSITIVE_INFINITY,
+	Number.POSITIVE_INFINITY,
+	Number.POSITIVE_INFINITY,
+	0,
+	0,
+	0,
+	0,
+);
+
 export class XfrmState {
 	/** What it was made of; replaced as a whole when an update or a migration changes it. */
 	config: StateConfig;
@@ -63,7 +76,7 @@ export class XfrmState {
 	seq: number;
 	readonly flags: number;
 	readonly extraFlags: number;
-	selector: SelectorMatcher;
+	private matcher: SelectorMatcher | null = null;
 	/** SaDirection. */
 	direction: number;
 	/** Processor it is bound to, -1 for none. */
@@ -100,7 +113,7 @@ export class XfrmState {
 	/** Payload and trailer are padded to a multiple of this (T-2). */
 	blockOctets: number = 4;
 	/** Mask of the IV's counter, high and low word; random once a state (T-6). */
-	readonly ivSalt: Int32Array = new Int32Array(2);
+	readonly ivSalt: Int32Array = int32s(2);
 
 	encap: Encap | undefined;
 	coaddr: Address | undefined;
@@ -108,12 +121,15 @@ export class XfrmState {
 	outputMarkMask: number;
 	tfcpad: number;
 
+	/** Of mode IPTFS: its IptfsReceiver or IptfsQueue, made for the first packet. */
+	iptfs: object | null = null;
+
 	readonly replay: ReplayWindow;
-	readonly lifetime: Float64Array = new Float64Array(5);
-	readonly limits: Float64Array = new Float64Array(8);
+	readonly lifetime: Float64Array = float64s(5);
+	limits: Float64Array = NO_LIMITS;
 	/** Any byte or packet limit that is not Infinity: when it has come, the packet closes a batch. */
 	hasCountLimits: boolean = false;
-	readonly stats: Uint32Array = new Uint32Array(3);
+	readonly stats: Uint32Array = uint32s(3);
 
 	// Key manager thresholds.
 	mappingThresholdSeconds: number;
@@ -121,9 +137,8 @@ export class XfrmState {
 	mappingReportedAt: number = 0;
 	mappingReportedSport: number = 0;
 
-	/** Next look at its time limits, and at its replay values; kept by lifetime.ts and replay.ts. */
-	readonly lifetimeTimer: Timer = new Timer(TimerKind.StateLifetime, this);
-	readonly replayTimer: Timer = new Timer(TimerKind.StateReplay, this);
+	private lifetimeTimerMade: Timer | null = null;
+	private replayTimerMade: Timer | null = null;
 
 	/** Links of the global newest-first list, kept by sad.ts. */
 	newer: XfrmState | null = null;
@@ -134,8 +149,10 @@ export class XfrmState {
 		this.family = config.family;
 		this.proto = config.id.proto;
 		this.spi = config.id.spi | 0;
-		this.daddr = addressWords(config.id.daddr, config.family);
-		this.saddr = addressWords(config.saddr, config.family);
+		this.daddr = int32s(4);
+		this.daddr.set(addressWords(config.id.daddr, config.family));
+		this.saddr = int32s(4);
+		this.saddr.set(addressWords(config.saddr, config.family));
 		this.mode = config.mode;
 		this.reqid = config.reqid | 0;
 		this.markValue = (config.mark?.v ?? 0) | 0;
@@ -144,7 +161,6 @@ export class XfrmState {
 		this.seq = config.seq | 0;
 		this.flags = config.flags;
 		this.extraFlags = config.extraFlags ?? 0;
-		this.selector = new SelectorMatcher(config.selector);
 		this.direction = config.direction ?? 0;
 		this.pcpu = config.pcpu ?? -1;
 		this.encap = config.encap;
@@ -159,7 +175,14 @@ export class XfrmState {
 
 	/** Takes the eight limits over from a configuration. */
 	setLimits(config: StateConfig): void {
-		const { lifetime, limits } = { lifetime: config.lifetime, limits: this.limits };
+		const { lifetime } = config;
+		this.hasCountLimits = false;
+		if (isUnlimited(lifetime)) {
+			this.limits = NO_LIMITS;
+			return;
+		}
+		const limits = float64s(8);
+		this.limits = limits;
 		limits[Limit.SoftByte] = lifetime.softByteLimit;
 		limits[Limit.HardByte] = lifetime.hardByteLimit;
 		limits[Limit.SoftPacket] = lifetime.softPacketLimit;
@@ -169,6 +192,38 @@ export class XfrmState {
 		limits[Limit.SoftUse] = lifetime.softUseExpiresSeconds;
 		limits[Limit.HardUse] = lifetime.hardUseExpiresSeconds;
 		this.hasCountLimits = limits.subarray(0, 4).some((limit) => limit !== Number.POSITIVE_INFINITY);
+	}
+
+	/** Its selector, ready for matching; made when it is first asked for. */
+	get selector(): SelectorMatcher {
+		this.matcher ??= new SelectorMatcher(this.config.selector);
+		return this.matcher;
+	}
+
+	set selector(matcher: SelectorMatcher) {
+		this.matcher = matcher;
+	}
+
+	/** Next look at its time limits; kept by lifetime.ts. */
+	get lifetimeTimer(): Timer {
+		this.lifetimeTimerMade ??= new Timer(TimerKind.StateLifetime, this);
+		return this.lifetimeTimerMade;
+	}
+
+	/** Next look at its replay values; kept by replay.ts. */
+	get replayTimer(): Timer {
+		this.replayTimerMade ??= new Timer(TimerKind.StateReplay, this);
+		return this.replayTimerMade;
+	}
+
+	/** Stops the timers that it ever had. */
+	stopTimers(timers: TimerTable): void {
+		if (this.lifetimeTimerMade !== null) {
+			timers.stop(this.lifetimeTimerMade);
+		}
+		if (this.replayTimerMade !== null) {
+			timers.stop(this.replayTimerMade);
+		}
 	}
 
 	/** Does the mark fit (S-3)? */

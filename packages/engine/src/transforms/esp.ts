@@ -5,6 +5,7 @@
  * Output is in esp-output.ts, input in esp-input.ts.
  */
 import { type AeadInfo, findAead, findAuth, findCrypt, keyFits } from '@xfrm/crypto/algorithms';
+import { IPTFS_HEADER_OCTETS } from '@xfrm/wire';
 import { EncapType, Errno, Family, Mode, type Refusal, StateFlag } from '@xfrm/wire/xfrm';
 import type { Namespace } from '../namespace.ts';
 import type { XfrmState } from '../state.ts';
@@ -61,12 +62,21 @@ function initCombined(
 	state.ivOctets = info.ivOctets;
 	state.icvOctets = info.icvBits >> 3;
 	state.blockOctets = 4;
-	net.options.random(new Uint8Array(state.ivSalt.buffer));
+	fillSalt(net, state);
 	state.key = net.provider.espKey({
 		aead: { name: info.name, key, icvOctets: state.icvOctets },
 		esn: (state.flags & StateFlag.Esn) !== 0,
 	});
 	return undefined;
+}
+
+/** Draws the mask of the IV's counter (T-6). */
+function fillSalt(net: Namespace, state: XfrmState): void {
+	const octets = new Uint8Array(8);
+	net.options.random(octets);
+	const view = new DataView(octets.buffer);
+	state.ivSalt[0] = view.getInt32(0, true);
+	state.ivSalt[1] = view.getInt32(4, true);
 }
 
 /** Cipher, with or without a MAC; a MAC without a cipher is refused (T-7). */
@@ -98,7 +108,7 @@ function initSeparate(net: Namespace, state: XfrmState): Refusal | undefined {
 	state.ivOctets = cryptInfo.ivOctets;
 	state.blockOctets = (cryptInfo.blockOctets + 3) & ~3;
 	if (cryptInfo.ivCounter) {
-		net.options.random(new Uint8Array(state.ivSalt.buffer));
+		fillSalt(net, state);
 	}
 	const cipher = { name: cryptInfo.name, key: crypt.key };
 	const esn = (state.flags & StateFlag.Esn) !== 0;
@@ -128,6 +138,8 @@ function setEspSizes(net: Namespace, state: XfrmState): Refusal | undefined {
 	const ipv4 = state.family === Family.Ipv4;
 	if (state.mode === Mode.Tunnel) {
 		octets += ipv4 ? 20 : 40;
+	} else if (state.mode === Mode.Iptfs) {
+		octets += (ipv4 ? 20 : 40) + IPTFS_HEADER_OCTETS;
 	} else if (state.mode === Mode.Beet && state.selector.family !== Family.Ipv6) {
 		octets += ipv4 ? BEET_RESERVE_IPV4 : BEET_RESERVE_IPV6;
 	}

@@ -33,5 +33,26 @@ export const UNLIMITED: LifetimeConfig = {
 	hardUseExpiresSeconds: 0,
 };
 
+/** Is there no limit at all? */
+export function isUnlimited(limits: LifetimeConfig): boolean {
+	return (
+		limits.softByteLimit === Number.POSITIVE_INFINITY &&
+		limits.hardByteLimit === Number.POSITIVE_INFINITY &&
+		limits.softPacketLimit === Number.POSITIVE_INFINITY &&
+		limits.hardPacketLimit === Number.POSITIVE_INFINITY &&
+		!hasTimeLimits(limits)
+	);
+}
+
+/** Is there a limit that time alone can bring about? */
+export function hasTimeLimits(limits: LifetimeConfig): boolean {
+	return (
+		limits.softAddExpiresSeconds !== 0 ||
+		limits.hardAddExpiresSeconds !== 0 ||
+		limits.softUseExpiresSeconds !== 0 ||
+		limits.hardUseExpiresSeconds !== 0
+	);
+}
+
 /** Nothing counted yet. */
 export const UNUSED: LifetimeCurrent = { bytes: 0, packets: 0, addTime: 0, useTime: 0 };
