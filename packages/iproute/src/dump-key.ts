@@ -42,6 +42,18 @@ function usualOctets(info: Info | undefined): number {
 	}
 }
 
+/** Bits of an ICV as IKE negotiates them. */
+const ICV_BITS: Readonly<Record<string, number>> = {
+	'hmac(sha256)': 128,
+	'hmac(sha384)': 192,
+	'hmac(sha512)': 256,
+};
+
+function usualBits(name: string): number {
+	const isAead = findAead(name, 128) !== undefined;
+	return isAead ? 128 : (ICV_BITS[name] ?? 96);
+}
+
 interface KeyText {
 	/** The key in hexadecimal, undefined when it is hidden. */
 	readonly hex: string | undefined;
@@ -74,7 +86,11 @@ function goesOn(words: DumpWords, parts: readonly string[]): boolean {
 }
 
 /** Takes what stands between an algorithm's name and the next keyword; the last number is its own. */
-function takeKey(reading: DumpReading, numbered: boolean): KeyText & { readonly number: number } {
+function takeKey(
+	reading: DumpReading,
+	name: string,
+	numbered: boolean,
+): KeyText & { readonly number: number } {
 	const { words } = reading;
 	const parts: string[] = [];
 	let bits: number | undefined;
@@ -89,12 +105,16 @@ function takeKey(reading: DumpReading, numbered: boolean): KeyText & { readonly 
 			parts.push(text);
 		}
 	}
-	const last = numbered ? parts.pop() : '0';
-	const number = last !== undefined && /^-?[0-9]{1,10}$/.test(last) ? Number(last) : undefined;
+	const last = numbered ? (parts.pop() ?? '') : '0';
+	let number: number | undefined = /^-?[0-9]{1,10}$/.test(last) ? Number(last) : undefined;
+	if (number === undefined && last !== '' && !/^0x[0-9a-fA-F]*$/.test(last)) {
+		// Whoever took the key away took the number with it.
+		parts.push(last);
+		number = usualBits(name);
+		reading.notes.push(`${name} has an ICV of ${number} bits, as IKE has it: the text tells none`);
+	}
 	if (number === undefined) {
-		return words.more && !words.first && last === undefined
-			? words.refuse('a key and a number of bits')
-			: words.refuse('the number of bits behind the key');
+		return words.refuse('the number of bits behind the key');
 	}
 	const joined = parts.join('');
 	const hex = /^(?:0x((?:[0-9a-fA-F]{2})*))?$/.exec(joined);
@@ -142,10 +162,10 @@ export function readDumpedAlgorithm(reading: DumpReading, kind: AlgorithmKeyword
 	const name = words.take('the name of an algorithm');
 	if (kind === 'comp') {
 		// It has none, though `nokeys` says that it is hidden.
-		takeKey(reading, false);
+		takeKey(reading, name, false);
 		return attribute('algComp', { name, key: new Uint8Array(0), keyBits: 0 });
 	}
-	const text = takeKey(reading, kind === 'aead' || kind === 'auth-trunc');
+	const text = takeKey(reading, name, kind === 'aead' || kind === 'auth-trunc');
 	const long = text.hex !== undefined && text.hex.length > 2 * KEY_OCTETS_MAX;
 	const wrong = text.hex !== undefined && text.bits !== undefined;
 	if (long || (wrong && text.hex.length / 2 !== Math.floor(text.bits / 8))) {

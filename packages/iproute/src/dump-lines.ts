@@ -16,8 +16,12 @@ export interface PastedLine {
 // Colours and cursor movements of terminals, and characters that take no room.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one.
 const INVISIBLE = /\u001b\[[0-9;?]*[A-Za-z]|[\u200b\ufeff\u0007\u0008]/g;
-/** Marks of quotation in front of a line, of mail and of web pages. */
-const QUOTED = /^\s*>(?:\s?>)*\s?/;
+/** In front of a line: marks of quotation, and of emphasis. */
+const QUOTED = /^\s*>(?:\s?>)*\s?|^\s*[_*]{1,3}(?=src\s)/;
+/** A diff whose added lines are of a dump: they count, removed ones do not. */
+const DIFF = /^\+(?:src\s|\t)/m;
+/** Emphasis behind the last number of a line. */
+const EMPHASIS = /(?<=\s(?:0x[0-9a-f]+|[0-9]+))_+\s*$/;
 const ENTITIES: readonly (readonly [RegExp, string])[] = [
 	[/&lt;/g, '<'],
 	[/&gt;/g, '>'],
@@ -25,14 +29,15 @@ const ENTITIES: readonly (readonly [RegExp, string])[] = [
 	[/&nbsp;/g, ' '],
 ];
 
-function clean(raw: string): string {
+function clean(raw: string, isDiff: boolean): string {
 	let text = raw.replace(INVISIBLE, '');
 	for (const [entity, char] of ENTITIES) {
 		text = text.replace(entity, char);
 	}
-	const quote = QUOTED.exec(text)?.[0].length ?? 0;
+	const added = isDiff && text.startsWith('+');
+	const quote = added ? 1 : (QUOTED.exec(text)?.[0].length ?? 0);
 	// Columns are to stay those of the file.
-	return ' '.repeat(quote) + text.slice(quote);
+	return ' '.repeat(quote) + text.slice(quote).replace(EMPHASIS, '');
 }
 
 /** Words of a line; the backslashes that -o joins lines with begin new lines, and are none themselves. */
@@ -60,8 +65,9 @@ function wordsOf(text: string, line: number): DumpWord[] {
 /** All lines that are not empty, whatever their ends. */
 export function pastedLines(text: string): PastedLine[] {
 	const lines: PastedLine[] = [];
+	const isDiff = DIFF.test(text);
 	for (const [i, raw] of text.split(/\r\n|\n|\r/).entries()) {
-		const cleaned = clean(raw);
+		const cleaned = isDiff && /^(?:-|@@)/.test(raw) ? '' : clean(raw, isDiff);
 		const trimmed = cleaned.trim();
 		if (trimmed !== '') {
 			const number = i + 1;
@@ -77,6 +83,25 @@ export function beginsObject(line: PastedLine): boolean {
 	const [keyword, value, next] = line.words;
 	const isStart = keyword?.text === 'src' && value !== undefined && /[.:]|^\?\?\?/.test(value.text);
 	return isStart && (next === undefined || next.text === 'dst');
+}
+
+/** A command and what it printed in one line, as it is when line ends got lost. */
+const ECHOED =
+	/^(?:\S*[#$%>]\s*)?(?:sudo\s+)?ip\s+(?:-\S+\s+)*x\S*\s+\S+\s+(?:(?:list|show|ls)\s+)?(?=src\s)/;
+
+/** The line without the command in front of the object that it shows; undefined when there is none. */
+export function withoutEcho(line: PastedLine): PastedLine | undefined {
+	const echo = ECHOED.exec(line.text)?.[0].length ?? 0;
+	if (
+		echo === 0 ||
+		!/\sreplay-window\s|\spriority\s/.test(line.text) ||
+		/\s(add|update)\s/.test(line.text)
+	) {
+		return undefined;
+	}
+	const from = line.indent + echo;
+	const [first, ...rest] = line.words.filter(({ column }) => column > from);
+	return first && { ...line, words: [{ ...first, first: true }, ...rest] };
 }
 
 /** A prompt, or a command as it was typed. */

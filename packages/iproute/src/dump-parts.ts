@@ -22,6 +22,8 @@ export interface DumpReading {
 	readonly words: DumpWords;
 	readonly context: CommandContext;
 	readonly hiddenKeys: string[];
+	/** What had to be assumed, in words. */
+	readonly notes: string[];
 	/** -s was used. */
 	statistics: boolean;
 }

@@ -10,7 +10,14 @@
  */
 import { StateFlag } from '@xfrm/wire/xfrm';
 import type { CommandContext } from './command.ts';
-import { beginsObject, type PastedLine, pastedLines, type Typed, typedLine } from './dump-lines.ts';
+import {
+	beginsObject,
+	type PastedLine,
+	pastedLines,
+	type Typed,
+	typedLine,
+	withoutEcho,
+} from './dump-lines.ts';
 import type { DumpedObject } from './dump-object.ts';
 import { readDumpedPolicy } from './dump-policy.ts';
 import { readDumpedState } from './dump-state.ts';
@@ -52,10 +59,11 @@ export function looksLikeDump(text: string): boolean {
 	let continued = false;
 	for (const line of pastedLines(text)) {
 		// A command that goes on in the next line may go on with `src`.
-		if (!continued && (beginsObject(line) || MONITOR.test(line.text))) {
+		const isDump = beginsObject(line) || MONITOR.test(line.text) || withoutEcho(line) !== undefined;
+		if (!continued && isDump) {
 			return true;
 		}
-		continued = /^[^#]*\\$/.test(line.text) && !beginsObject(line);
+		continued = /^(?:\S*[#$%>]\s*)?(?:sudo\s+)?(?:ip|xfrm|state|sa|policy)\s.*\\$/.test(line.text);
 	}
 	return false;
 }
@@ -65,11 +73,13 @@ function joinAt(words: readonly DumpWord[], at: number): DumpWord[] | undefined 
 	const word = words[at];
 	const before = words[at - 1];
 	const behind = words[at + 1];
-	if (word?.first === true && before !== undefined) {
+	// What begins a line rightly is no part of a broken word.
+	const begins = (one: DumpWord): boolean => one.first && !INNER_WORDS.has(one.text);
+	if (word !== undefined && begins(word) && before !== undefined) {
 		const joined = { ...before, text: before.text + word.text };
 		return [...words.slice(0, at - 1), joined, ...words.slice(at + 1)];
 	}
-	if (word !== undefined && behind?.first === true) {
+	if (word !== undefined && behind !== undefined && begins(behind)) {
 		const joined = { ...word, text: word.text + behind.text };
 		return [...words.slice(0, at), joined, ...words.slice(at + 2)];
 	}
@@ -77,8 +87,15 @@ function joinAt(words: readonly DumpWord[], at: number): DumpWord[] | undefined 
 }
 
 type Attempt =
-	| { readonly object: DumpedObject }
+	| { readonly object: DumpedObject; readonly notes: readonly string[] }
 	| { readonly object?: undefined; readonly problem: Problem; readonly at: number };
+
+/** What mending came to: the words as they were joined, and the lines where that was done. */
+interface Mended {
+	readonly attempt: Attempt;
+	readonly words: readonly DumpWord[];
+	readonly lines: readonly number[];
+}
 
 /** An object whose end has not come yet. */
 class OpenObject {
@@ -88,6 +105,10 @@ class OpenObject {
 	constructor(line: PastedLine, context: CommandContext) {
 		this.lines = [line];
 		this.#context = context;
+	}
+
+	get indent(): number {
+		return this.lines[0]?.indent ?? 0;
 	}
 
 	get words(): readonly DumpWord[] {
@@ -105,6 +126,7 @@ class OpenObject {
 			words: new DumpWords(words, isPolicy ? 'policy' : 'state'),
 			context: this.#context,
 			hiddenKeys: [],
+			notes: [],
 			statistics: false,
 		};
 		const line = this.lines[0]?.number ?? 1;
@@ -113,8 +135,9 @@ class OpenObject {
 			const body = isPolicy
 				? ({ kind: 'policy', message: readDumpedPolicy(reading) } as const)
 				: ({ kind: 'state', message: readDumpedState(reading) } as const);
-			const { hiddenKeys, statistics } = reading;
-			return { object: { ...body, line, lastLine, untold: { hiddenKeys, statistics } } };
+			const { hiddenKeys, statistics, notes } = reading;
+			const untold = { hiddenKeys, statistics };
+			return { object: { ...body, line, lastLine, untold }, notes };
 		} catch (error) {
 			if (!(error instanceof Unreadable)) {
 				throw error;
@@ -127,26 +150,53 @@ class OpenObject {
 		}
 	}
 
-	/** Reads the object; words that were broken at line ends are mended where that helps. */
-	read(notes: string[]): DumpedObject | Problem {
-		let { words } = this;
+	/** Tries these words, and mends those that line ends have broken where that helps. */
+	mend(broken: readonly DumpWord[]): Mended {
+		let words = broken;
 		let attempt = this.attempt(words);
-		for (let repairs = 0; attempt.object === undefined && repairs < REPAIRS_MAX; repairs++) {
+		const lines: number[] = [];
+		while (attempt.object === undefined && lines.length < REPAIRS_MAX) {
 			const { at } = attempt;
 			const joined = joinAt(words, at);
 			const next = joined === undefined ? undefined : this.attempt(joined);
 			if (joined === undefined || next === undefined) {
-				return attempt.problem;
+				break;
 			}
-			// The joined word may be where the fault was, or the one before it.
+			// The word that was joined may be the one before the fault.
 			if (next.object === undefined && next.at <= at && !(words[at]?.first && next.at === at)) {
-				return attempt.problem;
+				break;
 			}
-			notes.push(`line ${words[at]?.line ?? 0}: a word that the line end had broken was mended`);
+			lines.push(words[at]?.line ?? 0);
 			words = joined;
 			attempt = next;
 		}
-		return attempt.object ?? attempt.problem;
+		return { attempt, words, lines };
+	}
+
+	/** Reads the object, or says why it cannot be read. */
+	read(notes: string[]): DumpedObject | Problem {
+		const { attempt, lines } = this.mend(this.words);
+		if (attempt.object === undefined) {
+			return attempt.problem;
+		}
+		const { object } = attempt;
+		notes.push(
+			...lines.map((line) => `line ${line}: a word that the line end had broken was mended`),
+		);
+		notes.push(...attempt.notes.map((note) => `line ${object.line}: ${note}`));
+		return object;
+	}
+
+	/** Do these words go on where the object stops? */
+	goesOn(more: readonly DumpWord[]): boolean {
+		const before = this.mend(this.words);
+		if (before.attempt.object === undefined && before.attempt.at >= before.words.length - 1) {
+			return true;
+		}
+		const [first] = more;
+		const after = this.mend([...this.words, ...more]);
+		const from = first === undefined ? -1 : after.words.indexOf(first);
+		return after.attempt.object !== undefined || after.attempt.at > from;
 	}
 }
 
@@ -165,7 +215,8 @@ class DumpReader {
 	}
 
 	/** Takes a line; false when it cannot be read. */
-	take(line: PastedLine): boolean {
+	take(whole: PastedLine): boolean {
+		const line = withoutEcho(whole) ?? whole;
 		const open = this.#open;
 		const isInside = open !== undefined && /^(sel|tmpl)$/.test(open.lastWord);
 		if (beginsObject(line) && !isInside) {
@@ -174,6 +225,9 @@ class DumpReader {
 				this.#open = new OpenObject(line, this.#context);
 			}
 			return this.problem === undefined;
+		}
+		if (open !== undefined && line.text.startsWith('#') && line.indent > open.indent) {
+			return true; // a remark that somebody wrote into the dump
 		}
 		const typed = typedLine(line.text);
 		if (typed !== undefined) {
@@ -197,19 +251,12 @@ class DumpReader {
 	/** Is the line a part of the object that is open? */
 	#belongs(open: OpenObject, line: PastedLine): boolean {
 		const [first] = line.words;
-		const start = open.lines[0];
 		const isInner = INNER_WORDS.has(first?.text ?? '') || /^(sel|tmpl)$/.test(open.lastWord);
-		if (isInner || line.indent > (start?.indent ?? 0)) {
+		if (isInner || line.indent > open.indent) {
 			return true;
 		}
 		// Neither indented nor a keyword: the rest of a line that was wrapped, or not ours.
-		const { words } = open;
-		const before = open.attempt(words);
-		if (before.object === undefined && before.at >= words.length - 1) {
-			return true;
-		}
-		const after = open.attempt([...words, ...line.words]);
-		return after.object !== undefined || after.at > words.length;
+		return open.goesOn(line.words);
 	}
 
 	#append(open: OpenObject, line: PastedLine): void {
@@ -292,7 +339,8 @@ function hasPart(piece: DumpedObject, part: (typeof REGULAR_PARTS)[number]): boo
 function cutShort(pieces: readonly DumpPiece[]): Problem | undefined {
 	const states = pieces.filter((piece) => piece.kind === 'state');
 	const last = states[states.length - 1];
-	const others = states.slice(0, -1);
+	const proto = last?.message.body.id.proto;
+	const others = states.slice(0, -1).filter(({ message }) => message.body.id.proto === proto);
 	if (last === undefined || others.length === 0 || pieces[pieces.length - 1] !== last) {
 		return undefined;
 	}

@@ -97,8 +97,8 @@ test('what is wrong is told with line, column, path and the rule', () => {
 		],
 		['{"object": "state",\n "src" }', /^f:2:8: Not JSON; found "}", expected a colon$/],
 		['{"object": "sta\nte"}', /^f:1:12: Not JSON; .* a string that ends in its line$/],
-		['[1, 2', /^f:1:6: Not JSON; found the end of the line, expected a comma or \]$/],
-		['['.repeat(100), /at most 32 levels$/],
+		['[{"a": 2', /^f:1:9: Not JSON; found the end of the line, expected a comma or \}$/],
+		[`{"a": ${'['.repeat(100)}`, /at most 32 levels$/],
 		['{"__proto__": {"object": "state"}}', /not an object of rules/],
 	];
 	for (const [text, want] of rows) {

@@ -23,7 +23,7 @@ export interface JsonRules {
 
 /** Does this text begin as JSON? */
 export function looksLikeJson(text: string): boolean {
-	return /^[\s\ufeff]*[{[]/.test(text);
+	return /^[\s\ufeff]*(?:\{\s*["}]|\[\s*[{\]])/.test(text);
 }
 
 const checker = new SchemaChecker(SCHEMAS);
