@@ -10,6 +10,7 @@ import { openCapture } from '@xfrm/wire';
 
 const SEEDS = [1, 2, 3];
 
+// @spec S-1 S-4 S-22 S-23 P-4 P-4b P-7 R-3 R-7 R-9 I-5 I-15 A-1 L-1 L-4 NT-7 U-7 F-1 F-3 O-8
 for (const { name } of scenarios) {
 	test(`${name}: nothing fails, and something gets through`, () => {
 		for (const number of SEEDS) {

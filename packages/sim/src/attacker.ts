@@ -2,8 +2,20 @@
  * Somebody on a link who sees everything and may put in anything: packets seen before, ESP with a foreign
  * SPI's number far ahead and a bad ICV, and plaintext with a forged marker.
  */
-import { fillUdpChecksum, setIpv4Checksum, writeIpv4, writeUdp } from '@xfrm/wire';
-import { type Address, IpProto } from '@xfrm/wire/xfrm';
+import {
+	fillUdpChecksum,
+	IPV4_DESTINATION_AT,
+	IPV4_HEADER_OCTETS,
+	IPV4_SOURCE_AT,
+	IPV6_DESTINATION_AT,
+	IPV6_HEADER_OCTETS,
+	IPV6_SOURCE_AT,
+	setIpv4Checksum,
+	writeIpv4,
+	writeIpv6,
+	writeUdp,
+} from '@xfrm/wire';
+import { type Address, Family, IpProto } from '@xfrm/wire/xfrm';
 import type { Link } from './links/link.ts';
 import type { SimRandom } from './random.ts';
 import { FORGED_MARKER, USER_PORT } from './traffic.ts';
@@ -13,6 +25,7 @@ const MEMORY_MAX = 200;
 
 /** Ends of a forged datagram. */
 export interface ForgedFlow {
+	readonly family: number;
 	readonly source: Address;
 	readonly destination: Address;
 	/** The end of the link that it is put in at the way to. */
@@ -41,8 +54,8 @@ export class Attacker {
 	act(): void {
 		const kind = this.#random.below(4);
 		if (kind === 0 && this.#forged.length > 0) {
-			const { source, destination, to } = this.#random.pick(this.#forged);
-			this.#link.inject(forgedDatagram(source, destination), to, 0);
+			const flow = this.#random.pick(this.#forged);
+			this.#link.inject(forgedDatagram(flow), flow.to, 0);
 			return;
 		}
 		if (this.#memory.length === 0) {
@@ -85,24 +98,26 @@ export function espAt(packet: Uint8Array): number {
 	return proto === IpProto.Udp ? at + 8 : -1;
 }
 
-function forgedDatagram(source: Address, destination: Address): Uint8Array {
+function forgedDatagram({ family, source, destination }: ForgedFlow): Uint8Array {
 	const octets = 8 + FORGED_MARKER.length;
-	const packet = new Uint8Array(20 + octets);
+	const ipv4 = family === Family.Ipv4;
+	const at = ipv4 ? IPV4_HEADER_OCTETS : IPV6_HEADER_OCTETS;
+	const packet = new Uint8Array(at + octets);
 	const view = new DataView(packet.buffer);
-	writeIpv4(view, 0, {
-		tos: 0,
-		totalLength: packet.length,
-		id: 1,
-		fragmentWord: 0,
-		ttl: 64,
-		protocol: IpProto.Udp,
-		options: new Uint8Array(0),
-		source,
-		destination,
-	});
-	setIpv4Checksum(view, 0);
-	writeUdp(view, 20, USER_PORT, USER_PORT, octets);
-	packet.set(FORGED_MARKER, 28);
-	fillUdpChecksum(packet, view, 2, 12, 16, 20, packet.length);
+	const ends = { source, destination };
+	if (ipv4) {
+		const options = new Uint8Array(0);
+		const plain = { tos: 0, totalLength: packet.length, id: 1, fragmentWord: 0, ttl: 64 };
+		writeIpv4(view, 0, { ...plain, protocol: IpProto.Udp, options, ...ends });
+		setIpv4Checksum(view, 0);
+	} else {
+		const plain = { trafficClass: 0, flowLabel: 0, payloadLength: octets, hopLimit: 64 };
+		writeIpv6(view, 0, { ...plain, nextHeader: IpProto.Udp, ...ends });
+	}
+	writeUdp(view, at, USER_PORT, USER_PORT, octets);
+	packet.set(FORGED_MARKER, at + 8);
+	const sourceAt = ipv4 ? IPV4_SOURCE_AT : IPV6_SOURCE_AT;
+	const destinationAt = ipv4 ? IPV4_DESTINATION_AT : IPV6_DESTINATION_AT;
+	fillUdpChecksum(packet, view, family, sourceAt, destinationAt, at, packet.length);
 	return packet;
 }

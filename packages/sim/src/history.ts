@@ -91,8 +91,10 @@ export class History {
 	troubleUs: number = 30 * SECOND_US;
 	/** Port that somebody's key manager is seen by elsewhere; NAT boxes change it. */
 	portSeenOf: (machine: string) => number = () => 0;
-	/** How often a seal fails during the trouble. */
+	/** How often a seal fails during the trouble, and how often mail of an exchange is lost. */
 	sealFaults: number = 0;
+	readonly #mailLoss: number;
+	readonly #mailRandom: SimRandom;
 	readonly #ledger: Ledger = new Ledger();
 	readonly #provider: CryptoProvider;
 	readonly #flows: UserFlow[] = [];
@@ -102,6 +104,8 @@ export class History {
 	constructor(options: HistoryOptions) {
 		this.random = new SimRandom(options.seed, 'scenario');
 		this.#checkRandom = this.random.fork('checks');
+		this.#mailRandom = this.random.fork('mail');
+		this.#mailLoss = this.#mailRandom.pick([0, 0.1, 0.3]);
 		this.#provider = options.provider;
 		this.capture = options.record === true ? new Capture() : undefined;
 	}
@@ -362,11 +366,18 @@ export class History {
 		}
 	}
 
+	/** Exchanges may be lost and are repeated; other mail arrives, as IKE's would after some repetition. */
 	#post(from: string, to: string, mail: Mail): void {
-		this.agenda.after(this.random.between(...MAIL_US), () => {
-			const port = this.portSeenOf(from);
-			this.machines.get(to)?.keyManager?.receive({ from, port, mail });
-		});
+		const random = this.#mailRandom;
+		const repeated = mail.kind === 'request' || mail.kind === 'response';
+		const lost = repeated && this.faults.active && random.chance(this.#mailLoss);
+		const us = random.between(...MAIL_US);
+		if (!lost) {
+			this.agenda.after(us, () => {
+				const port = this.portSeenOf(from);
+				this.machines.get(to)?.keyManager?.receive({ from, port, mail });
+			});
+		}
 	}
 }
 
@@ -384,5 +395,6 @@ function isPoisoned(packet: Uint8Array): boolean {
 
 /** Ends of a forged datagram, from text. */
 export function forgedFlow(source: string, destination: string, to: number): ForgedFlow {
-	return { source: addressOf(source).address, destination: addressOf(destination).address, to };
+	const { address, family } = addressOf(source);
+	return { family, source: address, destination: addressOf(destination).address, to };
 }

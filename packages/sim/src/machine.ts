@@ -89,9 +89,6 @@ export class Machine {
 	get book(): PolicyBook {
 		return this.#boot.book;
 	}
-	get connections(): readonly Connection[] {
-		return this.#options.connections ?? [];
-	}
 
 	/** Puts a device on an end of a link. */
 	plug(device: string, link: Link, end: number): void {

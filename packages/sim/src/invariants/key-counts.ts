@@ -2,8 +2,6 @@
  * Counters of states against what was really done under their keys: packets sealed and accepted, and where
  * the replay window stands. A window that is above everything accepted was moved by something that was
  * not authenticated.
- *
- * @spec R-3 R-7 L-1 I-5
  */
 import { StateCondition, type XfrmState } from '@xfrm/engine';
 import type { KeyUse } from '../ledger.ts';

@@ -2,8 +2,6 @@
  * A second policy table, kept from notifications alone, as a plain list: who is older, who stands where
  * in its list, who wins. Compared with the engine's lookup on flows made up for the policies that there
  * are. Knows kernels from 6.12 on, where ties between lists go by age.
- *
- * @spec P-2 P-3 P-4 P-4b P-5 P-7 P-11
  */
 import { decodeMessage, eventOf, splitMessages } from '@xfrm/netlink';
 import { Flow, setFlowAddress } from '@xfrm/wire';

@@ -2,8 +2,6 @@
  * The states of a bundle, compared with what a plain walk over all states would choose: of those that are
  * valid and fit the template, one that is not dying, then the one added last, then the one inserted last.
  * Knows nothing of indexes, bundles kept or flows remembered.
- *
- * @spec S-22 S-23
  */
 import { type Bundle, type EngineDoor, StateCondition, type XfrmState } from '@xfrm/engine';
 import { type Flow, flowAddress } from '@xfrm/wire';

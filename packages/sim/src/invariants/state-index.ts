@@ -1,7 +1,5 @@
 /**
  * The indexes of the SAD against the one list of all states: same members, same order, nothing left behind.
- *
- * @spec S-1 S-4 S-20
  */
 import { type EngineDoor, StateCondition, type XfrmState } from '@xfrm/engine';
 import type { Machine } from '../machine.ts';

@@ -6,9 +6,9 @@ import type { StateInput } from '@xfrm/netlink';
 import {
 	type Address,
 	anyAddress,
+	anySelector,
 	type Encap,
 	EncapType,
-	Family,
 	IpProto,
 	type LifetimeConfig,
 	parseAddress,
@@ -32,6 +32,8 @@ export interface Connection {
 	readonly window: number;
 	/** With ESN; `firstNumber` is the high and low half that counting starts from. */
 	readonly esn?: { readonly firstNumber: readonly [hi: number, lo: number] };
+	/** Family of what a tunnel takes; absent: that of its ends. */
+	readonly innerFamily?: number;
 	/** ESP in UDP: the port at this end. */
 	readonly udpPort?: number;
 }
@@ -43,6 +45,12 @@ export interface PairKeys {
 }
 
 export const KEY_OCTETS = 48;
+
+/** The keys of an exchange: what each end put in. */
+export function mixKeys(keys: PairKeys, share: Uint8Array): PairKeys {
+	const mix = (key: Uint8Array): Uint8Array => key.map((octet, i) => octet ^ (share[i] ?? 0));
+	return { toInitiator: mix(keys.toInitiator), toResponder: mix(keys.toResponder) };
+}
 
 export type Mail =
 	| {
@@ -56,7 +64,13 @@ export type Mail =
 			/** The initiator's inbound SPI of the pair to be replaced, 0 for none. */
 			readonly replaces: number;
 	  }
-	| { readonly kind: 'response'; readonly exchange: number; readonly spi: number }
+	| {
+			readonly kind: 'response';
+			readonly exchange: number;
+			readonly spi: number;
+			/** Goes into both keys, so that no answer leads to the keys of another. */
+			readonly share: Uint8Array;
+	  }
 	/** The sender has deleted the states by which it received under these SPIs. */
 	| { readonly kind: 'delete'; readonly spis: readonly number[] }
 	/** The sender has started anew and has no state left (INITIAL_CONTACT). */
@@ -99,7 +113,8 @@ export function stateOf(
 	return {
 		id: { daddr: destination.address, spi, proto: IpProto.Esp },
 		saddr: source.address,
-		family: local.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6,
+		family: local.family,
+		selector: anySelector(connection.innerFamily ?? local.family),
 		reqid,
 		mode,
 		lifetime,

@@ -22,6 +22,7 @@ import {
 	type Envelope,
 	KEY_OCTETS,
 	type Mail,
+	mixKeys,
 	type PairKeys,
 	stateOf,
 } from './connection.ts';
@@ -29,11 +30,18 @@ import { allocSpi, deleteState, flushStates, putState, type SendRequest } from '
 
 export type Mood = 'well' | 'late' | 'dead' | 'confused';
 
-/** How long an exchange waits for its answer, and how long an old pair stays beside its successor. */
-const EXCHANGE_US = 12_000_000;
+/** How often, and after what time, a request without an answer is sent again. */
+const TRIES_MAX = 6;
+const RETRY_US = 2_000_000;
+/** Answers that are kept for requests that come again. */
+const ANSWERED_MAX = 64;
+/** How long an old pair stays beside its successor. */
 const OVERLAP_US = 3_000_000;
 /** A late one takes up to this long; a larval state waits 30 s. */
 const LATE_US = 20_000_000;
+
+type Request = Extract<Mail, { kind: 'request' }>;
+type Response = Extract<Mail, { kind: 'response' }>;
 
 /** What the world does for it. */
 export interface Surroundings {
@@ -75,6 +83,8 @@ export class KeyManager {
 	#life: number = 0;
 	readonly #pairs: Map<number, Pair> = new Map();
 	readonly #exchanges: Map<number, Exchange> = new Map();
+	/** Answers, by exchange: a request that comes again gets the same. */
+	readonly #answered: Map<number, Response> = new Map();
 	/** Pairs, by inbound SPI, that are redundant after a collision: not to be replaced any more. */
 	readonly #redundant: Set<number> = new Set();
 	/** Ports that peers are seen by, by connection. */
@@ -84,14 +94,6 @@ export class KeyManager {
 		this.#random = random;
 		this.#connections = connections;
 		this.#around = around;
-	}
-
-	get mood(): Mood {
-		return this.#mood;
-	}
-	/** Pairs that it knows of. */
-	get pairCount(): number {
-		return this.#pairs.size;
 	}
 
 	/** Changes its mood; who becomes well after having been dead or confused starts anew. */
@@ -108,6 +110,7 @@ export class KeyManager {
 		this.#life++;
 		this.#pairs.clear();
 		this.#exchanges.clear();
+		this.#answered.clear();
 		this.#redundant.clear();
 		flushStates(this.#around.send);
 		for (const peer of new Set(this.#connections.map((connection) => connection.peer))) {
@@ -246,6 +249,21 @@ export class KeyManager {
 		if (replaces !== undefined) {
 			replaces.own = { nonce, spi };
 		}
+		this.#ask(number, TRIES_MAX);
+		return number;
+	}
+
+	/** Sends the request of an exchange, and again while there is no answer. */
+	#ask(number: number, tries: number): void {
+		const exchange = this.#exchanges.get(number);
+		if (exchange === undefined) {
+			return;
+		}
+		if (tries === 0) {
+			this.#giveUp(number, exchange);
+			return;
+		}
+		const { connection, spi, nonce, keys, replaces } = exchange;
 		this.#around.post(connection.peer, {
 			kind: 'request',
 			exchange: number,
@@ -255,18 +273,17 @@ export class KeyManager {
 			keys,
 			replaces: replaces?.inSpi ?? 0,
 		});
-		this.#afterwards(EXCHANGE_US, () => this.#giveUp(number));
-		return number;
+		this.#afterwards(RETRY_US, () => this.#ask(number, tries - 1));
 	}
 
-	/** No answer came: the larval state dies by itself. */
-	#giveUp(number: number): void {
-		const exchange = this.#exchanges.get(number);
+	/** No answer came. The larval state dies by itself; what the peer may have made of it should too. */
+	#giveUp(number: number, { connection, spi, replaces }: Exchange): void {
 		this.#exchanges.delete(number);
-		if (exchange?.replaces?.replacedBy === number) {
-			exchange.replaces.replacedBy = 0;
-			exchange.replaces.own = undefined;
+		if (replaces?.replacedBy === number) {
+			replaces.replacedBy = 0;
+			replaces.own = undefined;
 		}
+		this.#around.post(connection.peer, { kind: 'delete', spis: [spi] });
 	}
 
 	#answer(from: string, mail: Mail): void {
@@ -275,7 +292,7 @@ export class KeyManager {
 				this.#accept(mail);
 				return;
 			case 'response':
-				this.#complete(mail.exchange, mail.spi);
+				this.#complete(mail);
 				return;
 			case 'delete':
 				for (const pair of [...this.#pairs.values()]) {
@@ -295,9 +312,14 @@ export class KeyManager {
 	}
 
 	/** The responder's part: inbound state first, so that nothing is sent to where nobody listens. */
-	#accept(mail: Extract<Mail, { kind: 'request' }>): void {
+	#accept(mail: Request): void {
 		const connection = this.#connections.find((one) => one.name === mail.connection);
 		if (connection === undefined) {
+			return;
+		}
+		const answered = this.#answered.get(mail.exchange);
+		if (answered !== undefined) {
+			this.#around.post(connection.peer, answered);
 			return;
 		}
 		const isRedundant = this.#losesAgainstOurs(mail.replaces, mail.exchange, mail.nonce);
@@ -307,20 +329,34 @@ export class KeyManager {
 			return;
 		}
 		const { spi } = state.id;
+		const share = this.#random.octets(KEY_OCTETS);
+		const keys = mixKeys(mail.keys, share);
 		const installed = this.#install(connection, {
 			inSpi: spi,
 			outSpi: mail.spi,
-			inKey: mail.keys.toResponder,
-			outKey: mail.keys.toInitiator,
+			inKey: keys.toResponder,
+			outKey: keys.toInitiator,
 			nonce: mail.nonce,
 			seq: 0,
 		});
-		if (installed && isRedundant) {
+		if (!installed) {
+			return;
+		}
+		if (isRedundant) {
 			this.#redundant.add(spi);
 		}
-		if (installed) {
-			this.#around.post(connection.peer, { kind: 'response', exchange: mail.exchange, spi });
+		this.#respond(connection, { kind: 'response', exchange: mail.exchange, spi, share });
+	}
+
+	#respond(connection: Connection, response: Response): void {
+		this.#answered.set(response.exchange, response);
+		for (const oldest of this.#answered.keys()) {
+			if (this.#answered.size <= ANSWERED_MAX) {
+				break;
+			}
+			this.#answered.delete(oldest);
 		}
+		this.#around.post(connection.peer, response);
 	}
 
 	/**
@@ -344,16 +380,17 @@ export class KeyManager {
 	}
 
 	/** The initiator's part. */
-	#complete(number: number, outSpi: number): void {
-		const exchange = this.#exchanges.get(number);
+	#complete(mail: Response): void {
+		const exchange = this.#exchanges.get(mail.exchange);
 		if (exchange === undefined) {
 			return;
 		}
-		this.#exchanges.delete(number);
-		const { connection, spi, keys, nonce, acquireSeq, replaces } = exchange;
+		this.#exchanges.delete(mail.exchange);
+		const { connection, spi, nonce, acquireSeq, replaces } = exchange;
+		const keys = mixKeys(exchange.keys, mail.share);
 		const installed = this.#install(connection, {
 			inSpi: spi,
-			outSpi,
+			outSpi: mail.spi,
 			inKey: keys.toInitiator,
 			outKey: keys.toResponder,
 			nonce,

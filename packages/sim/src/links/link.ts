@@ -19,8 +19,6 @@ export class Link {
 	/** Packets may be in clear here: a LAN. On others nothing secret may be seen. */
 	readonly clear: boolean;
 	readonly partition: Partition = { cut: false };
-	/** Packets put on the link. */
-	packets: number = 0;
 	readonly #agenda: Agenda;
 	readonly #path: LinkNode;
 	readonly #ends: (LinkEnd | undefined)[] = [undefined, undefined];
@@ -48,7 +46,6 @@ export class Link {
 
 	/** The end `from` puts a packet on the link. */
 	send(packet: Uint8Array, from: number): void {
-		this.packets++;
 		for (const listener of this.#taps) {
 			listener(this, packet, from);
 		}

@@ -19,7 +19,7 @@ function build(history: History): void {
 		},
 	});
 	talk(history, sites, 100);
-	history.attacker(sites.wan, 30, forgedSites);
+	history.attacker(sites.wan, 30, forgedSites(sites));
 	moods(history, [sites.gateA, sites.gateB]);
 }
 

@@ -14,7 +14,7 @@ function build(history: History): void {
 		lifetime: seconds(200, 300),
 	});
 	talk(history, sites, 120);
-	history.attacker(sites.wan, 200, forgedSites);
+	history.attacker(sites.wan, 200, forgedSites(sites));
 }
 
 export const esnWrap: Scenario = {

@@ -6,7 +6,7 @@ import { forgedSites, sitePair, talk } from './site-pair.ts';
 function build(history: History): void {
 	const sites = sitePair(history);
 	talk(history, sites, 60);
-	history.attacker(sites.wan, 40, forgedSites);
+	history.attacker(sites.wan, 40, forgedSites(sites));
 	for (let i = 0; i < 6; i++) {
 		history.sometime(() => {
 			sites.gateA.keyManager?.rekeyAll();

@@ -6,7 +6,7 @@ import { forgedSites, sitePair, talk } from './site-pair.ts';
 function build(history: History): void {
 	const sites = sitePair(history, { lifetime: seconds(history.random.between(2, 6), 12) });
 	talk(history, sites, 100);
-	history.attacker(sites.wan, 40, forgedSites);
+	history.attacker(sites.wan, 40, forgedSites(sites));
 	for (let i = 0; i < 4; i++) {
 		history.sometime(() => sites.gateA.keyManager?.rekeyAll());
 	}

@@ -1,10 +1,11 @@
 /**
- * Two sites as most scenarios have them:
+ * Two sites as most scenarios have them, over IPv4 or IPv6, inside and outside each by itself:
  *
  *     alice 10.1.0.2 ─ lan-a ─ 10.1.0.1 gate-a 192.0.2.1 ─ wan ─ 192.0.2.2 gate-b 10.2.0.1 ─ lan-b ─ 10.2.0.2 bob
  */
-import type { History } from '../history.ts';
-import { forgedFlow } from '../history.ts';
+import { Family } from '@xfrm/wire/xfrm';
+import type { ForgedFlow } from '../attacker.ts';
+import { forgedFlow, type History } from '../history.ts';
 import type { Connection } from '../keys/connection.ts';
 import type { Link } from '../links/link.ts';
 import type { Machine } from '../machine.ts';
@@ -16,42 +17,72 @@ export interface SitePair {
 	readonly gateA: Machine;
 	readonly gateB: Machine;
 	readonly wan: Link;
+	readonly inner: SiteAddresses;
 }
 
-export const ALICE = '10.1.0.2';
-export const BOB = '10.2.0.2';
+/** Addresses of what is inside, with the length of a site's prefix. */
+interface SiteAddresses {
+	readonly family: number;
+	readonly length: number;
+	readonly nets: readonly [a: string, b: string];
+	readonly gates: readonly [a: string, b: string];
+	readonly users: readonly [alice: string, bob: string];
+}
 
-/** Builds it; `settings` are those of the connection at both ends, `extra` commands of both gateways. */
+const inner4: SiteAddresses = {
+	family: Family.Ipv4,
+	length: 16,
+	nets: ['10.1.0.0/16', '10.2.0.0/16'],
+	gates: ['10.1.0.1', '10.2.0.1'],
+	users: ['10.1.0.2', '10.2.0.2'],
+};
+const inner6: SiteAddresses = {
+	family: Family.Ipv6,
+	length: 48,
+	nets: ['2001:db8:1::/48', '2001:db8:2::/48'],
+	gates: ['2001:db8:1::1', '2001:db8:2::1'],
+	users: ['2001:db8:1::2', '2001:db8:2::2'],
+};
+const outer4 = { length: 24, ends: ['192.0.2.1', '192.0.2.2'] } as const;
+const outer6 = { length: 64, ends: ['2001:db8:f::1', '2001:db8:f::2'] } as const;
+
+/** Builds it, of families drawn by chance unless `ipv4Only`; `settings` are those of the connection at both ends. */
 export function sitePair(
 	history: History,
 	settings: Partial<Connection> = {},
-	extra: readonly string[] = [],
+	ipv4Only: boolean = false,
 ): SitePair {
+	const ipv4 = (): boolean => ipv4Only || history.random.chance(0.6);
+	const inner = ipv4() ? inner4 : inner6;
+	const outer = ipv4() ? outer4 : outer6;
 	const reqid = 1;
-	const common = { ...ordinary, ...settings, name: 'sites', reqid };
-	const a = {
-		local: '192.0.2.1',
-		remote: '192.0.2.2',
-		localNet: '10.1.0.0/16',
-		remoteNet: '10.2.0.0/16',
-	};
-	const b = { local: a.remote, remote: a.local, localNet: a.remoteNet, remoteNet: a.localNet };
-	const gate = (name: string, lan: string, ends: typeof a, peer: string): Machine =>
-		history.machine(name, {
+	const gate = (name: string, own: 0 | 1, peer: string): Machine => {
+		const other = own === 0 ? 1 : 0;
+		const ends = {
+			local: outer.ends[own],
+			remote: outer.ends[other],
+			localNet: inner.nets[own],
+			remoteNet: inner.nets[other],
+			reqid,
+		};
+		const { local, remote } = ends;
+		const common = { ...ordinary, ...settings, name: 'sites', reqid, innerFamily: inner.family };
+		return history.machine(name, {
 			setup: [
 				forwarding,
-				...device('lan', `${lan}/16`),
-				...device('wan', `${ends.local}/24`),
-				`route add ${ends.remoteNet} via ${ends.remote}`,
-				...tunnelPolicies({ ...ends, reqid }),
-				...extra,
+				'sysctl net.ipv6.conf.all.forwarding 1',
+				...device('lan', `${inner.gates[own]}/${inner.length}`),
+				...device('wan', `${local}/${outer.length}`),
+				`route add ${ends.remoteNet} dev wan`,
+				...tunnelPolicies(ends),
 			],
-			connections: [{ ...common, peer, local: ends.local, remote: ends.remote }],
+			connections: [{ ...common, peer, local, remote }],
 		});
-	const gateA = gate('gate-a', '10.1.0.1', a, 'gate-b');
-	const gateB = gate('gate-b', '10.2.0.1', b, 'gate-a');
-	const alice = user(history, 'alice', `${ALICE}/16`, '10.1.0.1');
-	const bob = user(history, 'bob', `${BOB}/16`, '10.2.0.1');
+	};
+	const gateA = gate('gate-a', 0, 'gate-b');
+	const gateB = gate('gate-b', 1, 'gate-a');
+	const alice = user(history, 'alice', `${inner.users[0]}/${inner.length}`, inner.gates[0]);
+	const bob = user(history, 'bob', `${inner.users[1]}/${inner.length}`, inner.gates[1]);
 	const lanA = history.lan('lan-a');
 	const lanB = history.lan('lan-b');
 	const wan = history.wan('wan');
@@ -61,16 +92,21 @@ export function sitePair(
 	gateB.plug('wan', wan, 1);
 	gateB.plug('lan', lanB, 0);
 	bob.plug('lan', lanB, 1);
-	return { alice, bob, gateA, gateB, wan };
+	return { alice, bob, gateA, gateB, wan, inner };
 }
 
 /** Datagrams that claim to come from the other site, put in on the way to each gateway. */
-export const forgedSites: readonly ReturnType<typeof forgedFlow>[] = [
-	forgedFlow(BOB, ALICE, 0),
-	forgedFlow(ALICE, BOB, 1),
-];
+export function forgedSites({ inner }: SitePair): readonly ForgedFlow[] {
+	const [alice, bob] = inner.users;
+	return [forgedFlow(bob, alice, 0), forgedFlow(alice, bob, 1)];
+}
 
 /** Traffic in both directions. */
-export function talk(history: History, { alice, bob }: SitePair, count: number): void {
-	history.flows({ from: alice, to: BOB }, { from: bob, to: ALICE }, count);
+export function talk(history: History, { alice, bob, inner }: SitePair, count: number): void {
+	const octets = [40, 200, 900, 1400];
+	history.flows(
+		{ from: alice, to: inner.users[1], octets },
+		{ from: bob, to: inner.users[0], octets },
+		count,
+	);
 }

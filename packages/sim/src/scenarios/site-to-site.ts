@@ -8,7 +8,7 @@ function build(history: History): void {
 	const window = history.random.pick([1, 16, 32]);
 	const sites = sitePair(history, { algorithm, window });
 	talk(history, sites, 60);
-	history.attacker(sites.wan, 60, forgedSites);
+	history.attacker(sites.wan, 60, forgedSites(sites));
 	moods(history, [sites.gateA, sites.gateB]);
 	cuts(history, sites.wan);
 	sealFaults(history);
