@@ -33,6 +33,7 @@ const rooms: Readonly<Record<string, { level: number; imports: readonly string[]
 	cli: {
 		level: 5,
 		imports: [
+			'linux',
 			'explain',
 			'host',
 			'engine',
@@ -57,7 +58,8 @@ const cryptoEntries: Readonly<Record<string, readonly string[]>> = {
 const FILE_LINES_MAX = 600;
 const FUNCTION_LINES_MAX = 70;
 const README_LINES_MAX = 60;
-const COLUMNS_MAX = 100;
+/** The formatter breaks code at 100; comments and what it can't break get some slack. */
+const COLUMNS_MAX = 120;
 
 const bannedNames = /^(utils?|helpers?|common|types|misc)\.(test\.)?ts$/;
 const bannedWords = /\b(TODO|FIXME|XXX)\b|["'`( ]\/(home|root|work)\//;
@@ -258,14 +260,20 @@ function hotSin(node: ts.Node): string | undefined {
 	}
 }
 
+/** A string or regular expression alone on its line: nothing can break it. */
+function isOneLiteral(line: string): boolean {
+	return /^\s*(['"`/]).*\1[a-z]*[,;)]*$/.test(line);
+}
+
 function checkText(path: string, text: string): void {
 	const lines = text.split('\n');
 	for (const [i, line] of lines.entries()) {
 		if (bannedWords.test(line) && !path.endsWith('tidy.ts')) {
 			report(path, i + 1, `says "${bannedWords.exec(line)?.[0]}"`);
 		}
-		if (path.endsWith('.ts') && line.replaceAll('\t', '  ').length > COLUMNS_MAX + 20) {
-			report(path, i + 1, `is ${line.length} columns wide`);
+		const columns = line.replaceAll('\t', '  ').length;
+		if (path.endsWith('.ts') && columns > COLUMNS_MAX && !isOneLiteral(line)) {
+			report(path, i + 1, `is ${columns} columns wide`);
 		}
 	}
 }
