@@ -52,8 +52,8 @@ describe('what cannot be read is told with its place', () => {
 		],
 		[
 			'an address that is none',
-			STATE.replace('192.0.2.2', '192.0.2.XXX'),
-			/^f:1:19: Not what ip prints of a state; found "192\.0\.2\.XXX", expected an address$/,
+			STATE.replace('192.0.2.2', '192.0.2.YYY'),
+			/^f:1:19: Not what ip prints of a state; found "192\.0\.2\.YYY", expected an address$/,
 		],
 		[
 			'addresses of two families',
@@ -63,7 +63,7 @@ describe('what cannot be read is told with its place', () => {
 		[
 			'a key that is longer than it says',
 			STATE.replace('10111213 128', '10111213 (152 bits) 128'),
-			/^f:4:77: Not what ip prints of a state; found "128", expected a key of 152 bits$/,
+			/^f:4:79: Not what ip prints of a state; found "128", expected a key of 152 bits$/,
 		],
 		[
 			'a window that no kernel has',

@@ -1,7 +1,7 @@
 /**
- * NEWPOLICY as dumps and GETPOLICY show policies, written from the engine's object straight into the datagram: a table of a
- * hundred thousand is dumped in the time that its values alone would take to make. Says in bytes what
- * `policyMessage` says by way of values; a test holds the two together.
+ * NEWPOLICY as dumps and GETPOLICY show policies, written from the engine's object straight into the
+ * datagram: a table of a hundred thousand is dumped in the time that its values alone would take to make.
+ * Says in bytes what `policyMessage` says by way of values; a test holds the two together.
  */
 import {
 	SELECTOR_WORDS,
