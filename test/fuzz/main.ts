@@ -1,11 +1,12 @@
 /**
  * `npm run fuzz -- TARGET`: random and damaged input, for as long as asked; a seed gives the same run again.
  *
- *     npm run fuzz -- netlink [--seconds 60] [--seed 1]
+ *     npm run fuzz -- netlink|dump-text [--seconds 60] [--seed 1]
  *
  * Ends with 1 at the first fault, and says what input it was. Nothing may throw, hang, or leave memory behind.
  */
 import { parseArgs } from 'node:util';
+import { dumpTextTarget } from './dump-text-target.ts';
 import { netlinkTarget } from './netlink-target.ts';
 import type { Target } from './target.ts';
 import { Watchdog } from './watchdog.ts';
@@ -13,6 +14,7 @@ import { Watchdog } from './watchdog.ts';
 /** By name. */
 const TARGETS: Readonly<Record<string, Target>> = {
 	netlink: netlinkTarget,
+	'dump-text': dumpTextTarget,
 };
 
 const { values: options, positionals } = parseArgs({

@@ -16,6 +16,7 @@ import {
 	readTransform,
 	UNTOLD_LIFETIME,
 } from './dump-parts.ts';
+import type { DumpWords } from './dump-words.ts';
 import { EXTRA_FLAG_WORDS, STATE_FLAG_WORDS } from './flag-words.ts';
 import { U8_MAX, U16_MAX, U32_MAX } from './number-text.ts';
 
@@ -106,6 +107,18 @@ const STATE_PARTS =
 	'mark, auth, auth-trunc, aead, enc, comp, encap, coa, lastused, anti-replay, crypto offload, if_id, ' +
 	'tfcpad, dir, pcpu-num, sel, lifetime config, stats or security context';
 
+/** `dir in`, `dir out`, `dir other (N)` */
+function readDirection(words: DumpWords): number {
+	const expected = 'in, out or other (N)';
+	words.expect('dir');
+	const text = words.take(expected);
+	if (text === 'in' || text === 'out') {
+		return text === 'in' ? 1 : 2;
+	}
+	const number = text === 'other' ? /^\(([0-9]{1,3})\)$/.exec(words.take('(N)'))?.[1] : undefined;
+	return number === undefined ? words.refuseLast(expected) : Number(number) & U8_MAX;
+}
+
 /** Reads one part behind the first three lines, whichever comes. */
 function readPart(reading: DumpReading, draft: Draft): void {
 	const { words } = reading;
@@ -145,8 +158,7 @@ function readPart(reading: DumpReading, draft: Draft): void {
 			attributes.push(attribute('tfcpad', words.named('tfcpad')));
 			break;
 		case 'dir':
-			words.expect('dir');
-			attributes.push(attribute('saDir', words.choice({ in: 1, out: 2 }, U8_MAX)));
+			attributes.push(attribute('saDir', readDirection(words)));
 			break;
 		case 'pcpu-num':
 			attributes.push(attribute('saPcpu', words.named('pcpu-num')));

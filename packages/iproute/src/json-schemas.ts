@@ -64,6 +64,7 @@ const PROTOCOLS = ['esp', 'ah', 'comp', 'route2', 'hao', 'ipsec-any'];
 const MODES = ['transport', 'tunnel', 'ro', 'in_trigger', 'beet', 'iptfs'];
 const SHARES = ['any', 'session', 'user', 'unique'];
 const DIRECTIONS = ['in', 'out', 'fwd'];
+const algorithmName: JsonSchema = { type: 'string', pattern: '^[!-~]{1,63}$' };
 const key: JsonSchema = {
 	description:
 		'0x and octets; key#N for one that is hidden, equal keys alike. Then key_bits tells its length.',
@@ -72,7 +73,7 @@ const key: JsonSchema = {
 };
 const keyed = (extra: Readonly<Record<string, JsonSchema>>): JsonSchema =>
 	object(['name', 'key', 'key_bits'], {
-		name: { type: 'string' },
+		name: algorithmName,
 		key,
 		key_bits: u32,
 		...extra,
@@ -176,7 +177,7 @@ const STATE: JsonSchema = file(
 		auth: keyed({ icv_bits: { ...u32, description: 'Absent: the algorithm decides.' } }),
 		aead: keyed({ icv_bits: u32 }),
 		enc: keyed({}),
-		comp: object(['name'], { name: { type: 'string' } }),
+		comp: object(['name'], { name: algorithmName }),
 		encap: object(['type', 'sport', 'dport', 'addr'], {
 			type: { ...word(['espinudp-nonike', 'espinudp', 'espintcp']), maximum: 0xffff },
 			sport: u16,
