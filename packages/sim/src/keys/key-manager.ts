@@ -13,7 +13,7 @@
  * starts anew, as a daemon that was restarted: flush, and a mail `hello`.
  */
 import { decodeMessage, eventOf, splitMessages, type XfrmEvent } from '@xfrm/netlink';
-import { addressEquals, type StateId } from '@xfrm/wire/xfrm';
+import { addressEquals } from '@xfrm/wire/xfrm';
 import type { SimRandom } from '../random.ts';
 import { confuse } from './confusion.ts';
 import {
@@ -24,9 +24,9 @@ import {
 	type Mail,
 	mixKeys,
 	type PairKeys,
-	stateOf,
 } from './connection.ts';
-import { allocSpi, deleteState, flushStates, putState, type SendRequest } from './requests.ts';
+import { type Pair, PairTable } from './pair-table.ts';
+import type { SendRequest } from './requests.ts';
 
 export type Mood = 'well' | 'late' | 'dead' | 'confused';
 
@@ -50,20 +50,6 @@ export interface Surroundings {
 	after(us: number, action: () => void): void;
 }
 
-/** Both states of a connection that were made together. */
-interface Pair {
-	readonly connection: Connection;
-	readonly inSpi: number;
-	readonly outSpi: number;
-	readonly inKey: Uint8Array;
-	readonly outKey: Uint8Array;
-	readonly nonce: number;
-	/** The exchange that is to replace it, the peer's or our own, 0 for none. */
-	replacedBy: number;
-	/** Nonce and inbound SPI of our own, when there is one. */
-	own: { readonly nonce: number; readonly spi: number } | undefined;
-}
-
 /** An exchange that this end began and that has no answer yet. */
 interface Exchange {
 	readonly connection: Connection;
@@ -81,19 +67,18 @@ export class KeyManager {
 	#mood: Mood = 'well';
 	/** Changes with each start: what was planned before is void. */
 	#life: number = 0;
-	readonly #pairs: Map<number, Pair> = new Map();
+	readonly #pairs: PairTable;
 	readonly #exchanges: Map<number, Exchange> = new Map();
 	/** Answers, by exchange: a request that comes again gets the same. */
 	readonly #answered: Map<number, Response> = new Map();
 	/** Pairs, by inbound SPI, that are redundant after a collision: not to be replaced any more. */
 	readonly #redundant: Set<number> = new Set();
-	/** Ports that peers are seen by, by connection. */
-	readonly #remotePorts: Map<string, number> = new Map();
 
 	constructor(random: SimRandom, connections: readonly Connection[], around: Surroundings) {
 		this.#random = random;
 		this.#connections = connections;
 		this.#around = around;
+		this.#pairs = new PairTable(around.send);
 	}
 
 	/** Changes its mood; who becomes well after having been dead or confused starts anew. */
@@ -108,11 +93,10 @@ export class KeyManager {
 	/** Starts anew: no states, and the peers are told. */
 	start(): void {
 		this.#life++;
-		this.#pairs.clear();
 		this.#exchanges.clear();
 		this.#answered.clear();
 		this.#redundant.clear();
-		flushStates(this.#around.send);
+		this.#pairs.flush();
 		for (const peer of new Set(this.#connections.map((connection) => connection.peer))) {
 			this.#around.post(peer, { kind: 'hello' });
 		}
@@ -120,7 +104,7 @@ export class KeyManager {
 
 	/** Somebody outside asks for new keys on all connections. */
 	rekeyAll(): void {
-		for (const pair of [...this.#pairs.values()]) {
+		for (const pair of this.#pairs.all()) {
 			this.#replace(pair);
 		}
 	}
@@ -147,7 +131,7 @@ export class KeyManager {
 		}
 		for (const connection of this.#connections) {
 			if (connection.peer === from && port !== 0 && connection.udpPort !== undefined) {
-				this.#moveTo(connection, port);
+				this.#pairs.moveTo(connection, port);
 			}
 		}
 		this.#later(() => this.#answer(from, mail));
@@ -188,7 +172,7 @@ export class KeyManager {
 				return;
 			}
 			case 'expire': {
-				const pair = this.#pairOf(event.state.id);
+				const pair = this.#pairs.of(event.state.id);
 				if (pair !== undefined && event.hard) {
 					this.#remove(pair);
 				} else if (pair !== undefined) {
@@ -197,27 +181,15 @@ export class KeyManager {
 				return;
 			}
 			case 'mapping': {
-				const pair = this.#pairs.get(event.mapping.id.spi);
+				const pair = this.#pairs.bySpi(event.mapping.id.spi);
 				if (pair !== undefined) {
-					this.#moveTo(pair.connection, event.mapping.newSport);
+					this.#pairs.moveTo(pair.connection, event.mapping.newSport);
 				}
 				return;
 			}
 			default:
 				return;
 		}
-	}
-
-	#pairOf(id: StateId): Pair | undefined {
-		for (const pair of this.#pairs.values()) {
-			const { connection } = pair;
-			const { address, family } = addressOf(connection.local);
-			const inbound = addressEquals(id.daddr, address, family);
-			if (inbound ? pair.inSpi === id.spi : pair.outSpi === id.spi) {
-				return pair;
-			}
-		}
-		return undefined;
 	}
 
 	#replace(pair: Pair): void {
@@ -233,9 +205,8 @@ export class KeyManager {
 				return number;
 			}
 		}
-		const wish = stateOf(connection, 'in', 0, new Uint8Array(KEY_OCTETS), this.#portOf(connection));
-		const { state } = allocSpi(this.#around.send, wish);
-		if (state === undefined) {
+		const spi = this.#pairs.reserve(connection);
+		if (spi === undefined) {
 			return 0;
 		}
 		const number = (this.#random.word() >>> 1) + 1;
@@ -244,7 +215,6 @@ export class KeyManager {
 			toResponder: this.#random.octets(KEY_OCTETS),
 		};
 		const nonce = this.#random.word() >>> 0;
-		const { spi } = state.id;
 		this.#exchanges.set(number, { connection, spi, keys, nonce, acquireSeq, replaces });
 		if (replaces !== undefined) {
 			replaces.own = { nonce, spi };
@@ -295,14 +265,14 @@ export class KeyManager {
 				this.#complete(mail);
 				return;
 			case 'delete':
-				for (const pair of [...this.#pairs.values()]) {
+				for (const pair of this.#pairs.all()) {
 					if (pair.connection.peer === from && mail.spis.includes(pair.outSpi)) {
 						this.#forget(pair);
 					}
 				}
 				return;
 			case 'hello':
-				for (const pair of [...this.#pairs.values()]) {
+				for (const pair of this.#pairs.all()) {
 					if (pair.connection.peer === from) {
 						this.#forget(pair);
 					}
@@ -311,7 +281,7 @@ export class KeyManager {
 		}
 	}
 
-	/** The responder's part: inbound state first, so that nothing is sent to where nobody listens. */
+	/** The responder's part. */
 	#accept(mail: Request): void {
 		const connection = this.#connections.find((one) => one.name === mail.connection);
 		if (connection === undefined) {
@@ -323,23 +293,14 @@ export class KeyManager {
 			return;
 		}
 		const isRedundant = this.#losesAgainstOurs(mail.replaces, mail.exchange, mail.nonce);
-		const wish = stateOf(connection, 'in', 0, new Uint8Array(KEY_OCTETS), this.#portOf(connection));
-		const { state } = allocSpi(this.#around.send, wish);
-		if (state === undefined) {
+		const spi = this.#pairs.reserve(connection);
+		if (spi === undefined) {
 			return;
 		}
-		const { spi } = state.id;
 		const share = this.#random.octets(KEY_OCTETS);
 		const keys = mixKeys(mail.keys, share);
-		const installed = this.#install(connection, {
-			inSpi: spi,
-			outSpi: mail.spi,
-			inKey: keys.toResponder,
-			outKey: keys.toInitiator,
-			nonce: mail.nonce,
-			seq: 0,
-		});
-		if (!installed) {
+		const [inKey, outKey] = [keys.toResponder, keys.toInitiator];
+		if (!this.#pairs.install({ connection, inSpi: spi, outSpi: mail.spi, inKey, outKey }, 0)) {
 			return;
 		}
 		if (isRedundant) {
@@ -364,7 +325,7 @@ export class KeyManager {
 	 * deletes what came of it. Is that the peer's?
 	 */
 	#losesAgainstOurs(outSpi: number, exchange: number, nonce: number): boolean {
-		for (const pair of this.#pairs.values()) {
+		for (const pair of this.#pairs.all()) {
 			if (outSpi === 0 || pair.outSpi !== outSpi) {
 				continue;
 			}
@@ -386,43 +347,17 @@ export class KeyManager {
 			return;
 		}
 		this.#exchanges.delete(mail.exchange);
-		const { connection, spi, nonce, acquireSeq, replaces } = exchange;
+		const { connection, spi, acquireSeq, replaces } = exchange;
 		const keys = mixKeys(exchange.keys, mail.share);
-		const installed = this.#install(connection, {
-			inSpi: spi,
-			outSpi: mail.spi,
-			inKey: keys.toInitiator,
-			outKey: keys.toResponder,
-			nonce,
-			seq: acquireSeq,
-		});
-		if (installed && replaces !== undefined) {
+		const [inKey, outKey] = [keys.toInitiator, keys.toResponder];
+		const agreement = { connection, inSpi: spi, outSpi: mail.spi, inKey, outKey };
+		if (this.#pairs.install(agreement, acquireSeq) && replaces !== undefined) {
 			this.#afterwards(OVERLAP_US, () => this.#removeBySpi(replaces.inSpi));
 		}
 	}
 
-	#install(
-		connection: Connection,
-		made: Omit<Pair, 'connection' | 'replacedBy' | 'own'> & { readonly seq: number },
-	): boolean {
-		const { seq, ...rest } = made;
-		const port = this.#portOf(connection);
-		const { send } = this.#around;
-		const inbound = stateOf(connection, 'in', made.inSpi, made.inKey, port);
-		const outbound = { ...stateOf(connection, 'out', made.outSpi, made.outKey, port), seq };
-		if (putState(send, 'updsa', inbound).errno !== 0) {
-			return false;
-		}
-		if (putState(send, 'newsa', outbound).errno !== 0) {
-			deleteState(send, inbound.id, inbound.family);
-			return false;
-		}
-		this.#pairs.set(made.inSpi, { connection, ...rest, replacedBy: 0, own: undefined });
-		return true;
-	}
-
 	#removeBySpi(inSpi: number): void {
-		const pair = this.#pairs.get(inSpi);
+		const pair = this.#pairs.bySpi(inSpi);
 		if (pair !== undefined) {
 			this.#remove(pair);
 		}
@@ -435,39 +370,7 @@ export class KeyManager {
 	}
 
 	#forget(pair: Pair): void {
-		this.#pairs.delete(pair.inSpi);
 		this.#redundant.delete(pair.inSpi);
-		for (const direction of ['in', 'out'] as const) {
-			const { id, family } = this.#statesOf(pair)[direction];
-			deleteState(this.#around.send, id, family);
-		}
-	}
-
-	#statesOf(pair: Pair): Record<'in' | 'out', ReturnType<typeof stateOf>> {
-		const { connection, inSpi, outSpi, inKey, outKey } = pair;
-		const port = this.#portOf(connection);
-		return {
-			in: stateOf(connection, 'in', inSpi, inKey, port),
-			out: stateOf(connection, 'out', outSpi, outKey, port),
-		};
-	}
-
-	#portOf(connection: Connection): number {
-		return this.#remotePorts.get(connection.name) ?? connection.udpPort ?? 0;
-	}
-
-	/** The peer is seen by another port: all states of the connection follow. */
-	#moveTo(connection: Connection, port: number): void {
-		if (this.#portOf(connection) === port) {
-			return;
-		}
-		this.#remotePorts.set(connection.name, port);
-		for (const pair of this.#pairs.values()) {
-			if (pair.connection === connection) {
-				const states = this.#statesOf(pair);
-				putState(this.#around.send, 'updsa', states.in);
-				putState(this.#around.send, 'updsa', states.out);
-			}
-		}
+		this.#pairs.delete(pair);
 	}
 }
