@@ -26,7 +26,14 @@ where  XFRM-OBJECT := state | policy | monitor`,
        ip xfrm state flush [ proto PROTO ]
        ip xfrm state count${PARTS}
 FLAG := noecn | decap-dscp | nopmtudisc | wildrecv | icmp | af-unspec | align4 | esn |
-        dont-encap-dscp | oseq-may-wrap`,
+        dont-encap-dscp | oseq-may-wrap
+Beyond ip (what its kernel can and it cannot):
+       ... add ... [ mode iptfs ] [ iptfs-drop-time US ] [ iptfs-reorder-window PACKETS ]
+        [ iptfs-dont-frag ] [ iptfs-init-delay US ] [ iptfs-max-queue-size OCTETS ]
+        [ iptfs-pkt-size OCTETS ] [ nat-keepalive SECONDS ]
+       ip xfrm state migrate-state ID [ mark V [ mask M ] ] to src ADDR dst ADDR [ reqid N ]
+        [ sel SELECTOR | host-sel ] [ mark V [ mask M ] ] [ output-mark V [ mask M ] ]
+        [ encap TYPE SPORT DPORT ADDR ] [ nat-keepalive SECONDS ] [ no-offload ]`,
 	policy: `Usage: ip xfrm policy { add | update } SELECTOR dir DIR [ ctx LABEL ] [ mark V [ mask M ] ]
         [ index N ] [ ptype { main | sub } ] [ action { allow | block } ] [ priority N ]
         [ flag { localok | icmp } ] [ if_id N ] [ limit LIMIT ]... [ offload packet dev DEV ]
@@ -40,9 +47,14 @@ FLAG := noecn | decap-dscp | nopmtudisc | wildrecv | icmp | af-unspec | align4 |
        ip xfrm policy set [ hthresh4 LBITS RBITS ] [ hthresh6 LBITS RBITS ]
        ip xfrm policy setdefault DIR { block | accept } [ DIR { block | accept } ]...
        ip xfrm policy getdefault${PARTS}
-DIR := in | out | fwd`,
-	monitor: `Usage: ip xfrm monitor [ nokeys ] [ all-nsid ] [ all | OBJECTS ]
-OBJECTS := { acquire | expire | SA | aevent | policy | report }`,
+DIR := in | out | fwd
+Beyond ip (what its kernel can and it cannot):
+       ip xfrm policy migrate SELECTOR dir DIR [ ptype ... ] [ if_id N ]
+        [ kmaddress local ADDR remote ADDR ] [ encap TYPE SPORT DPORT ADDR ]
+        { from ID [ mode MODE ] [ reqid N ] to src ADDR dst ADDR }...`,
+	monitor: `Usage: ip xfrm monitor [ nokeys ] [ all-nsid ] [ all | OBJECTS ] [ file NAME ]
+OBJECTS := { acquire | expire | SA | aevent | policy | report }
+(nokeys does not hide keys of states here, as in ip.)`,
 };
 
 /** The help text of a topic, without a newline at its end. */

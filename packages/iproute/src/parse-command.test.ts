@@ -241,3 +241,71 @@ test('interfaces by name, by ifN, or not at all', () => {
 		'Error: argument "eth9" is wrong: DEV value is invalid',
 	);
 });
+
+// What ip lacks: keywords of our own, in its style.
+test('attributes and messages that ip has no words for', () => {
+	const esp = "state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 1 enc cipher_null ''";
+	const sent = (text: string): XfrmMessage => {
+		const { command, problem } = parseCommand(text);
+		assert.equal(problem, undefined, text);
+		const [raw] = command?.requests.flatMap(splitMessages) ?? [];
+		const message = raw && decodeMessage(raw);
+		assert.ok(message);
+		return message;
+	};
+	const iptfs =
+		'mode iptfs iptfs-drop-time 1 iptfs-reorder-window 2 iptfs-dont-frag iptfs-init-delay 3 ' +
+		'iptfs-max-queue-size 4 iptfs-pkt-size 5 nat-keepalive 20';
+	assert.deepEqual(
+		sent(`${esp} ${iptfs}`).attributes.flatMap((one) =>
+			/^(iptfs|nat)/.test(one.name) ? [[one.name, one.value]] : [],
+		),
+		[
+			['iptfsDropTime', 1],
+			['iptfsReorderWindow', 2],
+			['iptfsDontFrag', true],
+			['iptfsInitDelay', 3],
+			['iptfsMaxQsize', 4],
+			['iptfsPktSize', 5],
+			['natKeepaliveInterval', 20],
+		],
+	);
+	const ends = 'src 192.0.2.1 dst 192.0.2.2';
+	const migrate = sent(
+		`policy migrate src 10.0.0.0/8 dst 10.1.0.0/16 dir out ptype main ` +
+			`kmaddress local 192.0.2.1 remote 192.0.2.9 ` +
+			`from ${ends} proto esp mode tunnel reqid 5 to src 192.0.2.1 dst 192.0.2.9`,
+	);
+	assert.deepEqual(
+		[migrate.name, migrate.attributes.map(({ name }) => name)],
+		['migrate', ['policyType', 'migrate', 'kmaddress']],
+	);
+	const [, list] = migrate.attributes;
+	assert.ok(list?.name === 'migrate');
+	const [entry] = list.value;
+	assert.deepEqual(
+		[entry?.proto, entry?.mode, entry?.reqid, entry?.newDaddr[3], entry?.oldFamily],
+		[50, 1, 5, 9, 2],
+	);
+	const moved = sent(
+		`state migrate-state ${ends} proto esp spi 0xc0de0001 mark 1 mask 0xff ` +
+			'to src 192.0.2.1 dst 192.0.2.9 reqid 7 host-sel encap espinudp 4500 4501 0.0.0.0',
+	);
+	assert.ok(moved.name === 'migratestate');
+	const { id, oldMark, newReqid, flags, newDaddr } = moved.body;
+	assert.deepEqual(
+		[id.spi, oldMark, newReqid, flags, newDaddr[3], moved.attributes.map(({ name }) => name)],
+		[0xc0de0001, { v: 1, m: 0xff }, 7, 2, 9, ['encap']],
+	);
+	for (const [text, complaint] of [
+		[`${esp} iptfs-pkt-size x`, /value after "iptfs-pkt-size" is invalid/],
+		[`policy migrate dir out`, /"from" and "to" are required/],
+		[`state migrate-state ${ends} proto esp spi 1`, /"to" is required/],
+		[`state migrate-state ${ends} proto esp spi 1 to src 192.0.2.1`, /Both "src" and "dst"/],
+	] as const) {
+		assert.match(parseCommand(text).problem?.message ?? '', complaint);
+	}
+	for (const text of [`${esp} nat-keepalive 5`, 'policy migrate dir in', `${esp} mode iptfs`]) {
+		assert.ok(parseCommand(text, { release: '6.1' }).problem, text);
+	}
+});

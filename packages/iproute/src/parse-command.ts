@@ -7,6 +7,7 @@ import { Family } from '@xfrm/wire/xfrm';
 import type { Command, CommandContext, ParsedCommand, PrintOptions } from './command.ts';
 import { helpText } from './help.ts';
 import { splitWords } from './lexer.ts';
+import { readPolicyMigrate, readStateMigrate } from './migrate-grammar.ts';
 import { readMonitor } from './monitor-grammar.ts';
 import {
 	readCountPolicies,
@@ -36,6 +37,8 @@ interface Action {
 	readonly name: string;
 	readonly aliases?: readonly string[];
 	readonly read: (reading: Reading) => Intent;
+	/** Not ip's: only whole, so that no abbreviation of ip's changes its meaning; not with 6.1's grammar. */
+	readonly ours?: true;
 }
 
 const STATE_ACTIONS: readonly Action[] = [
@@ -56,6 +59,7 @@ const STATE_ACTIONS: readonly Action[] = [
 	{ name: 'get', read: (reading) => readGetOrDelete(reading, 'get') },
 	{ name: 'flush', read: readFlushStates },
 	{ name: 'count', read: readCountStates },
+	{ name: 'migrate-state', ours: true, read: readStateMigrate },
 	{ name: 'help', read: () => help('state') },
 ];
 
@@ -79,6 +83,7 @@ const POLICY_ACTIONS: readonly Action[] = [
 	{ name: 'set', read: readSetThresholds },
 	{ name: 'setdefault', read: readSetDefault },
 	{ name: 'getdefault', read: readGetDefault },
+	{ name: 'migrate', ours: true, read: readPolicyMigrate },
 	{ name: 'help', read: () => help('policy') },
 ];
 
@@ -196,7 +201,9 @@ function readAction(
 	const { word, text, more } = words;
 	const wanted = more ? text : 'list';
 	const action = actions.find((candidate) =>
-		[candidate.name, ...(candidate.aliases ?? [])].some((name) => abbreviates(wanted, name)),
+		candidate.ours === true
+			? wanted === candidate.name && reading.release !== '6.1'
+			: [candidate.name, ...(candidate.aliases ?? [])].some((name) => abbreviates(wanted, name)),
 	);
 	if (action === undefined) {
 		return refuseCommand(

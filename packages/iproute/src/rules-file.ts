@@ -25,7 +25,12 @@ export type RulesFile =
 			readonly assumed: readonly string[];
 			readonly problem?: undefined;
 	  }
-	| { readonly problem: Problem; readonly steps?: undefined };
+	| {
+			readonly problem: Problem;
+			readonly form?: undefined;
+			readonly steps?: undefined;
+			readonly assumed?: undefined;
+	  };
 
 export interface RulesFileContext extends CommandContext {
 	/** Which host of a dump of several: its name, a part of it, or its number from 1. */

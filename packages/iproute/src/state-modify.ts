@@ -27,7 +27,7 @@ import {
 	readReqid,
 } from './identity-grammar.ts';
 import { type LifetimeDraft, readLimit, unlimited } from './limit-grammar.ts';
-import { U8_MAX, U32_MAX } from './number-text.ts';
+import { U8_MAX, U16_MAX, U32_MAX } from './number-text.ts';
 import { duplicateArgument, refuseCommand, type Word, wrongArgument } from './problem.ts';
 import { isIpsec, isMobility, xfrmProtocolName } from './protocol-names.ts';
 import { type Reading, readFlags } from './reading.ts';
@@ -80,6 +80,8 @@ interface Draft {
 	direction: number;
 	processor: number;
 	offload: { readonly ifindex: number; readonly packet: boolean } | undefined;
+	/** What ip has no words for: NAT keepalives, IPTFS. */
+	readonly ours: XfrmAttribute[];
 }
 
 function emptyDraft(): Draft {
@@ -105,6 +107,7 @@ function emptyDraft(): Draft {
 		direction: 0,
 		processor: U32_MAX,
 		offload: undefined,
+		ours: [],
 	};
 }
 
@@ -249,6 +252,42 @@ const KEYWORDS: Readonly<Record<string, (reading: Reading, draft: Draft) => void
 	},
 };
 
+/** Keywords that `ip` lacks, each with one number: the attribute, and its largest value. */
+const OUR_NUMBERS: Readonly<Record<string, readonly [name: OurNumber, max: number]>> = {
+	'nat-keepalive': ['natKeepaliveInterval', U32_MAX],
+	'iptfs-drop-time': ['iptfsDropTime', U32_MAX],
+	'iptfs-reorder-window': ['iptfsReorderWindow', U16_MAX],
+	'iptfs-init-delay': ['iptfsInitDelay', U32_MAX],
+	'iptfs-max-queue-size': ['iptfsMaxQsize', U32_MAX],
+	'iptfs-pkt-size': ['iptfsPktSize', U32_MAX],
+};
+type OurNumber =
+	| 'natKeepaliveInterval'
+	| 'iptfsDropTime'
+	| 'iptfsReorderWindow'
+	| 'iptfsInitDelay'
+	| 'iptfsMaxQsize'
+	| 'iptfsPktSize';
+
+/** Reads a keyword that `ip` lacks; false when the current word is none. */
+function readOurs(reading: Reading, draft: Draft): boolean {
+	const { text } = reading.words;
+	if (reading.release === '6.1') {
+		return false;
+	}
+	if (text === 'iptfs-dont-frag') {
+		draft.ours.push(attribute('iptfsDontFrag', true));
+		return true;
+	}
+	const number = Object.hasOwn(OUR_NUMBERS, text) ? OUR_NUMBERS[text] : undefined;
+	if (number === undefined) {
+		return false;
+	}
+	const [name, max] = number;
+	draft.ours.push(attribute(name, reading.number(max, `value after "${text}" is invalid`)));
+	return true;
+}
+
 /** Words that 6.1 does not know. */
 const NEWER_WORDS = new Set(['dir', 'pcpu-num']);
 
@@ -261,6 +300,8 @@ function readWord(reading: Reading, draft: Draft, family: number): void {
 		keyword(reading, draft);
 	} else if (number !== undefined) {
 		number(draft, reading.number(U32_MAX, `value after "${text}" is invalid`));
+	} else if (readOurs(reading, draft)) {
+		// Read.
 	} else if (isAlgorithmWord(text)) {
 		draft.named.push(readAlgorithm(reading, text, draft.algorithms));
 	} else {
@@ -320,8 +361,9 @@ function checkReplay(draft: Draft, word: Word): void {
 function checkIpsec(draft: Draft, proto: number, word: Word): void {
 	const name = xfrmProtocolName(proto);
 	const { enc, auth, aead, comp } = draft.algorithms;
-	const beet = draft.mode === Mode.Beet && proto === IpProto.Esp;
-	if (draft.mode !== Mode.Transport && draft.mode !== Mode.Tunnel && !beet) {
+	const isOfEsp = draft.mode === Mode.Beet || draft.mode === Mode.Iptfs;
+	const espOnly = isOfEsp && proto === IpProto.Esp;
+	if (draft.mode !== Mode.Transport && draft.mode !== Mode.Tunnel && !espOnly) {
 		refuseCommand(
 			word,
 			`MODE value is invalid with XFRM-PROTO value "${name}"`,
@@ -410,6 +452,7 @@ export function readStateModify(reading: Reading, name: 'newsa' | 'updsa'): Inte
 		...nonZero('setMarkMask', draft.outputMask),
 		...(reading.release === '6.1' ? [] : nonZero('saDir', draft.direction)),
 		...(draft.processor === U32_MAX ? [] : [attribute('saPcpu', draft.processor)]),
+		...draft.ours,
 	];
 	const body = stateInfo({
 		identity,
