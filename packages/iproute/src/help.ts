@@ -28,7 +28,7 @@ where  XFRM-OBJECT := state | policy | monitor`,
 FLAG := noecn | decap-dscp | nopmtudisc | wildrecv | icmp | af-unspec | align4 | esn |
         dont-encap-dscp | oseq-may-wrap
 Beyond ip (what its kernel can and it cannot):
-       ... add ... [ mode iptfs ] [ iptfs-drop-time US ] [ iptfs-reorder-window PACKETS ]
+       ... add ... [ iptfs ] [ iptfs-drop-time US ] [ iptfs-reorder-window PACKETS ]
         [ iptfs-dont-frag ] [ iptfs-init-delay US ] [ iptfs-max-queue-size OCTETS ]
         [ iptfs-pkt-size OCTETS ] [ nat-keepalive SECONDS ]
        ip xfrm state migrate-state ID [ mark V [ mask M ] ] to src ADDR dst ADDR [ reqid N ]
@@ -51,7 +51,8 @@ DIR := in | out | fwd
 Beyond ip (what its kernel can and it cannot):
        ip xfrm policy migrate SELECTOR dir DIR [ ptype ... ] [ if_id N ]
         [ kmaddress local ADDR remote ADDR ] [ encap TYPE SPORT DPORT ADDR ]
-        { from ID [ mode MODE ] [ reqid N ] to src ADDR dst ADDR }...`,
+        { from ID [ mode MODE ] [ reqid N ] to src ADDR dst ADDR }...
+       ... tmpl ID iptfs ...`,
 	monitor: `Usage: ip xfrm monitor [ nokeys ] [ all-nsid ] [ all | OBJECTS ] [ file NAME ]
 OBJECTS := { acquire | expire | SA | aevent | policy | report }
 (nokeys does not hide keys of states here, as in ip.)`,

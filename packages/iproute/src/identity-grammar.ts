@@ -157,9 +157,7 @@ export function readMode(reading: Reading): number {
 	const expected = MODES.map(([name]) => name).join(', ');
 	const { word } = reading.words.next(expected);
 	const mode = MODES.find(([name]) => abbreviates(word.text, name))?.[1];
-	// ip has no word for it; whole, as it is ours.
-	const iptfs = word.text === 'iptfs' && reading.release !== '6.1' ? Mode.Iptfs : undefined;
-	return mode ?? iptfs ?? wrongArgument(word, 'MODE value is invalid', expected);
+	return mode ?? wrongArgument(word, 'MODE value is invalid', expected);
 }
 
 /** The name of a mode as `ip` prints it: numbers for those that it does not know. */

@@ -254,7 +254,7 @@ test('attributes and messages that ip has no words for', () => {
 		return message;
 	};
 	const iptfs =
-		'mode iptfs iptfs-drop-time 1 iptfs-reorder-window 2 iptfs-dont-frag iptfs-init-delay 3 ' +
+		'iptfs iptfs-drop-time 1 iptfs-reorder-window 2 iptfs-dont-frag iptfs-init-delay 3 ' +
 		'iptfs-max-queue-size 4 iptfs-pkt-size 5 nat-keepalive 20';
 	assert.deepEqual(
 		sent(`${esp} ${iptfs}`).attributes.flatMap((one) =>
@@ -270,6 +270,9 @@ test('attributes and messages that ip has no words for', () => {
 			['natKeepaliveInterval', 20],
 		],
 	);
+	const protectedBy = sent('policy add dir out tmpl proto esp iptfs reqid 1');
+	assert.ok(protectedBy.name === 'newpolicy');
+	assert.equal(attributeValue(protectedBy.attributes, 'tmpl')?.[0]?.mode, 5);
 	const ends = 'src 192.0.2.1 dst 192.0.2.2';
 	const migrate = sent(
 		`policy migrate src 10.0.0.0/8 dst 10.1.0.0/16 dir out ptype main ` +
@@ -305,7 +308,7 @@ test('attributes and messages that ip has no words for', () => {
 	] as const) {
 		assert.match(parseCommand(text).problem?.message ?? '', complaint);
 	}
-	for (const text of [`${esp} nat-keepalive 5`, 'policy migrate dir in', `${esp} mode iptfs`]) {
+	for (const text of [`${esp} nat-keepalive 5`, 'policy migrate dir in', `${esp} iptfs`]) {
 		assert.ok(parseCommand(text, { release: '6.1' }).problem, text);
 	}
 });

@@ -4,6 +4,7 @@ import {
 	anySelector,
 	Family,
 	type Mark,
+	Mode,
 	type Selector,
 	type Template,
 	UNUSED,
@@ -44,6 +45,9 @@ function readTemplate(reading: Reading): Template {
 	for (;;) {
 		if (words.text === 'mode') {
 			mode = readMode(reading);
+		} else if (words.text === 'iptfs' && reading.release !== '6.1') {
+			// Not ip's: instead of `mode`, whose value iptfs it refuses.
+			mode = Mode.Iptfs;
 		} else if (words.text === 'reqid') {
 			reqid = readReqid(reading);
 		} else if (words.text === 'level') {

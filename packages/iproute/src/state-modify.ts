@@ -275,6 +275,11 @@ function readOurs(reading: Reading, draft: Draft): boolean {
 	if (reading.release === '6.1') {
 		return false;
 	}
+	if (text === 'iptfs') {
+		// Instead of `mode`, whose value iptfs is refused by ip.
+		draft.mode = Mode.Iptfs;
+		return true;
+	}
 	if (text === 'iptfs-dont-frag') {
 		draft.ours.push(attribute('iptfsDontFrag', true));
 		return true;
