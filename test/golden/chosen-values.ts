@@ -20,9 +20,11 @@ export function fixChosenValues(engine: EngineDoor, expect: Expectation): void {
 	for (const emitted of expect.emit ?? []) {
 		takeEmitted(engine, emitted, chosen);
 	}
+	const before: Uint8Array[] = [];
 	for (const delivered of expect.deliver ?? []) {
-		takeQuoted(engine, delivered, chosen);
+		takeQuoted(engine, delivered, expect.emit ?? [], before, chosen.ivs);
 	}
+	chosen.ivs.unshift(...before);
 	engine.net.fixed = chosen;
 }
 
@@ -41,7 +43,13 @@ function takeEmitted(engine: EngineDoor, emitted: EmittedPacket, chosen: Chosen)
 }
 
 /** An ICMP error to ourselves may quote ESP that has not left: its IV stands behind the header. */
-function takeQuoted(engine: EngineDoor, delivered: DeliveredPacket, chosen: Chosen): void {
+function takeQuoted(
+	engine: EngineDoor,
+	delivered: DeliveredPacket,
+	emit: readonly EmittedPacket[],
+	before: Uint8Array[],
+	behind: Uint8Array[],
+): void {
 	const { family, proto, packet, payload } = delivered;
 	if (proto !== 1 && proto !== 58) {
 		return;
@@ -53,9 +61,17 @@ function takeQuoted(engine: EngineDoor, delivered: DeliveredPacket, chosen: Chos
 	if (quoted[family === 4 ? 9 : 6] !== 50 || esp.length < 8) {
 		return;
 	}
-	const spi = new DataView(esp.buffer, esp.byteOffset).getUint32(0);
+	const view = new DataView(esp.buffer, esp.byteOffset);
+	const spi = view.getUint32(0);
 	const state = [...engine.states()].find((one) => one.proto === 50 && one.spi >>> 0 === spi);
-	if (state !== undefined) {
-		chosen.ivs.push(esp.slice(8, 8 + state.ivOctets));
+	if (state === undefined) {
+		return;
+	}
+	const iv = esp.slice(8, 8 + state.ivOctets);
+	// Others of the state may have left after it.
+	if (emit.some(({ fields }) => fields?.spi === spi && (fields.seq ?? 0) > view.getUint32(4))) {
+		before.push(iv);
+	} else {
+		behind.push(iv);
 	}
 }

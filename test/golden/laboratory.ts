@@ -36,6 +36,8 @@ export interface Laboratory {
 	readonly world: World;
 	/** The one with 6.19: two processors, sockets that are told of ICMP errors, states that tell more. */
 	readonly newer: boolean;
+	/** wan is an Ethernet device. */
+	readonly ether: boolean;
 	/** The engine follows another kernel than the one that made the case. */
 	readonly otherKernel: boolean;
 	/** Raw sockets that have sent, by what they are bound to: they stay open, and get what is theirs. */
@@ -44,11 +46,16 @@ export interface Laboratory {
 	otherOctets: boolean;
 }
 
-/** Makes the laboratory that a case was captured in, with an engine that follows `profile`. */
+/**
+ * Makes the laboratory that a case was captured in, with an engine that follows `profile`.
+ *
+ * @param ether the case has an Ethernet device for wan; link headers are not shown, so only its number differs
+ */
 export function makeLaboratory(
 	profile: KernelProfile,
 	available: Available,
 	newer: boolean,
+	ether = false,
 ): Laboratory {
 	const world = new World({
 		profile,
@@ -67,7 +74,8 @@ export function makeLaboratory(
 	// Numbers that lan and wan had there: 6.19 came with a device of its own before them.
 	const first = newer ? 3 : 2;
 	world.host.addDevice('lan', first);
-	world.host.addDevice('wan', first + 1);
+	// An Ethernet wan was made anew, in place of the first.
+	world.host.addDevice('wan', first + (ether ? 2 : 1));
 	world.run('link set lan up mtu 1500');
 	world.run('link set wan up mtu 1500');
 	for (const family of [2, 10]) {
@@ -79,7 +87,7 @@ export function makeLaboratory(
 		}
 	}
 	const otherKernel = newer !== (profile.name !== 'linux61');
-	return { world, newer, otherKernel, senders: new Map(), otherOctets: false };
+	return { world, newer, ether, otherKernel, senders: new Map(), otherOctets: false };
 }
 
 /** A raw socket sends a packet with its header; sockets are made once for source, protocol and mark. */

@@ -1,7 +1,7 @@
 /** States at the end of a case, in the form of `after.states`. */
 import type { EngineDoor } from '@xfrm/engine';
 import type { World } from '@xfrm/explain';
-import { formatAddress, type StateSnapshot } from '@xfrm/wire/xfrm';
+import { formatAddress, type IptfsConfig, type StateSnapshot } from '@xfrm/wire/xfrm';
 import { type Difference, differs } from './difference.ts';
 import type { VectorState } from './vector-case.ts';
 
@@ -79,11 +79,24 @@ function statesView(engine: EngineDoor, newer: boolean): Record<string, unknown>
 
 /** What 6.1 had not. */
 function newerFields(state: StateSnapshot): Record<string, unknown> {
-	const { direction, pcpu, natKeepaliveSeconds, lastUsed } = state;
+	const { direction, pcpu, natKeepaliveSeconds, lastUsed, iptfs } = state;
 	return {
 		...(direction ? { dir: direction === 1 ? 'in' : 'out' } : {}),
 		...(pcpu === undefined ? {} : { pcpu }),
 		...(natKeepaliveSeconds === undefined ? {} : { nat_keepalive_interval: natKeepaliveSeconds }),
 		...(lastUsed ? { lastused_s: 1 } : {}),
+		...(iptfs === undefined ? {} : iptfsFields(iptfs)),
 	};
+}
+
+function iptfsFields(iptfs: IptfsConfig): Record<string, unknown> {
+	const names: readonly (readonly [string, unknown])[] = [
+		['iptfs_drop_time', iptfs.dropTimeUs],
+		['iptfs_reorder_window', iptfs.reorderWindow],
+		['iptfs_dont_frag', iptfs.dontFragment],
+		['iptfs_init_delay', iptfs.initDelayUs],
+		['iptfs_max_qsize', iptfs.maxQueueOctets],
+		['iptfs_pkt_size', iptfs.packetOctets],
+	];
+	return Object.fromEntries(names.filter(([, value]) => value !== undefined));
 }

@@ -5,6 +5,8 @@ export interface EmittedPacket {
 	readonly packet: string;
 	readonly fields?: {
 		readonly chain?: readonly number[];
+		readonly spi?: number;
+		readonly seq?: number;
 		readonly iv?: string;
 		readonly esp_at?: number;
 		readonly ip_id?: number;

@@ -43,7 +43,7 @@ export function runVectorCase(
 	if (vector.tcp !== undefined) {
 		return { field: 'form', want: 'a TCP connection', have: 'a host without TCP' };
 	}
-	const lab = makeLaboratory(profile, available, newer);
+	const lab = makeLaboratory(profile, available, newer, vector.wan === 'ether');
 	const { world } = lab;
 	const setup = setUp(world, vector);
 	const lacking = lackingCipher(world);
@@ -151,7 +151,11 @@ function runStep(lab: Laboratory, step: VectorStep, name: string): Difference | 
 		world.host.processor = step.cpu;
 	}
 	const packets = step.burst ?? (step.packet === undefined ? [] : [step.packet]);
-	const seen: Observed[] = packets.map((packet) => inject(lab, step, bytesOf(packet)));
+	// What is due at once happens between the packets of a burst.
+	const seen: Observed[] = packets.flatMap((packet) => [
+		inject(lab, step, bytesOf(packet)),
+		world.advance(0),
+	]);
 	seen.push(world.advance(Math.max(STEP_US, (step.settle_ms ?? 0) * 1000)));
 	return compare(lab, step.expect, merge(seen), name);
 }

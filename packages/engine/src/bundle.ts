@@ -11,6 +11,7 @@
  */
 import { type Flow, IPV4_HEADER_OCTETS, IPV6_HEADER_OCTETS, type Route } from '@xfrm/wire';
 import { type Address, anyAddress, Family, IpProto, Mode } from '@xfrm/wire/xfrm';
+import { iptfsMtu } from './iptfs-settings.ts';
 import type { Namespace } from './namespace.ts';
 import type { XfrmPolicy } from './policy.ts';
 import { isTunnelFlagged, StateCondition, type XfrmState } from './state.ts';
@@ -217,6 +218,9 @@ export function stateMtu(state: XfrmState, mtu: number): number {
 	let ipOctets = 0;
 	if (state.mode === Mode.Transport || state.mode === Mode.Beet) {
 		ipOctets = state.family === Family.Ipv4 ? IPV4_HEADER_OCTETS : IPV6_HEADER_OCTETS;
+	}
+	if (state.mode === Mode.Iptfs) {
+		return iptfsMtu(state, mtu);
 	}
 	const overhead = state.headerOctets + state.icvOctets + ipOctets;
 	if (mtu <= overhead) {

@@ -245,7 +245,11 @@ export interface EngineDoor {
 	// Effects.
 
 	pollEvent(): EngineEvent | undefined;
-	/** A packet that the engine had kept and that may go now: action Transformed or Pass, `route` set. */
+	/**
+	 * A packet that the engine had kept or made. Action Transformed, Pass or Fragment: it leaves by `route`.
+	 * Reinject: it came out of an IPTFS payload, whose own packet was answered with Consume; receive it as new
+	 * by the device `iif`. Poll after every call: a single input may bring many.
+	 */
 	pollPacket(): PacketBuffer | undefined;
 	/** Earliest deadline in microseconds, Infinity for none. */
 	pollTimeout(): number;

@@ -63,7 +63,7 @@ export function makeNamespace(
 		},
 		{
 			types: new Set([50, 51, 108, 60, 43]),
-			modes: new Set([0, 1, 2, 4]),
+			modes: new Set([0, 1, 2, 4, 5]),
 			algorithm: () => true,
 		},
 	);

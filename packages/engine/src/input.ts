@@ -60,6 +60,7 @@ import { finishAhInput, planAhInput, restoreAhInput } from './transforms/ah-inpu
 import { finishEspInput, planEspInput } from './transforms/esp-input.ts';
 import { finishIpcompInput, planIpcompInput } from './transforms/ipcomp-input.ts';
 import { finishIpipInput } from './transforms/ipip-input.ts';
+import { iptfsInput } from './transforms/iptfs-input.ts';
 import { removeBeetMode } from './transforms/mode-beet-input.ts';
 import { removeTransportMode } from './transforms/mode-transport-input.ts';
 import { removeTunnelMode } from './transforms/mode-tunnel-input.ts';
@@ -205,7 +206,7 @@ function settlePacket(
 		state = inner;
 	}
 	packet.verdict = Verdict.Pass;
-	packet.action = isTunnelFlagged(state.mode) ? PacketAction.Reinject : PacketAction.Continue;
+	packet.action = actionBehind(state.mode);
 }
 
 /**
@@ -384,6 +385,11 @@ function openTransform(
 		traceOpen(net, plan, packet, state, jobs.seqHi[job] ?? 0, plan.sealed);
 		plan.sealed = packet.copy();
 	}
+	if (state.mode === Mode.Iptfs) {
+		const seqHi = jobs.seqHi[job] ?? 0;
+		iptfsInput(net, packet, state, plan.opened.payloadAt, seqHi, plan.sequence);
+		return true;
+	}
 	if (!removeMode(packet, state, plan.opened)) {
 		refuseMode(net, plan, packet, state);
 		return false;
@@ -470,6 +476,14 @@ function removeMode(packet: PacketBuffer, state: XfrmState, opened: Opened): boo
 		default:
 			return false;
 	}
+}
+
+/** What becomes of a packet whose last transform was of this mode; what IPTFS had inside goes its own way. */
+function actionBehind(mode: number): PacketAction {
+	if (mode === Mode.Iptfs) {
+		return PacketAction.Consume;
+	}
+	return isTunnelFlagged(mode) ? PacketAction.Reinject : PacketAction.Continue;
 }
 
 /** What the mode has to remove is not there. */

@@ -41,3 +41,9 @@ export const TIMEOUT_STEPS_MAX = 86_400;
 
 /** NAT keepalives that wait for `pollPacket`; a caller that came late by hours is not flooded with old ones. */
 export const KEEPALIVES_WAITING_MAX = 4096;
+
+/** Octets of IPTFS payloads that wait in one state's reorder window: more than any sound window holds. */
+export const IPTFS_WINDOW_OCTETS_MAX = 16_777_216;
+
+/** Packets in one state's IPTFS queue, whose octets the state bounds: small ones cost more than their octets. */
+export const IPTFS_QUEUE_PACKETS_MAX = 65_536;

@@ -76,7 +76,7 @@ export function makeEngine(
 		routeGeneration: () => routes.generation,
 		available: {
 			types: new Set([50, 51, 108, 60, 43]),
-			modes: new Set([0, 1, 2, 4]),
+			modes: new Set([0, 1, 2, 4, 5]),
 			algorithm: () => true,
 		},
 	});

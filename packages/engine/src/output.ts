@@ -41,7 +41,9 @@ import { ahFinish, ahPlan } from './transforms/ah-output.ts';
 import { espFinish, espPlan } from './transforms/esp-output.ts';
 import { homeAddressWrite } from './transforms/home-address.ts';
 import { ipcompFinish, ipcompPlan } from './transforms/ipcomp-output.ts';
+import { queueIptfs } from './transforms/iptfs-queue.ts';
 import { beetOutput } from './transforms/mode-beet.ts';
+import { iptfsOutput, wrapWhole } from './transforms/mode-iptfs.ts';
 import { routeOptimizationOutput } from './transforms/mode-ro.ts';
 import { transportOutput } from './transforms/mode-transport.ts';
 import { tunnelOutput } from './transforms/mode-tunnel.ts';
@@ -103,6 +105,10 @@ export function transformPacket(net: Namespace, packet: PacketBuffer): void {
 		return;
 	}
 	if (!beginTransform(net, packet, bundle, first)) {
+		return;
+	}
+	if (first.state.mode === Mode.Iptfs) {
+		queueIptfs(net, packet, bundle, first);
 		return;
 	}
 	if (!bundle.batchable || isAtHardLimit(first.state) || net.tracer !== null) {
@@ -189,11 +195,19 @@ function isSealedFragment(packet: PacketBuffer): boolean {
 	return proto === IpProto.Esp || proto === IpProto.Ah;
 }
 
+/** An IPTFS payload through the states of its bundle; false when it was dropped. */
+export function sendThrough(net: Namespace, packet: PacketBuffer, first: BundleStep): boolean {
+	return transformAlone(net, packet, first);
+}
+
 /** One packet through all its states, a call of the provider each. */
-function transformAlone(net: Namespace, packet: PacketBuffer, first: BundleStep): void {
+function transformAlone(net: Namespace, packet: PacketBuffer, first: BundleStep): boolean {
 	for (let step: BundleStep | null = first; step !== null; step = step.next) {
+		if (step !== first && step.state.mode === Mode.Iptfs && !wrapWhole(packet)) {
+			return drop(net, packet, Verdict.OutError, Errno.ENOMEM, step.state, 'out.room');
+		}
 		if (!planStep(net, packet, step)) {
-			return;
+			return false;
 		}
 		const details = net.tracer === null ? null : sealDetails(net, packet, step);
 		if (net.jobs.count > 0) {
@@ -202,13 +216,14 @@ function transformAlone(net: Namespace, packet: PacketBuffer, first: BundleStep)
 		const finished = finishStep(net, packet, step, 0);
 		net.jobs.count = 0;
 		if (!finished) {
-			return;
+			return false;
 		}
 		if (details !== null) {
 			finishLengths(packet);
 			noteSeal(net, packet, step.state, details);
 		}
 	}
+	return true;
 }
 
 /** One call of the provider for the packets planned so far. */
@@ -268,6 +283,8 @@ function applyMode(net: Namespace, packet: PacketBuffer, step: BundleStep): numb
 			return beetOutput(packet, step);
 		case Mode.RouteOptimization:
 			return routeOptimizationOutput(net, packet, step);
+		case Mode.Iptfs:
+			return iptfsOutput(packet, step);
 		default:
 			return Errno.EOPNOTSUPP;
 	}

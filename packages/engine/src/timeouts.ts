@@ -13,6 +13,10 @@ import { XfrmPolicy } from './policy.ts';
 import { replayTimeout } from './replay.ts';
 import { XfrmState } from './state.ts';
 import { type Timer, TimerKind } from './timer-table.ts';
+import { iptfsInputTimeout } from './transforms/iptfs-input.ts';
+import { iptfsOutputTimeout } from './transforms/iptfs-output.ts';
+import { IptfsQueue } from './transforms/iptfs-queue.ts';
+import { IptfsReceiver } from './transforms/iptfs-receiver.ts';
 
 /**
  * Handles every timer that is due. After so many steps the rest is handled at the present time: a clock
@@ -45,5 +49,9 @@ function runOut(net: Namespace, timer: Timer): void {
 		retryHoldQueue(net, owner);
 	} else if (owner instanceof NatKeepalives) {
 		keepaliveTimeout(net);
+	} else if (owner instanceof IptfsReceiver) {
+		iptfsInputTimeout(net, owner);
+	} else if (owner instanceof IptfsQueue) {
+		iptfsOutputTimeout(net, owner);
 	}
 }

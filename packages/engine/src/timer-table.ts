@@ -16,6 +16,8 @@ export const TimerKind = {
 	HoldQueue: 3,
 	/** NAT keepalives (NT-9): owner is the namespace's NatKeepalives. */
 	NatKeepalive: 4,
+	/** Drop time or delay of IPTFS (M-32, M-33): owner is an IptfsReceiver or an IptfsQueue. */
+	Iptfs: 5,
 } as const;
 export type TimerKind = (typeof TimerKind)[keyof typeof TimerKind];
 

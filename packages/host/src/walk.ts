@@ -2,12 +2,14 @@
  * The frame of every call: time moves on first, and before the call returns all packets that came up on
  * the way are received: out of tunnels, sent to ourselves, released by the engine.
  */
-import { IcmpType, Icmpv6Type } from '@xfrm/wire';
+import { PacketAction } from '@xfrm/engine';
+import { IcmpType, Icmpv6Type, type PacketBuffer } from '@xfrm/wire';
 import { Family } from '@xfrm/wire/xfrm';
 import { HostDrop } from './host-trace.ts';
 import { sendIcmpError } from './icmp-send.ts';
 import { outputPacket } from './output.ts';
 import { receivePacket } from './receive.ts';
+import { Reception } from './reception.ts';
 import type { Stack } from './stack.ts';
 
 /** Code of "time exceeded": in reassembly. */
@@ -42,6 +44,18 @@ export function settle(stack: Stack): void {
 		if (kept === undefined) {
 			return;
 		}
-		outputPacket(stack, kept, false, stack.devices.loopback);
+		if (kept.action === PacketAction.Reinject) {
+			receiveInner(stack, kept);
+		} else {
+			outputPacket(stack, kept, false, stack.devices.loopback);
+		}
+	}
+}
+
+/** A packet that came out of an IPTFS tunnel, on the device of the last outer one. */
+function receiveInner(stack: Stack, packet: PacketBuffer): void {
+	const device = stack.devices.numbered(packet.iif);
+	if (device !== undefined) {
+		receivePacket(stack, new Reception(packet, device, 1, false));
 	}
 }

@@ -13,6 +13,7 @@ export * from './hex.ts';
 export * from './icmp.ts';
 export * from './ip-header.ts';
 export * from './ipcomp.ts';
+export * from './iptfs.ts';
 export * from './ipv4.ts';
 export * from './ipv6.ts';
 export * from './link-layer.ts';

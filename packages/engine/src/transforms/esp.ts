@@ -5,6 +5,7 @@
  * Output is in esp-output.ts, input in esp-input.ts.
  */
 import { type AeadInfo, findAead, findAuth, findCrypt, keyFits } from '@xfrm/crypto/algorithms';
+import { IPTFS_HEADER_OCTETS } from '@xfrm/wire';
 import { EncapType, Errno, Family, Mode, type Refusal, StateFlag } from '@xfrm/wire/xfrm';
 import type { Namespace } from '../namespace.ts';
 import type { XfrmState } from '../state.ts';
@@ -137,6 +138,8 @@ function setEspSizes(net: Namespace, state: XfrmState): Refusal | undefined {
 	const ipv4 = state.family === Family.Ipv4;
 	if (state.mode === Mode.Tunnel) {
 		octets += ipv4 ? 20 : 40;
+	} else if (state.mode === Mode.Iptfs) {
+		octets += (ipv4 ? 20 : 40) + IPTFS_HEADER_OCTETS;
 	} else if (state.mode === Mode.Beet && state.selector.family !== Family.Ipv6) {
 		octets += ipv4 ? BEET_RESERVE_IPV4 : BEET_RESERVE_IPV6;
 	}

@@ -30,6 +30,7 @@ export const IpProto = {
 	Sctp: 132,
 	MobilityHeader: 135,
 	UdpLite: 136,
+	Aggfrag: 144,
 	Raw: 255,
 } as const;
 export type IpProto = (typeof IpProto)[keyof typeof IpProto];
