@@ -29,6 +29,7 @@ import { addressInput } from './address-input.ts';
 import type { Answer } from './answer.ts';
 import { availableFrom } from './available.ts';
 import type { Batch } from './batch.ts';
+import { lookupByDevice } from './device-lookup.ts';
 import type { EngineEvent } from './events.ts';
 import { releasedPacket } from './hold-retry.ts';
 import { input } from './input.ts';
@@ -164,6 +165,13 @@ export interface EngineDoor {
 		quotedRoute: Route | null,
 		nowUs: number,
 	): void;
+	/**
+	 * OUT lookup of a packet in an XFRM interface or VTI (X-10), by the flow of its bytes: reads ifId and route;
+	 * writes what `lookup` does. A packet without a bundle must not leave by the device.
+	 *
+	 * @param oif the flow's output interface: the device's link, or the device
+	 */
+	lookupByDevice(packet: PacketBuffer, oif: number, mark: number, nowUs: number): void;
 	/** lookup, then transform. */
 	output(batch: Batch): void;
 	/**
@@ -174,9 +182,10 @@ export interface EngineDoor {
 	input(batch: Batch): void;
 	/**
 	 * A UDP datagram at transportAt for a socket with UDP_ENCAP of this type: ESP is stripped of UDP and given to
-	 * `input`; ToSocket when it is IKE's, Consume when a keepalive.
+	 * `input`; ToSocket when it is IKE's, Consume when a keepalive. `admit` is asked of each ESP packet before
+	 * (X-8); false drops it.
 	 */
-	udpEncapInput(batch: Batch, encapType: number): void;
+	udpEncapInput(batch: Batch, encapType: number, admit?: (packet: PacketBuffer) => boolean): void;
 	/**
 	 * A home address option or a type 2 routing header was met (xfrm6_input_addr): `proto` 60 or 43. Appends to
 	 * the sec path, or drops with InNoStates; the header itself is rewritten by the caller (T-57, T-58).
@@ -283,6 +292,10 @@ export class Engine implements EngineDoor {
 		lookupIcmpError(this.at(nowUs), packet, quoted, quotedRoute);
 	}
 
+	lookupByDevice(packet: PacketBuffer, oif: number, mark: number, nowUs: number): void {
+		lookupByDevice(this.at(nowUs), packet, oif, mark);
+	}
+
 	output(batch: Batch): void {
 		output(this.net, batch);
 	}
@@ -291,8 +304,8 @@ export class Engine implements EngineDoor {
 		input(this.net, batch);
 	}
 
-	udpEncapInput(batch: Batch, encapType: number): void {
-		udpEncapInput(this.net, batch, encapType);
+	udpEncapInput(batch: Batch, encapType: number, admit?: (packet: PacketBuffer) => boolean): void {
+		udpEncapInput(this.net, batch, encapType, admit);
 	}
 
 	addressInput(

@@ -280,7 +280,7 @@ function admitTransform(
  * May the packet be opened with this state? Puts the state on the sec path.
  *
  * @returns Pass, or the verdict, which is not counted yet
- * @spec I-4 I-5 I-7 S-35
+ * @spec I-4 I-5 I-7 S-35 X-21
  */
 function admit(net: Namespace, plan: InputPlan, packet: PacketBuffer, state: XfrmState): Verdict {
 	if (state.direction === SaDirection.Out) {
@@ -298,7 +298,12 @@ function admit(net: Namespace, plan: InputPlan, packet: PacketBuffer, state: Xfr
 	if (!isAboveWindow(state.replay, plan.sequence) && replayCheck(state, plan.sequence) !== 0) {
 		return Verdict.InStateSeqError;
 	}
-	return checkExpire(net, state) === 0 ? Verdict.Pass : Verdict.InStateExpired;
+	if (checkExpire(net, state) !== 0) {
+		return Verdict.InStateExpired;
+	}
+	return packet.tunnelOnly && !isTunnelFlagged(state.mode)
+		? Verdict.InStateModeError
+		: Verdict.Pass;
 }
 
 /** The state did not admit the packet. */
@@ -324,6 +329,10 @@ function refuseState(
 		case Verdict.InStateMismatch:
 			traceCheck(net, state, 'encap', plan.encapType, encapTypeOf(state));
 			code = 'in.state.encap';
+			break;
+		case Verdict.InStateModeError:
+			traceCheck(net, state, 'mode', 'tunnel', state.mode);
+			code = 'in.mode';
 			break;
 		case Verdict.InStateSeqError: {
 			const top = state.replay.counters[ReplayCounter.Seq] ?? 0;

@@ -132,6 +132,11 @@ export interface Available {
 	readonly types: ReadonlySet<number>;
 	/** Modes by number. */
 	readonly modes: ReadonlySet<number>;
+	/**
+	 * Modules loaded from the start; absent: none. Only those count that change something by being there:
+	 * `xfrm_interface` (X-8). A module is also loaded by the first device of its type.
+	 */
+	readonly modules?: ReadonlySet<string>;
 	/** Is the algorithm of this canonical name built in? */
 	algorithm(kind: 'aead' | 'auth' | 'crypt' | 'comp', name: string, icvBits?: number): boolean;
 }

@@ -67,6 +67,8 @@ export interface FixedFields {
 export class Namespace {
 	readonly profile: KernelProfile;
 	readonly available: Available;
+	/** Modules that are loaded by now (`Available.modules`); the host adds those of its devices. */
+	readonly modules: Set<string>;
 	readonly provider: CryptoProvider;
 	readonly options: EngineOptions;
 	readonly processors: number;
@@ -122,6 +124,7 @@ export class Namespace {
 		this.options = options;
 		this.profile = options.profile;
 		this.available = available;
+		this.modules = new Set(available.modules);
 		this.provider = options.provider;
 		this.processors = options.processors ?? 1;
 		this.spd = new Spd(options.profile);

@@ -102,7 +102,8 @@ function applyCached(net: Namespace, packet: PacketBuffer, entry: CachedFlow, ro
 	settle(packet, entry.bundle, route);
 }
 
-function settle(packet: PacketBuffer, bundle: Bundle | null, route: Route): void {
+/** What was found: a bundle, or nothing to do. */
+export function settle(packet: PacketBuffer, bundle: Bundle | null, route: Route): void {
 	packet.bundle = bundle;
 	if (bundle === null) {
 		packet.mtu = route.mtu;
@@ -137,7 +138,7 @@ function refuse(
 }
 
 /** The packet goes not, for the reason in `found`, which is counted already. */
-function applyRefusal(packet: PacketBuffer): void {
+export function applyRefusal(packet: PacketBuffer): void {
 	packet.bundle = null;
 	packet.verdict = found.verdict;
 	packet.error = found.error;

@@ -36,9 +36,15 @@ const MARKER_OCTETS = 8;
  * keepalive, ToSocket for IKE, and ESP goes through `input` without its UDP header. `end` is that of the
  * datagram, whose length the caller has checked.
  *
+ * @param admit asked of each packet that turns out to be ESP; false drops it
  * @spec NT-2 NT-3 NT-4
  */
-export function udpEncapInput(net: Namespace, batch: Batch, encapType: number): void {
+export function udpEncapInput(
+	net: Namespace,
+	batch: Batch,
+	encapType: number,
+	admit?: (packet: PacketBuffer) => boolean,
+): void {
 	const { datagrams } = net.inputPlan;
 	datagrams.nowUs = batch.nowUs;
 	datagrams.processor = batch.processor;
@@ -50,7 +56,11 @@ export function udpEncapInput(net: Namespace, batch: Batch, encapType: number): 
 			packet.verdict = Verdict.InEncapShort;
 		} else if (octets > 0) {
 			removeUdp(packet, encapType, octets);
-			datagrams.packets.push(packet);
+			if (admit === undefined || admit(packet)) {
+				datagrams.packets.push(packet);
+			} else {
+				packet.action = PacketAction.Drop;
+			}
 		} else {
 			packet.action = octets < 0 ? PacketAction.Consume : PacketAction.ToSocket;
 			packet.verdict = Verdict.Pass;

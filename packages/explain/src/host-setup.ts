@@ -2,7 +2,7 @@
  * Carries the commands of host-command.ts out on a host. A device that is named but was never made is
  * made then, with the next interface number (design: "interface names get indexes by first mention").
  */
-import type { Host } from '@xfrm/host';
+import type { Host, VirtualLinkConfig } from '@xfrm/host';
 import { Errno, errnoText, type Refusal } from '@xfrm/wire/xfrm';
 import type { HostCommand, LinkCommand } from './host-command.ts';
 
@@ -51,9 +51,17 @@ export function applyHostCommand(host: Host, command: HostCommand): Refusal | un
 }
 
 function applyLink(host: Host, command: LinkCommand): Refusal | undefined {
-	const { device, settings, verb } = command;
+	const { device, settings, verb, refusal, virtual } = command;
+	if (refusal !== undefined) {
+		const said: ToolRefusal = { errno: Errno.EINVAL, said: refusal };
+		return said;
+	}
 	if (verb === 'del') {
 		return host.removeDevice(device);
+	}
+	if (virtual !== undefined) {
+		const refused = applyVirtual(host, command, virtual);
+		return refused ?? host.setDevice(device, settings);
 	}
 	if (verb === 'add') {
 		const made = host.addDevice(device);
@@ -66,8 +74,42 @@ function applyLink(host: Host, command: LinkCommand): Refusal | undefined {
 	return host.setDevice(device, settings);
 }
 
+/** Makes an XFRM interface or VTI device, or changes it; a link that nobody has named yet is made too. */
+function applyVirtual(
+	host: Host,
+	command: LinkCommand,
+	virtual: VirtualLinkConfig,
+): Refusal | undefined {
+	const { device, verb, describes } = command;
+	if (virtual.link !== undefined) {
+		ensureDevice(host, virtual.link);
+	}
+	if (verb !== 'add') {
+		return host.changeVirtualDevice(device, virtual);
+	}
+	const before = host.device(device);
+	if (describes !== true || before === undefined || before.virtual !== null) {
+		return describes === true && before !== undefined
+			? host.changeVirtualDevice(device, virtual)
+			: host.addVirtualDevice(device, virtual).refusal;
+	}
+	// The line before has told of a device, this one tells what it is.
+	const { ifindex, mtu, up } = before;
+	host.removeDevice(device);
+	const { refusal } = host.addVirtualDevice(device, virtual, ifindex);
+	return refusal ?? host.setDevice(device, { mtu, up });
+}
+
+/** A refusal that `ip` makes itself, in its words. */
+interface ToolRefusal extends Refusal {
+	readonly said: string;
+}
+
 /** A refusal as `ip` prints it. */
 export function refusalText(refusal: Refusal): string {
+	if ('said' in refusal && typeof refusal.said === 'string') {
+		return refusal.said;
+	}
 	return refusal.message === undefined
 		? `RTNETLINK answers: ${errnoText(refusal.errno)}`
 		: `Error: ${refusal.message}.`;

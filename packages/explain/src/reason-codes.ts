@@ -133,6 +133,10 @@ export const REASON_CODES: Readonly<Record<string, string>> = {
 	'host.fragment': 'The fragment does not fit its datagram.',
 	'host.reassembly-timeout': 'The fragments did not all come in time.',
 	'host.loop': 'It went round and round in this host.',
+	'host.link-failure':
+		'The XFRM interface or VTI has no protected way for it: the sender is told that the destination is unreachable.',
+	'host.device-loop': 'The protected packet would leave by the virtual device that it is in.',
+	'host.no-metadata': 'An external XFRM interface got it by a route without encap xfrm.',
 	'host.icmp': 'The sender is told by an ICMP error.',
 };
 

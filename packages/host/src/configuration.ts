@@ -17,6 +17,8 @@ const IPV6_CONNECTED_METRIC = 256;
 /** Least MTU that a device may have for IPv4; IPv6 leaves devices below 1280. */
 const MTU_MIN = 68;
 const MTU_MAX = 65536;
+/** XFRM interfaces and VTI devices (X-2). */
+const VIRTUAL_MTU_MAX = 65535;
 
 /** Something may have changed that routes depend on. */
 function routesChanged(stack: Stack): void {
@@ -58,8 +60,11 @@ export function setDevice(
 		return { errno: Errno.ENODEV };
 	}
 	const { mtu, up } = settings;
-	if (mtu !== undefined && !(Number.isInteger(mtu) && mtu >= MTU_MIN && mtu <= MTU_MAX)) {
-		return { errno: Errno.EINVAL, message: `An MTU is ${MTU_MIN} to ${MTU_MAX}` };
+	if (mtu !== undefined && !(mtu >= MTU_MIN)) {
+		return { errno: Errno.EINVAL, message: 'mtu less than device minimum' };
+	}
+	if (mtu !== undefined && mtu > (device.virtual === null ? MTU_MAX : VIRTUAL_MTU_MAX)) {
+		return { errno: Errno.EINVAL, message: 'mtu greater than device maximum' };
 	}
 	device.mtu = mtu ?? device.mtu;
 	if (up !== undefined && up !== device.up) {

@@ -26,6 +26,7 @@ import {
 	UDP_HEADER_OCTETS,
 } from '@xfrm/wire';
 import { Direction, Family, IpProto } from '@xfrm/wire/xfrm';
+import { admitTransform, arriveByDevice } from './arrival.ts';
 import {
 	parameterProblem,
 	receiveDestinationOptions,
@@ -124,12 +125,18 @@ function transformInput(stack: Stack, reception: Reception): boolean {
 	// Only what came in UDP right in front of it does a state with encapsulation take (I-7).
 	packet.encapType = 0;
 	packet.encapSport = 0;
+	if (!admitTransform(stack, reception)) {
+		return false;
+	}
 	stack.engine.input(stack.batchOf(packet));
 	return afterInput(stack, reception);
 }
 
 /** What the engine's answer means: go on (true), or the packet comes anew, or it is gone. */
 export function afterInput(stack: Stack, reception: Reception): boolean {
+	if (stack.devices.virtual.length > 0) {
+		arriveByDevice(stack, reception);
+	}
 	switch (reception.packet.action) {
 		case PacketAction.Continue:
 			return true;

@@ -4,6 +4,7 @@
  */
 import { type Address, addressEquals, Errno, Family, type Refusal } from '@xfrm/wire/xfrm';
 import { ADDRESSES_MAX, DEVICES_MAX } from './limits.ts';
+import { type LinkCounters, newLinkCounters, type VirtualLink } from './virtual-link.ts';
 
 /** An address of a device, as `ip address add` says it. */
 export interface AddressConfig {
@@ -55,6 +56,10 @@ export class Device {
 	readonly conf6: FamilyConf;
 	/** In order of adding. */
 	readonly addresses: AddressConfig[] = [];
+	/** What it is instead of a wire: an XFRM interface or VTI; null for others. */
+	virtual: VirtualLink | null = null;
+	/** Packets through a virtual device. */
+	readonly counters: LinkCounters = newLinkCounters();
 
 	constructor(name: string, ifindex: number, conf4: FamilyConf, conf6: FamilyConf) {
 		this.name = name;
@@ -94,6 +99,8 @@ export class DeviceTable {
 	private readonly byName: Map<string, Device> = new Map();
 	private readonly byIfindex: Map<number, Device> = new Map();
 	readonly loopback: Device;
+	/** XFRM interfaces and VTI devices, in order of making. */
+	readonly virtual: Device[] = [];
 	private nextIfindex = LOOPBACK_IFINDEX + 1;
 	private addressCount = 0;
 
@@ -133,8 +140,18 @@ export class DeviceTable {
 		return device;
 	}
 
+	/** Makes an XFRM interface or VTI of a device. */
+	makeVirtual(device: Device, link: VirtualLink): void {
+		device.virtual = link;
+		this.virtual.push(device);
+	}
+
 	/** Forgets a device with its addresses. */
 	remove(device: Device): void {
+		const at = this.virtual.indexOf(device);
+		if (at >= 0) {
+			this.virtual.splice(at, 1);
+		}
 		this.addressCount -= device.addresses.length;
 		this.byName.delete(device.name);
 		this.byIfindex.delete(device.ifindex);

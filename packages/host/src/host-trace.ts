@@ -27,6 +27,9 @@ export const HostDrop = {
 	Fragment: 'host.fragment',
 	ReassemblyTimeout: 'host.reassembly-timeout',
 	Loop: 'host.loop',
+	LinkFailure: 'host.link-failure',
+	DeviceLoop: 'host.device-loop',
+	NoMetadata: 'host.no-metadata',
 } as const;
 export type HostDrop = (typeof HostDrop)[keyof typeof HostDrop];
 

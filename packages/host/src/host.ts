@@ -7,8 +7,10 @@
  *     receive.ts     header checks, route: for us, or on?    reassembly.ts, extension-header.ts
  *       deliver.ts     protocol by protocol: engine.input (and again), sockets, ICMP
  *       forward.ts     FWD check, TTL, engine.lookup, MTU
+ *       arrival.ts     ESP and the like for XFRM interfaces and VTI devices
  *     send.ts        what sockets send, engine.lookup
  *       output.ts      engine.transform, fragment.ts, out by a device or back in by `lo`
+ *         transmit.ts    or through an XFRM interface or VTI device, and out again
  *     icmp-send.ts, icmp-receive.ts
  *
  * Not here: link layer, neighbours, TCP, multicast, rate limits of ICMP errors, reverse path filter.
@@ -45,6 +47,8 @@ import { sendRaw, sendUdp } from './send.ts';
 import type { RawSocketOptions, SocketOptions, UdpSocketOptions } from './socket.ts';
 import { Stack } from './stack.ts';
 import { findSysctl, setSysctl } from './sysctl.ts';
+import type { VirtualLinkConfig } from './virtual-link.ts';
+import { addVirtualDevice, changeVirtualDevice } from './virtual-link-setup.ts';
 import { advance, settle } from './walk.ts';
 
 /** What the engine borrows from its host. */
@@ -117,6 +121,18 @@ export class Host {
 	/** Makes a device, down, MTU 1500, with the next free interface number unless one is given. */
 	addDevice(name: string, ifindex?: number): Answer<Device> {
 		return addDevice(this.stack, name, ifindex);
+	}
+	/**
+	 * Makes an XFRM interface or a VTI device, down; refused as the kernel does.
+	 *
+	 * @spec X-1 X-2
+	 */
+	addVirtualDevice(name: string, config: VirtualLinkConfig, ifindex?: number): Answer<Device> {
+		return addVirtualDevice(this.stack, name, config, ifindex);
+	}
+	/** `ip link change NAME type …` of such a device. */
+	changeVirtualDevice(name: string, config: VirtualLinkConfig): Refusal | undefined {
+		return changeVirtualDevice(this.stack, name, config);
 	}
 	/** Forgets a device with its addresses and routes. */
 	removeDevice(name: string): Refusal | undefined {

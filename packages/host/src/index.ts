@@ -5,3 +5,11 @@ export * from './host-trace.ts';
 export type { RouteConfig, RouteEntry, RouteKind } from './route.ts';
 export { RouteTable, type Rule, type RuleConfig } from './rule.ts';
 export type { RawSocketOptions, SocketOptions, UdpSocketOptions } from './socket.ts';
+export type {
+	LinkCounters,
+	RouteEncap,
+	VirtualLink,
+	VirtualLinkConfig,
+	VtiLinkConfig,
+	XfrmLinkConfig,
+} from './virtual-link.ts';

@@ -52,7 +52,7 @@ export function writeIpHeader(stack: Stack, packet: PacketBuffer, header: OwnHea
 				})
 			: writeIpv6(view, start, {
 					trafficClass,
-					flowLabel: stack.random32() & 0xfffff,
+					flowLabel: stack.sysctls.auto_flowlabels === 0 ? 0 : stack.random32() & 0xfffff,
 					payloadLength: payloadOctets,
 					nextHeader: proto,
 					hopLimit,

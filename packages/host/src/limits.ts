@@ -6,6 +6,9 @@ export const EFFECTS_MAX = 65536;
 /** Times that one packet may be received anew (tunnels removed, loopback) before it is dropped: two full sec paths. */
 export const PASSES_MAX = 16;
 
+/** Virtual devices that a packet goes through outward, one by another (XMIT_RECURSION_LIMIT). */
+export const VIRTUAL_HOPS_MAX = 8;
+
 /** Headers of one packet that local delivery goes through: more than 1280 octets of options can hold in practice. */
 export const HEADERS_MAX = 64;
 

@@ -20,6 +20,7 @@ import { sendIcmpError } from './icmp-send.ts';
 import { Reception } from './reception.ts';
 import { ownMtu } from './route-lookup.ts';
 import type { Stack } from './stack.ts';
+import { transmit } from './transmit.ts';
 
 /**
  * Carries out what `engine.lookup` decided for a packet.
@@ -158,6 +159,10 @@ function emit(stack: Stack, packet: PacketBuffer, route: Route): number {
 	}
 	if (device === undefined || !device.up) {
 		stack.drop(HostDrop.DeviceDown);
+		return 0;
+	}
+	if (device.virtual !== null) {
+		transmit(stack, packet, device);
 		return 0;
 	}
 	stack.effect({ kind: 'emit', device: device.name, packet: packet.copy() });

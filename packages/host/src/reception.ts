@@ -8,8 +8,8 @@ import type { Device } from './device.ts';
 
 export class Reception {
 	readonly packet: PacketBuffer;
-	/** The device it arrived by, `lo` for packets sent to ourselves. */
-	readonly device: Device;
+	/** The device it arrived by: an XFRM interface or VTI behind the transforms, `lo` for packets sent to ourselves. */
+	device: Device;
 	/** How often this buffer has been received before. */
 	readonly passes: number;
 	/** Sent by this host to itself: `packet.route` is known, and local. */
@@ -34,6 +34,11 @@ export class Reception {
 	reassembled: boolean = false;
 	/** IPv6: offset from the packet's start of the address that changed places with the source (HAO), 0 for none. */
 	homeAddressAt: number = 0;
+
+	/** The VTI device whose transforms are being taken off, with mark and sec path as they were before. */
+	vti: Device | undefined;
+	markBefore: number = 0;
+	pathBefore: number = 0;
 
 	constructor(packet: PacketBuffer, device: Device, passes: number, looped: boolean) {
 		this.packet = packet;

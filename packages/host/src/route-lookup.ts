@@ -18,6 +18,7 @@ import type { RouteEntry } from './route.ts';
 import { RouteTable, ruleMatches } from './rule.ts';
 import { selectSource } from './source-address.ts';
 import type { Stack } from './stack.ts';
+import type { RouteEncap } from './virtual-link.ts';
 
 /** A route with what only its host needs to know of it. */
 export interface HostRoute extends Route {
@@ -25,6 +26,13 @@ export interface HostRoute extends Route {
 	readonly ownMtu: number;
 	/** The route itself names the source (`src`). */
 	readonly preferredSource: boolean;
+	/** For an external XFRM interface. */
+	readonly encap?: RouteEncap;
+}
+
+/** The route's words to an external XFRM interface (X-13). */
+export function routeEncap(route: Route | null): RouteEncap | undefined {
+	return route !== null && 'encap' in route ? (route as HostRoute).encap : undefined;
 }
 
 /** MTU for forwarding, which does not profit from what was learned (net.ipv4.ip_forward_use_pmtu 0). */
@@ -244,6 +252,7 @@ function routeOf(
 		noXfrm: family === Family.Ipv4 && (conf.disable_xfrm | all.disable_xfrm) !== 0,
 		ownMtu: own,
 		preferredSource: entry.source !== undefined,
+		...(entry.encap === undefined ? {} : { encap: entry.encap }),
 	};
 }
 

@@ -13,6 +13,7 @@ import {
 } from '@xfrm/wire/xfrm';
 import { ROUTES_MAX } from './limits.ts';
 import { RouteTable } from './rule.ts';
+import type { RouteEncap } from './virtual-link.ts';
 
 /** What becomes of packets that follow a route. `throw` sends the lookup on to the next rule. */
 export type RouteKind =
@@ -45,6 +46,8 @@ export interface RouteConfig {
 	readonly tos?: number;
 	/** Absent: unicast. */
 	readonly kind?: RouteKind;
+	/** What an external XFRM interface is told of its packets (`encap xfrm`); others ignore it. */
+	readonly encap?: RouteEncap;
 }
 
 /** A route in its table. `device` is filled in for kinds that have one. */

@@ -48,6 +48,8 @@ export class Stack {
 	tracer: HostTracer | null = null;
 	/** Somebody is taken to listen everywhere: see `Host.assumeSockets`. */
 	assumeSockets: boolean = false;
+	/** Virtual devices that the packet being sent is in. */
+	virtualHops: number = 0;
 	/** Time and processor of the call in progress. */
 	nowUs: number = 0.5;
 	processor: number = 0;

@@ -14,6 +14,8 @@ export class Sysctls {
 	/** Milliseconds between ICMP errors to a peer; here 0, no limit, unless set (Linux: 1000). */
 	icmp_ratelimit: number = 0;
 	icmpv6_ratelimit: number = 0;
+	/** 0: packets made here have flow label 0; else a random one. */
+	auto_flowlabels: number = 1;
 	/** conf.all of both families: ORed with the device's own. */
 	readonly all4: FamilyConf = defaultConf();
 	readonly all6: FamilyConf = defaultConf();
@@ -63,6 +65,8 @@ export function findSysctl(stack: Stack, name: string): Place | undefined {
 			return field(sysctls, key as 'ip_default_ttl');
 		case 'ipv6.icmp.echo_ignore_all':
 			return field(sysctls, 'icmpv6_echo_ignore_all');
+		case 'ipv6.auto_flowlabels':
+			return field(sysctls, 'auto_flowlabels');
 		case 'ipv6.icmp.ratelimit':
 			return field(sysctls, 'icmpv6_ratelimit');
 	}

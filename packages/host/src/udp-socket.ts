@@ -23,6 +23,7 @@ import {
 } from '@xfrm/wire';
 import { type Address, Direction, Family, IpProto, isAnyAddress } from '@xfrm/wire/xfrm';
 import { destinationOf, sourceOf } from './address-words.ts';
+import { admitTransform } from './arrival.ts';
 import { afterInput } from './deliver.ts';
 import { HostDrop } from './host-trace.ts';
 import { sendIcmpError } from './icmp-send.ts';
@@ -99,7 +100,15 @@ export function receiveUdp(stack: Stack, reception: Reception): boolean {
 		return false;
 	}
 	if (socket.encap !== 0) {
-		stack.engine.udpEncapInput(stack.batchOf(packet), socket.encap);
+		let admitted = true;
+		const admit = (): boolean => {
+			admitted = admitTransform(stack, reception);
+			return admitted;
+		};
+		stack.engine.udpEncapInput(stack.batchOf(packet), socket.encap, admit);
+		if (!admitted) {
+			return false;
+		}
 		if (packet.action !== PacketAction.ToSocket) {
 			reception.checksumTrusted = packet.action === PacketAction.Continue;
 			return afterInput(stack, reception);

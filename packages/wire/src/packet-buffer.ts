@@ -53,6 +53,9 @@ export class PacketBuffer {
 	encapType: number = 0;
 	encapSport: number = 0;
 
+	/** It came to a VTI device, which takes tunnels only (X-21). */
+	tunnelOnly: boolean = false;
+
 	/** States that opened it, outermost first (the sec path), `pathCount` of them. Objects of the engine. */
 	readonly path: (object | null)[];
 	pathCount: number = 0;
@@ -124,6 +127,7 @@ export class PacketBuffer {
 		this.dontFragment = false;
 		this.encapType = 0;
 		this.encapSport = 0;
+		this.tunnelOnly = false;
 		this.clearPath();
 		this.flow.clear();
 		this.route = null;
