@@ -12,13 +12,19 @@ interface Chosen {
 	readonly ivs: Uint8Array[];
 	readonly ipIds: number[];
 	readonly paddings: Uint8Array[];
+	/** Of the header that the host has made. */
+	ownId?: number;
 }
 
-/** Gives the engine what the kernel chose in this step. */
-export function fixChosenValues(engine: EngineDoor, expect: Expectation): void {
+/**
+ * Gives the engine what the kernel chose in this step.
+ *
+ * @param ownHeader the innermost IPv4 header is made here too
+ */
+export function fixChosenValues(engine: EngineDoor, expect: Expectation, ownHeader: boolean): void {
 	const chosen: Chosen = { ivs: [], ipIds: [], paddings: [] };
 	for (const emitted of expect.emit ?? []) {
-		takeEmitted(engine, emitted, chosen);
+		takeEmitted(engine, emitted, chosen, ownHeader);
 	}
 	const before: Uint8Array[] = [];
 	for (const delivered of expect.deliver ?? []) {
@@ -28,7 +34,12 @@ export function fixChosenValues(engine: EngineDoor, expect: Expectation): void {
 	engine.net.fixed = chosen;
 }
 
-function takeEmitted(engine: EngineDoor, emitted: EmittedPacket, chosen: Chosen): void {
+function takeEmitted(
+	engine: EngineDoor,
+	emitted: EmittedPacket,
+	chosen: Chosen,
+	ownHeader: boolean,
+): void {
 	const { packet, fields } = emitted;
 	if (fields === undefined) {
 		return;
@@ -37,8 +48,15 @@ function takeEmitted(engine: EngineDoor, emitted: EmittedPacket, chosen: Chosen)
 	const visible = fields.iv === undefined ? [] : [bytesOf(fields.iv)];
 	chosen.ivs.push(...(found.ivs.length > 0 ? found.ivs.reverse() : visible));
 	chosen.paddings.push(...found.paddings.reverse());
-	// The innermost header is the packet's own, unless it could not be reached.
-	const made = found.complete ? found.ids.slice(0, -1) : found.ids;
+	const { innerId } = found;
+	const reached = found.complete || found.ids.length > 1;
+	// Pieces of one packet share its identification.
+	if (ownHeader && reached && innerId !== undefined && chosen.ownId !== innerId) {
+		chosen.ownId = innerId;
+		chosen.ipIds.push(innerId);
+	}
+	// The innermost header is the packet's own (maybe a piece's), unless it could not be reached.
+	const made = reached ? found.ids.slice(0, -1) : found.ids;
 	chosen.ipIds.push(...made.reverse().filter((id) => id !== undefined));
 }
 

@@ -2,6 +2,7 @@
 import { nodeProvider } from '@xfrm/crypto/node';
 import type { Available, KernelProfile } from '@xfrm/engine';
 import { type Observed, World } from '@xfrm/explain';
+import type { LinkCounters } from '@xfrm/host';
 import { formatHex, parseHex } from '@xfrm/wire';
 import { addressFrom } from '@xfrm/wire/xfrm';
 
@@ -40,6 +41,10 @@ export interface Laboratory {
 	readonly ether: boolean;
 	/** The engine follows another kernel than the one that made the case. */
 	readonly otherKernel: boolean;
+	/** A UDP socket sends in the step at hand: the host makes the headers. */
+	ownHeader: boolean;
+	/** Counters of virtual devices as they stood when last compared. */
+	readonly links: Map<string, LinkCounters>;
 	/** Raw sockets that have sent, by what they are bound to: they stay open, and get what is theirs. */
 	readonly senders: Map<string, number>;
 	/** Our compressor made other octets than the kernel's, maybe longer ones: states around it count them. */
@@ -71,8 +76,9 @@ export function makeLaboratory(
 	for (const name of ['net.ipv4.icmp_echo_ignore_all', 'net.ipv6.icmp.echo_ignore_all']) {
 		world.setSysctl(name, 1); // a host that answers no echo at all refuses the name
 	}
-	// Numbers that lan and wan had there: 6.19 came with a device of its own before them.
-	const first = newer ? 3 : 2;
+	// Numbers that lan and wan had there: 6.19 and the modules of VTI came with devices before them.
+	const has = (module: string): boolean => available.modules?.has(module) === true;
+	const first = has('ip6_vti') ? 4 : newer || has('ip_vti') ? 3 : 2;
 	world.host.addDevice('lan', first);
 	// An Ethernet wan was made anew, in place of the first.
 	world.host.addDevice('wan', first + (ether ? 2 : 1));
@@ -87,21 +93,37 @@ export function makeLaboratory(
 		}
 	}
 	const otherKernel = newer !== (profile.name !== 'linux61');
-	return { world, newer, ether, otherKernel, senders: new Map(), otherOctets: false };
+	return {
+		world,
+		newer,
+		ether,
+		otherKernel,
+		ownHeader: false,
+		links: new Map(),
+		senders: new Map(),
+		otherOctets: false,
+	};
 }
 
 /** A raw socket sends a packet with its header; sockets are made once for source, protocol and mark. */
-export function sendByRawSocket(lab: Laboratory, packet: Uint8Array, mark: number): Observed {
+export function sendByRawSocket(
+	lab: Laboratory,
+	packet: Uint8Array,
+	mark: number,
+	device?: string,
+): Observed {
 	const { world, senders } = lab;
 	const ipv4 = (packet[0] ?? 0) >> 4 === 4;
 	const next = packet[ipv4 ? 9 : 6] ?? 0;
 	const proto = !ipv4 && EXTENSION_HEADERS.includes(next) ? 255 : next;
 	const source = ipv4 ? addressFrom(packet, 12, 4) : addressFrom(packet, 8, 16);
 	const family = ipv4 ? 2 : 10;
-	const key = `${family} ${proto} ${mark} ${formatHex(source)}`;
+	const key = `${family} ${proto} ${mark} ${formatHex(source)} ${device ?? ''}`;
 	let socketId = senders.get(key);
 	if (socketId === undefined) {
-		const opened = world.host.openRaw({ family, proto, source, mark, headerIncluded: true });
+		const bound = device === undefined ? {} : { device };
+		const options = { family, proto, source, mark, headerIncluded: true, ...bound };
+		const opened = world.host.openRaw(options);
 		if (opened.refusal !== undefined) {
 			return world.observe(opened.refusal.errno);
 		}

@@ -3,7 +3,7 @@
  * (golden/README.md): identifications of fragments and of IPv4 headers made for ICMP errors, the flow
  * label of an ICMPv6 error.
  */
-import { formatHex, setIpv4Checksum } from '@xfrm/wire';
+import { formatHex, parseHex, setIpv4Checksum } from '@xfrm/wire';
 
 const ICMP_ERRORS: ReadonlySet<number> = new Set([3, 4, 5, 11, 12]);
 
@@ -25,6 +25,50 @@ export function maskPacket(packet: Uint8Array): string {
 		maskFragmentHeader(copy);
 	}
 	return formatHex(copy);
+}
+
+/**
+ * The packet as `maskPacket` gives it, and without an identification that Linux puts beside DF into the
+ * outer header of what a UDP socket sent: nobody can tell it beforehand, and ours is 0.
+ */
+export function maskWanted(packet: Uint8Array, have: Uint8Array): string {
+	const isIpv4 = (packet[0] ?? 0) >> 4 === 4 && packet.length >= 20 && have.length >= 20;
+	if (!isIpv4 || ((packet[6] ?? 0) & 0x40) === 0 || (have[4] ?? 0) !== 0 || (have[5] ?? 0) !== 0) {
+		return maskPacket(packet);
+	}
+	const copy = packet.slice();
+	const view = new DataView(copy.buffer);
+	view.setUint16(4, 0);
+	setIpv4Checksum(view, 0);
+	return maskPacket(copy);
+}
+
+/**
+ * An ICMP error about a UDP datagram, without what depends on how it was made: identification and header
+ * checksum of the quote, its UDP checksum, which Linux leaves to the device and has not filled in yet when
+ * a virtual device refuses the packet, and the checksum of the message.
+ *
+ * @param at where the ICMP header stands
+ */
+export function maskQuote(message: string, at: number): string {
+	const bytes = parseHex(message);
+	if (!(bytes instanceof Uint8Array)) {
+		return message;
+	}
+	const ip = at + 8;
+	const ipv4 = (bytes[ip] ?? 0) >> 4 === 4;
+	const udp = ip + (ipv4 ? ((bytes[ip] ?? 0) & 15) * 4 : 40);
+	const isError = bytes.length >= udp + 8 && (ipv4 ? ICMP_ERRORS.has(bytes[at] ?? 0) : true);
+	if (!isError || bytes[ip + (ipv4 ? 9 : 6)] !== 17) {
+		return message;
+	}
+	bytes.fill(0, at + 2, at + 4);
+	bytes.fill(0, udp + 6, udp + 8);
+	if (ipv4) {
+		bytes.fill(0, ip + 4, ip + 6);
+		bytes.fill(0, ip + 10, ip + 12);
+	}
+	return formatHex(bytes);
 }
 
 function maskFragmentHeader(copy: Uint8Array): void {

@@ -5,21 +5,28 @@ import { formatAddress, type IptfsConfig, type StateSnapshot } from '@xfrm/wire/
 import { type Difference, differs } from './difference.ts';
 import type { VectorState } from './vector-case.ts';
 
+/** What a file tells of states beside the common. */
+export interface Told {
+	readonly newer: boolean;
+	readonly ifIds: boolean;
+}
+
 /**
  * Compares the states with those of the case.
  *
- * @param newer the file tells directions, processors and last use, as those made by newer kernels do
+ * @param told `newer`: the file tells directions, processors and last use, as those made by newer kernels do;
+ * `ifIds`: it tells if_ids
  * @param otherOctets ESP and AH have protected what another compressor made, so their octets are not compared
  */
 export function afterStates(
 	world: World,
 	want: readonly VectorState[],
-	newer: boolean,
+	told: Told,
 	otherOctets: boolean,
 ): Difference | undefined {
 	const view = (state: Record<string, unknown>): Record<string, unknown> =>
 		otherOctets ? withoutOctets(withoutClock(state)) : withoutClock(state);
-	const have = statesView(world.engine, newer);
+	const have = statesView(world.engine, told);
 	return differs('after states', want.map(view), have.map(view).sort(byIdentity));
 }
 
@@ -45,7 +52,7 @@ function withoutClock(state: Record<string, unknown>): Record<string, unknown> {
 	return { ...rest, ...(lastused_s === undefined ? {} : { lastused: true }) };
 }
 
-function statesView(engine: EngineDoor, newer: boolean): Record<string, unknown>[] {
+function statesView(engine: EngineDoor, told: Told): Record<string, unknown>[] {
 	return [...engine.states()].map((object) => {
 		const state = engine.snapshotState(object);
 		const { lifetimeCurrent, stats, replay, replayEsn, id, family } = state;
@@ -72,7 +79,8 @@ function statesView(engine: EngineDoor, newer: boolean): Record<string, unknown>
 							bmp: [...replayEsn.bmp],
 						},
 					}),
-			...(newer ? newerFields(state) : {}),
+			...(told.newer ? newerFields(state) : {}),
+			...(told.ifIds && state.ifId ? { if_id: state.ifId >>> 0 } : {}),
 		};
 	});
 }

@@ -13,12 +13,16 @@ export interface Unwrapped {
 	readonly ivs: Uint8Array[];
 	/** Identifications of the IPv4 headers met, undefined where DF is set, outermost first. */
 	readonly ids: (number | undefined)[];
+	/** Identification of the innermost IPv4 header, DF or not. */
+	innerId: number | undefined;
 	/** Octets that rounded AH and ESP up, outermost first; none when there are layers that were not opened. */
 	readonly paddings: Uint8Array[];
 	/** A line a layer, without what is not deterministic and without lengths and checksums. */
 	readonly layers: string[];
 	/** Compressed octets were met: lengths around them are the compressor's business. */
 	compressed: boolean;
+	/** IPv6 fragments were met inside: their identifications are random. */
+	fragmented: boolean;
 	/** All the way to the plaintext? */
 	complete: boolean;
 }
@@ -28,9 +32,11 @@ export function unwrap(packet: Uint8Array, engine: EngineDoor): Unwrapped {
 	const result: Unwrapped = {
 		ivs: [],
 		ids: [],
+		innerId: undefined,
 		paddings: [],
 		layers: [],
 		compressed: false,
+		fragmented: false,
 		complete: true,
 	};
 	new Walk(engine, result).ip(packet);
@@ -68,6 +74,7 @@ class Walk {
 		const fragment = view.getUint16(6);
 		const dontFragment = (fragment & 0x4000) !== 0;
 		this.result.ids.push(dontFragment ? undefined : view.getUint16(4));
+		this.result.innerId = view.getUint16(4);
 		this.destination = formatHex(packet.subarray(16, 20));
 		const sound = checksumFold(checksumAdd(packet, 0, octets, 0)) === 0;
 		const id = dontFragment ? ` id ${view.getUint16(4)}` : '';
@@ -135,6 +142,7 @@ class Walk {
 				return;
 			}
 			case 44:
+				this.result.fragmented = true;
 				this.note(`fragment ${formatHex(data.subarray(0, 4))}`);
 				this.fragment(viewOf(data).getUint16(2) >> 3, data[0] ?? 59, data.subarray(8));
 				return;

@@ -40,6 +40,7 @@ export interface Expectation {
 	readonly events?: readonly { readonly msg: string | number; readonly hex: string }[];
 	readonly errors?: Readonly<Record<string, string>>;
 	readonly answers?: readonly (readonly string[])[];
+	readonly links?: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
 export interface VectorStep {
@@ -48,6 +49,7 @@ export interface VectorStep {
 	readonly burst?: readonly string[];
 	readonly mark?: number;
 	readonly sender?: string;
+	readonly bind_dev?: string;
 	readonly cpu?: number;
 	readonly note?: string;
 	readonly ip?: readonly string[];
@@ -88,4 +90,6 @@ export interface VectorCase {
 	readonly answers?: readonly (readonly string[])[];
 	readonly wan?: string;
 	readonly tcp?: unknown;
+	/** Modules that were loaded; files that tell them tell `links` and if_ids too. */
+	readonly modules?: readonly string[];
 }

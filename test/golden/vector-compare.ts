@@ -6,8 +6,9 @@ import { type Difference, differs } from './difference.ts';
 import { isKeepalive, keepalivesAgree, keepaliveView } from './keepalive-compare.ts';
 import { isOverwritten } from './kernel-bugs.ts';
 import { bytesOf, type Laboratory, SOCKETS_READ } from './laboratory.ts';
+import { compareLinks } from './link-compare.ts';
 import { maskNotification } from './netlink-mask.ts';
-import { maskPacket } from './packet-mask.ts';
+import { maskPacket, maskQuote, maskWanted } from './packet-mask.ts';
 import { unwrap } from './unwrap.ts';
 import type { DeliveredPacket, EmittedPacket, Expectation } from './vector-case.ts';
 
@@ -22,13 +23,14 @@ export function compare(
 	const { otherKernel: other } = lab;
 	return (
 		(stat && differs(`${name} stat`, stat, Object.fromEntries(observed.counters))) ??
+		compareLinks(lab, expect, name) ??
 		compareKeepalives(emit ?? [], observed, name) ??
 		(emit && compareEmitted(lab, emit, observed, name)) ??
 		(deliver &&
 			differs(
 				`${name} deliver`,
-				sorted(deliver.map(withoutId)),
-				sorted(deliveredView(observed, expect)),
+				sorted(deliver.map(withoutId).map((one) => withoutQuote(lab, one))),
+				sorted(deliveredView(observed, expect).map((one) => withoutQuote(lab, one))),
 			)) ??
 		differs(
 			`${name} error`,
@@ -86,7 +88,7 @@ function compareEmitted(
 		const packet = bytesOf(wanted.packet);
 		const difference =
 			differs(`${field} dev`, wanted.dev, got.device) ??
-			differs(`${field} packet`, maskPacket(packet), maskPacket(got.packet));
+			differs(`${field} packet`, maskWanted(packet, got.packet), maskPacket(got.packet));
 		const overwritten = lab.ether && isOverwritten(maskPacket(packet), maskPacket(got.packet));
 		if (difference !== undefined && !overwritten && !agreesInside(lab, packet, got.packet)) {
 			return difference;
@@ -99,7 +101,8 @@ function compareEmitted(
 function agreesInside(lab: Laboratory, want: Uint8Array, have: Uint8Array): boolean {
 	const { engine } = lab.world;
 	const [a, b] = [unwrap(want, engine), unwrap(have, engine)];
-	const agrees = (a.compressed || a.complete) && a.layers.join('\n') === b.layers.join('\n');
+	const telling = a.compressed || a.complete || a.fragmented;
+	const agrees = telling && a.layers.join('\n') === b.layers.join('\n');
 	lab.otherOctets ||= agrees && a.compressed;
 	return agrees;
 }
@@ -120,10 +123,23 @@ function withoutId(one: DeliveredPacket): DeliveredPacket {
 	return one.packet === undefined ? one : { ...one, packet: maskPacket(bytesOf(one.packet)) };
 }
 
-function deliveredView(observed: Observed, expect: Expectation): unknown[] {
+/** An error about a UDP socket's packet quotes what no two runs have in common. */
+function withoutQuote<T extends { packet?: string; payload?: string }>(lab: Laboratory, one: T): T {
+	if (!lab.ownHeader) {
+		return one;
+	}
+	const { packet, payload } = one;
+	return {
+		...one,
+		...(packet === undefined ? {} : { packet: maskQuote(packet, 20) }),
+		...(payload === undefined ? {} : { payload: maskQuote(payload, 0) }),
+	};
+}
+
+function deliveredView(observed: Observed, expect: Expectation): DeliveredPacket[] {
 	// Sockets with UDP_ENCAP and those that send are there, but nobody reads them.
 	const delivered = observed.delivered.filter((one) => one.socketId <= SOCKETS_READ);
-	const views = delivered.map((one) => {
+	const views = delivered.map((one): DeliveredPacket => {
 		const { family, proto, hopLimit, trafficClass, sport, dport, payload } = one;
 		if (family === 2 && proto !== 17) {
 			return { family: 4, proto, packet: maskPacket(payload) };
@@ -141,7 +157,7 @@ function deliveredView(observed: Observed, expect: Expectation): unknown[] {
 		};
 	});
 	const wantsErrors = expect.deliver?.some((one) => one.socket_error !== undefined) ?? false;
-	const errors = observed.socketErrors.map((one) => ({
+	const errors = observed.socketErrors.map((one): DeliveredPacket => ({
 		family: one.family === 2 ? 4 : 6,
 		socket_error: errnoName(one.error),
 		port: one.port,

@@ -43,7 +43,8 @@ export function runVectorCase(
 	if (vector.tcp !== undefined) {
 		return { field: 'form', want: 'a TCP connection', have: 'a host without TCP' };
 	}
-	const lab = makeLaboratory(profile, available, newer, vector.wan === 'ether');
+	const loaded = { ...available, modules: new Set(vector.modules) };
+	const lab = makeLaboratory(profile, loaded, newer, vector.wan === 'ether');
 	const { world } = lab;
 	const setup = setUp(world, vector);
 	const lacking = lackingCipher(world);
@@ -60,7 +61,8 @@ export function runVectorCase(
 			return difference;
 		}
 	}
-	return afterStates(world, vector.after.states, newer, lab.otherOctets);
+	const told = { newer, ifIds: vector.modules !== undefined };
+	return afterStates(world, vector.after.states, told, lab.otherOctets);
 }
 
 function lackingCipher(world: World): string | undefined {
@@ -129,7 +131,9 @@ function runCommands(world: World, commands: readonly string[]): Record<string, 
 
 function runStep(lab: Laboratory, step: VectorStep, name: string): Difference | undefined {
 	const { world } = lab;
-	fixChosenValues(world.engine, step.expect);
+	// A UDP socket's packets have a header made by the host; other packets bring their own.
+	lab.ownHeader = step.sender === 'udp';
+	fixChosenValues(world.engine, step.expect, lab.ownHeader);
 	if (step.ip !== undefined) {
 		const errors = runCommands(world, step.ip);
 		const observed = world.advance(Math.max(STEP_US, (step.sleep_ms ?? 0) * 1000));
@@ -162,12 +166,13 @@ function runStep(lab: Laboratory, step: VectorStep, name: string): Difference | 
 
 function inject(lab: Laboratory, step: VectorStep, packet: Uint8Array): Observed {
 	const mark = step.mark === undefined ? {} : { mark: step.mark };
+	const device = step.bind_dev === undefined ? {} : { device: step.bind_dev };
 	if (step.at !== 'local') {
 		return lab.world.receive(step.at ?? 'wan', packet, mark);
 	}
 	return step.sender === 'udp'
-		? lab.world.send(packet, { ...mark, sender: 'udp' })
-		: sendByRawSocket(lab, packet, step.mark ?? 0);
+		? lab.world.send(packet, { ...mark, ...device, sender: 'udp' })
+		: sendByRawSocket(lab, packet, step.mark ?? 0, step.bind_dev);
 }
 
 function merge(seen: readonly Observed[]): Observed {
