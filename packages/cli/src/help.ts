@@ -4,6 +4,7 @@ import { UsageError } from './usage.ts';
 const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and answers about it
 
   xfrm explain --rules FILE [HOST] [[OPTIONS] PACKET]…   what happens to a packet, and why
+  xfrm [OPTIONS] state|policy|monitor …                  as ip xfrm, on the running kernel
   xfrm demo                                              three packets, told from end to end
   xfrm help [COMMAND], xfrm COMMAND --help
   xfrm --version
@@ -20,7 +21,9 @@ Asks a Linux host with these rules what happens to each packet: which policy and
 why not the others, what is done to its bytes, why it is dropped. State carries over from packet to
 packet.
 
-RULES  --rules FILE      ip xfrm commands, one a line; repeatable, - for stdin
+RULES  --rules FILE      ip xfrm commands, one a line; or what ip [-s|-o] xfrm state and policy
+                         print, pasted as it is; or JSON of xfrm. Repeatable, - for stdin;
+                         FILE#HOST where the text holds dumps of several hosts
        --strict          a rule that Linux would refuse ends with status 2
 HOST   --host FILE       ip address, route, rule, link commands, or what they print
        --local ADDR[/LEN]  --route "PREFIX [via GW] [dev DEV]"  --sysctl KEY=VALUE
@@ -42,6 +45,26 @@ Examples, in a checkout
   xfrm explain --json --rules examples/site-a.xfrm 'src 10.1.0.5 dst 10.3.0.9 proto tcp' \\
     wait:31 do:'xfrm policy flush' 'src 10.1.0.5 dst 10.3.0.9 proto tcp'`;
 
+const IP = `xfrm [OPTIONS] state|policy|monitor …
+
+The language of ip xfrm, its text and its exit statuses, on the running kernel: what works behind
+"ip xfrm" works behind "xfrm". See also: xfrm state help, xfrm policy help, xfrm monitor help.
+
+OPTIONS of ip: -s -s -d -o -t -ts -4 -6, -batch FILE (- is stdin) with -force
+OPTIONS of ours, anywhere
+       --json            a line of JSON for each object and event (packages/iproute/schema)
+       --show-keys       keys as they are: they are shown as <<key#1 hidden>> otherwise, equal keys
+                         alike; nokeys hides them as ip does
+       --profile linux61 speaks as iproute2 6.1
+
+XFRM needs CAP_NET_ADMIN, for reading too: run it as root, or in a namespace of your own.
+
+Examples
+  unshare -rn xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out action block
+  xfrm -s state list proto esp
+  xfrm --json policy list dir out | jq .priority
+  xfrm -t monitor acquire expire`;
+
 const DEMO = `xfrm demo
 
 Tells the way of three packets through a small world on the real engine: one protected and
@@ -53,10 +76,20 @@ Example
 
 /** Prints help for a command, or the overview. */
 export function printHelp(command: string | undefined): number {
-	const texts: Readonly<Record<string, string>> = { explain: EXPLAIN, demo: DEMO, help: MAIN };
+	const texts: Readonly<Record<string, string>> = {
+		explain: EXPLAIN,
+		state: IP,
+		sa: IP,
+		policy: IP,
+		monitor: IP,
+		demo: DEMO,
+		help: MAIN,
+	};
 	const text = command === undefined || command.startsWith('-') ? MAIN : texts[command];
 	if (text === undefined) {
-		throw new UsageError(`found "${command}", expected a command: explain, demo or help`);
+		throw new UsageError(
+			`found "${command}", expected a command: explain, state, policy, monitor, demo or help`,
+		);
 	}
 	process.stdout.write(`${text}\n`);
 	return 0;

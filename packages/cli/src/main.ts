@@ -29,16 +29,27 @@ export async function main(args: readonly string[]): Promise<number> {
 /** Commands of our own; what abbreviates one of ip's objects beside them is ip's. */
 const OWN = new Set(['explain', 'demo', 'help', 'version', 'stat', 'save', 'load']);
 
-/** Is it the language of `ip xfrm`: an object (abbreviated as ip allows) behind options? */
+/** Options with a value that may stand in front of an object. */
+const VALUED = /^(?:--profile|--?f(?:a(?:m(?:i(?:ly?)?)?)?)?)$/;
+const BATCH = /^--?b(?:a(?:t(?:ch?)?)?)?$/;
+
+/** Is it the language of `ip xfrm`: an object (abbreviated as ip allows) behind options, or a batch? */
 function speaksIp(args: readonly string[]): boolean {
-	const object = args.find((word) => !word.startsWith('-')) ?? '';
-	const options = args.slice(0, args.indexOf(object));
-	if (args.some((word) => word === '--help' || word === '-h') || OWN.has(object)) {
-		return false;
+	let at = 0;
+	for (; args[at]?.startsWith('-'); at++) {
+		const option = args[at] ?? '';
+		if (option === '--help' || option === '-h') {
+			return false;
+		}
+		if (BATCH.test(option)) {
+			return true;
+		}
+		at += VALUED.test(option) ? 1 : 0;
 	}
-	const isBatch = options.some((word) => /^--?b(a(t(ch?)?)?)?$/.test(word));
+	const object = args[at] ?? '';
 	const names = ['state', 'sa', 'policy', 'monitor'];
-	return isBatch || (object !== '' && names.some((name) => name.startsWith(object)));
+	const isObject = !OWN.has(object) && names.some((name) => name.startsWith(object));
+	return object !== '' && isObject && !args.includes('--help');
 }
 
 async function dispatch(args: readonly string[]): Promise<number> {
