@@ -4,14 +4,7 @@
  * printed, read again, and is the same.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import {
-	formatMessage,
-	objectJson,
-	type Problem,
-	parseRulesFile,
-	type RulesFile,
-	type RulesStep,
-} from '@xfrm/iproute';
+import { formatMessage, objectJson, parseRulesFile, type RulesStep } from '@xfrm/iproute';
 import { encodeMessage, splitMessages } from '@xfrm/netlink';
 import { encodeUtf8 } from '@xfrm/wire';
 import { Random } from '../kernel/random.ts';
@@ -119,18 +112,9 @@ function faultOf(steps: readonly RulesStep[]): string | undefined {
 	return undefined;
 }
 
-/** Fields of both outcomes. */
-function asOne(file: RulesFile): {
-	readonly form?: string;
-	readonly steps?: readonly RulesStep[] | undefined;
-	readonly problem?: Problem | undefined;
-} {
-	return file;
-}
-
 function tryText(text: string): string | undefined {
 	try {
-		const { steps, problem, form } = asOne(parseRulesFile(text));
+		const { steps, problem, form } = parseRulesFile(text);
 		if (problem !== undefined && !(problem.line >= 1 && problem.column >= 1)) {
 			return 'a problem without a place';
 		}
