@@ -9,6 +9,7 @@ import { bytesOf, type Laboratory, SOCKETS_READ } from './laboratory.ts';
 import { compareLinks } from './link-compare.ts';
 import { maskNotification } from './netlink-mask.ts';
 import { maskPacket, maskQuote, maskWanted } from './packet-mask.ts';
+import { compareConnection } from './tcp-connection.ts';
 import { unwrap } from './unwrap.ts';
 import type { DeliveredPacket, EmittedPacket, Expectation } from './vector-case.ts';
 
@@ -24,6 +25,7 @@ export function compare(
 	return (
 		(stat && differs(`${name} stat`, stat, Object.fromEntries(observed.counters))) ??
 		compareLinks(lab, expect, name) ??
+		compareConnection(expect, observed, name) ??
 		compareKeepalives(emit ?? [], observed, name) ??
 		(emit && compareEmitted(lab, emit, observed, name)) ??
 		(deliver &&
@@ -157,11 +159,13 @@ function deliveredView(observed: Observed, expect: Expectation): DeliveredPacket
 		};
 	});
 	const wantsErrors = expect.deliver?.some((one) => one.socket_error !== undefined) ?? false;
-	const errors = observed.socketErrors.map((one): DeliveredPacket => ({
-		family: one.family === 2 ? 4 : 6,
-		socket_error: errnoName(one.error),
-		port: one.port,
-		icmp: [one.icmpType, one.icmpCode],
-	}));
+	const errors = observed.socketErrors.map(
+		(one): DeliveredPacket => ({
+			family: one.family === 2 ? 4 : 6,
+			socket_error: errnoName(one.error),
+			port: one.port,
+			icmp: [one.icmpType, one.icmpCode],
+		}),
+	);
 	return wantsErrors ? [...views, ...errors] : views;
 }

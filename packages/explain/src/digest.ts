@@ -219,7 +219,7 @@ export class Digest {
 					} else {
 						this.icmpPackets.push(fact.effect.packet);
 					}
-				} else if (fact.effect.kind === 'deliver') {
+				} else if (fact.effect.kind === 'deliver' && this.icmpError === undefined) {
 					this.delivered.push(fact.effect);
 				}
 				break;

@@ -137,6 +137,17 @@ function mtuSentence(asked: Case): string | undefined {
 
 function hostDropText(asked: Case, code: string): string {
 	const text = reasonTitle(code);
+	if (code === 'host.link-failure') {
+		const ifId = asked.digest.lastPolicyLookup?.ifId ?? 0;
+		const whose = ifId === 0 ? '' : ` of its if_id, ${hexNumber(ifId)},`;
+		const { winner } = asked.digest.lastPolicyLookup ?? {};
+		return winner === undefined
+			? sentence(text, `No policy out${whose} matches.`, nearestPolicy(asked))
+			: sentence(text, `${upperFirst(policyName(winner))} asks for no state that would do.`);
+	}
+	if (code === 'host.device-loop' || code === 'host.no-metadata') {
+		return text;
+	}
 	const after =
 		asked.digest.used.length === 0
 			? 'XFRM had no part in it.'
