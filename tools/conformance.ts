@@ -17,7 +17,6 @@ const planned: readonly [RegExp, string][] = [
 	[/^T-13$/, 'nothing to build: crypto is synchronous'],
 	[/^N-9$/, 'nothing to build: no such socket option'],
 	[/^X-/, 'xfrm interfaces'],
-	[/^T-12$/, 'ESP in TCP'],
 	[/^C-/, 'command line'],
 ];
 

@@ -2,7 +2,8 @@
  * Values that a kernel chose by chance, read off the packets that came out of it, so that the engine can
  * be given the same (`Namespace.fixed`): IVs, identifications, and the octets that round headers up.
  */
-import type { EngineDoor } from '@xfrm/engine';
+import type { EngineDoor, XfrmState } from '@xfrm/engine';
+import { StreamMessages } from '@xfrm/wire';
 import { bytesOf } from './laboratory.ts';
 import { unwrap } from './unwrap.ts';
 import type { DeliveredPacket, EmittedPacket, Expectation } from './vector-case.ts';
@@ -31,6 +32,7 @@ export function fixChosenValues(engine: EngineDoor, expect: Expectation, ownHead
 		takeQuoted(engine, delivered, expect.emit ?? [], before, chosen.ivs);
 	}
 	chosen.ivs.unshift(...before);
+	takeStream(engine, bytesOf(expect.tcp ?? ''), chosen);
 	engine.net.fixed = chosen;
 }
 
@@ -60,6 +62,20 @@ function takeEmitted(
 	chosen.ipIds.push(...made.reverse().filter((id) => id !== undefined));
 }
 
+/** ESP in TCP shows its IVs as any ESP. */
+function takeStream(engine: EngineDoor, octets: Uint8Array, chosen: Chosen): void {
+	for (const message of new StreamMessages().push(octets)) {
+		if (message.length >= 8) {
+			const spi = new DataView(message.buffer, message.byteOffset).getUint32(0);
+			chosen.ivs.push(message.slice(8, 8 + (findEsp(engine, spi)?.ivOctets ?? 0)));
+		}
+	}
+}
+
+function findEsp(engine: EngineDoor, spi: number): XfrmState | undefined {
+	return [...engine.states()].find((one) => one.proto === 50 && one.spi >>> 0 === spi);
+}
+
 /** An ICMP error to ourselves may quote ESP that has not left: its IV stands behind the header. */
 function takeQuoted(
 	engine: EngineDoor,
@@ -81,7 +97,7 @@ function takeQuoted(
 	}
 	const view = new DataView(esp.buffer, esp.byteOffset);
 	const spi = view.getUint32(0);
-	const state = [...engine.states()].find((one) => one.proto === 50 && one.spi >>> 0 === spi);
+	const state = findEsp(engine, spi);
 	if (state === undefined) {
 		return;
 	}

@@ -45,6 +45,8 @@ export interface Laboratory {
 	ownHeader: boolean;
 	/** Counters of virtual devices as they stood when last compared. */
 	readonly links: Map<string, LinkCounters>;
+	/** The case's TCP connection, 0 for none. */
+	connection: number;
 	/** Raw sockets that have sent, by what they are bound to: they stay open, and get what is theirs. */
 	readonly senders: Map<string, number>;
 	/** Our compressor made other octets than the kernel's, maybe longer ones: states around it count them. */
@@ -100,6 +102,7 @@ export function makeLaboratory(
 		otherKernel,
 		ownHeader: false,
 		links: new Map(),
+		connection: 0,
 		senders: new Map(),
 		otherOctets: false,
 	};

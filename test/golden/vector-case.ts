@@ -37,6 +37,9 @@ export interface Expectation {
 	readonly deliver?: readonly DeliveredPacket[];
 	readonly stat?: Readonly<Record<string, number>>;
 	readonly error?: string;
+	/** Octets that the peer of the connection has read, and messages that our socket has. */
+	readonly tcp?: string;
+	readonly ike?: readonly string[];
 	readonly events?: readonly { readonly msg: string | number; readonly hex: string }[];
 	readonly errors?: Readonly<Record<string, string>>;
 	readonly answers?: readonly (readonly string[])[];
@@ -76,6 +79,13 @@ export interface EncapSocketText {
 	readonly error?: string;
 }
 
+/** Set up before the steps; `ulp` false: without espintcp. */
+export interface TcpConnection {
+	readonly addr: readonly [ours: string, peers: string];
+	readonly port: readonly [ours: number, peers: number];
+	readonly ulp?: boolean;
+}
+
 export interface VectorCase {
 	readonly id: string;
 	readonly tags: readonly string[];
@@ -89,7 +99,7 @@ export interface VectorCase {
 	readonly nl?: readonly string[];
 	readonly answers?: readonly (readonly string[])[];
 	readonly wan?: string;
-	readonly tcp?: unknown;
+	readonly tcp?: TcpConnection;
 	/** Modules that were loaded; files that tell them tell `links` and if_ids too. */
 	readonly modules?: readonly string[];
 }

@@ -16,6 +16,7 @@ import {
 	sendByRawSocket,
 } from './laboratory.ts';
 import { afterStates } from './state-view.ts';
+import { openConnection } from './tcp-connection.ts';
 import type { VectorCase, VectorStep } from './vector-case.ts';
 import { compare } from './vector-compare.ts';
 
@@ -40,9 +41,6 @@ export function runVectorCase(
 	if (vector.tags.includes('kernel-bug')) {
 		return { skipped: 'a kernel bug' };
 	}
-	if (vector.tcp !== undefined) {
-		return { field: 'form', want: 'a TCP connection', have: 'a host without TCP' };
-	}
 	const loaded = { ...available, modules: new Set(vector.modules) };
 	const lab = makeLaboratory(profile, loaded, newer, vector.wan === 'ether');
 	const { world } = lab;
@@ -53,6 +51,9 @@ export function runVectorCase(
 	}
 	if (setup !== undefined) {
 		return setup;
+	}
+	if (vector.tcp !== undefined) {
+		lab.connection = openConnection(world.host, vector.tcp);
 	}
 	world.advance(STEP_US); // whatever the setup caused is not the case's
 	for (const [number, step] of vector.steps.entries()) {
@@ -160,6 +161,12 @@ function runStep(lab: Laboratory, step: VectorStep, name: string): Difference | 
 		inject(lab, step, bytesOf(packet)),
 		world.advance(0),
 	]);
+	for (const octets of step.tcp_send ?? []) {
+		world.host.receiveStream(lab.connection, bytesOf(octets), world.nowUs);
+	}
+	if (step.ike_send !== undefined) {
+		world.host.sendStream(lab.connection, bytesOf(step.ike_send), world.nowUs);
+	}
 	seen.push(world.advance(Math.max(STEP_US, (step.settle_ms ?? 0) * 1000)));
 	return compare(lab, step.expect, merge(seen), name);
 }

@@ -46,6 +46,7 @@ import { addressWords } from './selector-match.ts';
 import { snapshotPolicy, snapshotState } from './snapshot.ts';
 import type { XfrmState } from './state.ts';
 import * as stateCommands from './state-commands.ts';
+import { tcpEncapInput } from './tcp-encap.ts';
 import { handleTimeout } from './timeouts.ts';
 import { udpEncapInput } from './udp-encap.ts';
 
@@ -150,7 +151,8 @@ export interface EngineDoor {
 	lookup(batch: Batch): void;
 	/**
 	 * Applies each packet's bundle (xfrm_output): action Transformed with `route` the bundle's last route, Drop,
-	 * Fragment, or Consume (the hold queue has a copy). Reads forwarded and dontFragment where a packet is too big.
+	 * Fragment, ToStream, or Consume (the hold queue or IPTFS has a copy). Reads forwarded and dontFragment where
+	 * a packet is too big.
 	 * Packets without a bundle stay as they are.
 	 */
 	transform(batch: Batch): void;
@@ -186,6 +188,11 @@ export interface EngineDoor {
 	 * (X-8); false drops it.
 	 */
 	udpEncapInput(batch: Batch, encapType: number, admit?: (packet: PacketBuffer) => boolean): void;
+	/**
+	 * A message of a TCP stream with ESP in it, at transportAt behind an IP header like its segment's; reads
+	 * encapSport, the peer's port. ToSocket when it is IKE's, Consume for a keepalive, else as `input`.
+	 */
+	tcpEncapInput(batch: Batch): void;
 	/**
 	 * A home address option or a type 2 routing header was met (xfrm6_input_addr): `proto` 60 or 43. Appends to
 	 * the sec path, or drops with InNoStates; the header itself is rewritten by the caller (T-57, T-58).
@@ -255,7 +262,8 @@ export interface EngineDoor {
 
 	pollEvent(): EngineEvent | undefined;
 	/**
-	 * A packet that the engine had kept or made. Action Transformed, Pass or Fragment: it leaves by `route`.
+	 * A packet that the engine had kept or made. Action Transformed, Pass or Fragment: it leaves by `route`;
+	 * ToStream: by its connection.
 	 * Reinject: it came out of an IPTFS payload, whose own packet was answered with Consume; receive it as new
 	 * by the device `iif`. Poll after every call: a single input may bring many.
 	 */
@@ -306,6 +314,10 @@ export class Engine implements EngineDoor {
 
 	udpEncapInput(batch: Batch, encapType: number, admit?: (packet: PacketBuffer) => boolean): void {
 		udpEncapInput(this.net, batch, encapType, admit);
+	}
+
+	tcpEncapInput(batch: Batch): void {
+		tcpEncapInput(this.net, batch);
 	}
 
 	addressInput(

@@ -29,6 +29,15 @@ export type RouteLookup = (
 	oif: number,
 ) => Route | undefined;
 
+/** A number above 0 for an established connection between these; 0: none; below 0: one that is not for ESP. */
+export type StreamLookup = (
+	family: number,
+	saddr: Address,
+	sport: number,
+	daddr: Address,
+	dport: number,
+) => number;
+
 export interface EngineOptions {
 	readonly profile: KernelProfile;
 	/** Default: what the provider can do. */
@@ -45,6 +54,8 @@ export interface EngineOptions {
 	readonly routeGeneration?: () => number;
 	/** Is this address one of the host's, and a home address (T-58)? */
 	readonly isHomeAddress?: (address: Address) => boolean;
+	/** The connection that ESP in TCP goes by (T-12); absent: there is never one. */
+	readonly espStream?: StreamLookup;
 }
 
 /** sysctls that XFRM reads, by their last name. */

@@ -15,7 +15,7 @@ import {
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
 import { Batch } from './batch.ts';
-import { Engine } from './engine.ts';
+import { Engine, type EngineOptions } from './engine.ts';
 import {
 	address,
 	bytes,
@@ -57,6 +57,7 @@ export function makeRoute(options: Partial<Route> = {}): Route {
 export function makeEngine(
 	profile: KernelProfile = linux619,
 	provider: CryptoProvider = nullProvider(),
+	options: Partial<EngineOptions> = {},
 ): { engine: Engine; routes: Routes } {
 	const routes: Routes = { route: makeRoute(), generation: 1, asked: [] };
 	let seed = 7;
@@ -79,6 +80,7 @@ export function makeEngine(
 			modes: new Set([0, 1, 2, 4, 5]),
 			algorithm: () => true,
 		},
+		...options,
 	});
 	engine.net.now[0] = NOW_US;
 	return { engine, routes };

@@ -27,7 +27,7 @@ import {
 	setIpv4TotalLength,
 	setIpv6PayloadLength,
 } from '@xfrm/wire';
-import { Errno, Family, IpProto, Mode } from '@xfrm/wire/xfrm';
+import { EncapType, Errno, Family, IpProto, Mode } from '@xfrm/wire/xfrm';
 import type { Batch } from './batch.ts';
 import { applyOutputMark, type Bundle, type BundleStep } from './bundle.ts';
 import { holdPacket } from './hold-queue.ts';
@@ -38,6 +38,7 @@ import { keepBefore, noteMode, noteSeal, noteVerdict, sealDetails } from './outp
 import { replayNext } from './replay.ts';
 import { Current, Limit, StateCondition, type XfrmState } from './state.ts';
 import { ahFinish, ahPlan } from './transforms/ah-output.ts';
+import { takeToStream } from './transforms/esp-in-tcp.ts';
 import { espFinish, espPlan } from './transforms/esp-output.ts';
 import { homeAddressWrite } from './transforms/home-address.ts';
 import { ipcompFinish, ipcompPlan } from './transforms/ipcomp-output.ts';
@@ -222,6 +223,9 @@ function transformAlone(net: Namespace, packet: PacketBuffer, first: BundleStep)
 			finishLengths(packet);
 			noteSeal(net, packet, step.state, details);
 		}
+		if (takeToStream(packet, step.state)) {
+			break;
+		}
 	}
 	return true;
 }
@@ -238,7 +242,9 @@ export function sealPlanned(net: Namespace): void {
 		const packet = outputRun.packets[job];
 		const step = outputRun.steps[job];
 		if (packet !== null && packet !== undefined && step !== null && step !== undefined) {
-			finishStep(net, packet, step, job);
+			if (finishStep(net, packet, step, job)) {
+				takeToStream(packet, step.state);
+			}
 			outputRun.packets[job] = null;
 		}
 	}
@@ -343,7 +349,10 @@ function applyTransform(net: Namespace, packet: PacketBuffer, step: BundleStep):
 	if (error === 0) {
 		return true;
 	}
-	const code = transformCodes[error] ?? 'out.transform.header';
+	const isStream = step.state.encap?.type === EncapType.EspInTcp && error === Errno.EINVAL;
+	const code = isStream
+		? 'out.transform.socket'
+		: (transformCodes[error] ?? 'out.transform.header');
 	return drop(net, packet, Verdict.OutStateProtoError, error, step.state, code);
 }
 

@@ -82,5 +82,10 @@ export const PacketAction = {
 	ToSocket: 6,
 	/** Output: split to `packet.mtu` first, then hand every fragment (with the same bundle) to `transform` (U-6). */
 	Fragment: 7,
+	/**
+	 * Output: ESP in TCP. The octets, length field and all, are to be written to the connection `packet.socketId`
+	 * (T-12); they are no IP packet.
+	 */
+	ToStream: 8,
 } as const;
 export type PacketAction = (typeof PacketAction)[keyof typeof PacketAction];

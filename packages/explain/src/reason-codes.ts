@@ -30,6 +30,7 @@ export const REASON_CODES: Readonly<Record<string, string>> = {
 
 	// Input: the state.
 	'in.header.short': 'The header of ESP, AH or IPComp is cut short.',
+	'in.stream.short': 'A message of ESP in TCP that is too short to be anything.',
 	'in.encap.short': 'ESP in UDP that is too short to be ESP: dropped in silence.',
 	'in.depth': 'More than six transforms, or too many templates.',
 	'in.state.none': 'No state takes the packet.',

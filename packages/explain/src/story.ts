@@ -461,6 +461,12 @@ function effectStep(effect: HostEffect): Step | undefined {
 					`${ports}, ${effect.payload.length} bytes to a socket of this host`,
 			};
 		}
+		case 'stream-write':
+			return { step: 'EMIT', which: 'tcp', text: `${effect.octets.length} bytes into a stream` };
+		case 'stream-message':
+			return { step: 'DELIVER', which: 'tcp', text: 'to whoever has the connection' };
+		case 'stream-error':
+			return { step: 'ERROR', text: 'the stream ends, by a length that is none' };
 		default:
 			return { step: 'ERROR', text: 'the socket is told of an ICMP error' };
 	}

@@ -46,4 +46,32 @@ export interface SocketErrorEffect {
 	readonly icmpCode: number;
 }
 
-export type HostEffect = EmitEffect | DeliverEffect | SocketErrorEffect;
+/** Octets are to be written to a connection: ESP or IKE in TCP. */
+export interface StreamWriteEffect {
+	readonly kind: 'stream-write';
+	readonly streamId: number;
+	readonly octets: Uint8Array;
+}
+
+/** A message of a connection is for whoever has it: IKE, the four zero octets in front too. */
+export interface StreamMessageEffect {
+	readonly kind: 'stream-message';
+	readonly streamId: number;
+	readonly message: Uint8Array;
+}
+
+/** Nothing more can be read from a connection. */
+export interface StreamErrorEffect {
+	readonly kind: 'stream-error';
+	readonly streamId: number;
+	/** Positive errno. */
+	readonly error: number;
+}
+
+export type HostEffect =
+	| EmitEffect
+	| DeliverEffect
+	| SocketErrorEffect
+	| StreamWriteEffect
+	| StreamMessageEffect
+	| StreamErrorEffect;

@@ -266,7 +266,7 @@ export function effects(host: Host): string[] {
 			const ports = sport === 0 && dport === 0 ? '' : ` ${sport} > ${dport}`;
 			const ends = `${formatAddress(source, family)} > ${formatAddress(destination, family)}`;
 			lines.push(`socket ${socketId}: ${ends}${ports} ${payload.length} octets`);
-		} else {
+		} else if (effect.kind === 'socket-error') {
 			const { socketId, error, icmpType, icmpCode } = effect;
 			lines.push(`socket ${socketId}: error ${error} icmp ${icmpType}/${icmpCode}`);
 		}

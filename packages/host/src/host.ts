@@ -13,6 +13,8 @@
  *         transmit.ts    or through an XFRM interface or VTI device, and out again
  *     icmp-send.ts, icmp-receive.ts
  *
+ *     stream.ts      ESP and IKE in TCP connections that somebody else carries
+ *
  * Not here: link layer, neighbours, TCP, multicast, rate limits of ICMP errors, reverse path filter.
  */
 import { type Answer, type EngineDoor, type EngineOptions, refuse } from '@xfrm/engine';
@@ -46,6 +48,7 @@ import type { Rule, RuleConfig } from './rule.ts';
 import { sendRaw, sendUdp } from './send.ts';
 import type { RawSocketOptions, SocketOptions, UdpSocketOptions } from './socket.ts';
 import { Stack } from './stack.ts';
+import { receiveStream, type StreamOptions, sendStream } from './stream.ts';
 import { findSysctl, setSysctl } from './sysctl.ts';
 import type { VirtualLinkConfig } from './virtual-link.ts';
 import { addVirtualDevice, changeVirtualDevice } from './virtual-link-setup.ts';
@@ -53,7 +56,7 @@ import { advance, settle } from './walk.ts';
 
 /** What the engine borrows from its host. */
 export type EngineLinks = Required<
-	Pick<EngineOptions, 'route' | 'routeGeneration' | 'isHomeAddress'>
+	Pick<EngineOptions, 'route' | 'routeGeneration' | 'isHomeAddress' | 'espStream'>
 >;
 
 export interface HostOptions {
@@ -280,6 +283,37 @@ export class Host {
 		const { stack } = this;
 		advance(stack, nowUs);
 		const error = sendUdp(stack, socketId, datagram);
+		settle(stack);
+		return error;
+	}
+
+	// TCP connections that carry ESP and IKE. The host has no TCP: whoever has the connection says so, hands over
+	// what comes, and writes what effects say.
+
+	/**
+	 * Knows an established connection from now on: its number.
+	 *
+	 * @spec T-12
+	 */
+	openStream(options: StreamOptions): Answer<number> {
+		return this.stack.streams.open(options);
+	}
+	/** The connection has ended; false when there is none of this number. */
+	closeStream(streamId: number): boolean {
+		return this.stack.streams.close(streamId);
+	}
+	/** Octets have come by a connection, cut as they may be. */
+	receiveStream(streamId: number, octets: Uint8Array, nowUs: number): void {
+		const { stack } = this;
+		advance(stack, nowUs);
+		receiveStream(stack, streamId, octets);
+		settle(stack);
+	}
+	/** Sends a message by a connection, IKE as a rule; returns errno or 0. */
+	sendStream(streamId: number, message: Uint8Array, nowUs: number): number {
+		const { stack } = this;
+		advance(stack, nowUs);
+		const error = sendStream(stack, streamId, message);
 		settle(stack);
 		return error;
 	}

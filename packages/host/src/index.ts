@@ -1,10 +1,19 @@
 export type { AddressConfig, DeviceSettings } from './device.ts';
-export type { DeliverEffect, EmitEffect, HostEffect, SocketErrorEffect } from './effect.ts';
+export type {
+	DeliverEffect,
+	EmitEffect,
+	HostEffect,
+	SocketErrorEffect,
+	StreamErrorEffect,
+	StreamMessageEffect,
+	StreamWriteEffect,
+} from './effect.ts';
 export * from './host.ts';
 export * from './host-trace.ts';
 export type { RouteConfig, RouteEntry, RouteKind } from './route.ts';
 export { RouteTable, type Rule, type RuleConfig } from './rule.ts';
 export type { RawSocketOptions, SocketOptions, UdpSocketOptions } from './socket.ts';
+export type { StreamOptions } from './stream.ts';
 export type {
 	LinkCounters,
 	RouteEncap,

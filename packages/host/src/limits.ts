@@ -40,3 +40,4 @@ export const ADDRESSES_MAX = 65536;
 export const ROUTES_MAX = 1_000_000;
 export const RULES_MAX = 65536;
 export const SOCKETS_MAX = 65536;
+export const STREAMS_MAX = 65536;

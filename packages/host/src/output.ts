@@ -46,6 +46,9 @@ export function outputPacket(
 			// What leaves is ours: a path MTU that was learned counts for it (IPCB is cleared there).
 			packet.forwarded = false;
 			return finishOutput(stack, packet, mayCut || makesIpv6(bundle), from);
+		case PacketAction.ToStream:
+			writeToStream(stack, packet);
+			return 0;
 		case PacketAction.Fragment:
 			return outputPieces(stack, packet, mayCut, from);
 		case PacketAction.Drop:
@@ -53,6 +56,11 @@ export function outputPacket(
 		default:
 			return 0;
 	}
+}
+
+/** ESP in TCP: what is left is a piece of the connection's stream. */
+export function writeToStream(stack: Stack, packet: PacketBuffer): void {
+	stack.effect({ kind: 'stream-write', streamId: packet.socketId, octets: packet.copy() });
 }
 
 /** IPv6 tunnels and BEET let their packets be cut, whatever was inside (xfrm6_prepare_output). */

@@ -51,6 +51,8 @@ export function engineLinks(stack: Stack): EngineLinks {
 		},
 		routeGeneration: () => stack.routeGeneration,
 		isHomeAddress: (address) => stack.devices.isHomeAddress(address),
+		espStream: (family, saddr, sport, daddr, dport) =>
+			stack.streams.find(family, saddr, sport, daddr, dport),
 	};
 }
 

@@ -20,6 +20,7 @@ import { RouteTables } from './route.ts';
 import { engineLinks } from './route-lookup.ts';
 import { RuleList } from './rule.ts';
 import { SocketTable } from './socket.ts';
+import { StreamTable } from './stream.ts';
 import { Sysctls } from './sysctl.ts';
 
 /** What lo has as soon as it is up. */
@@ -35,6 +36,7 @@ export class Stack {
 	readonly rules4: RuleList = new RuleList(Family.Ipv4);
 	readonly rules6: RuleList = new RuleList(Family.Ipv6);
 	readonly sockets: SocketTable = new SocketTable();
+	readonly streams: StreamTable = new StreamTable();
 	readonly pathMtus: PathMtuTable = new PathMtuTable();
 	readonly reassembly: Reassembly = new Reassembly();
 	readonly peers: PeerRates = new PeerRates();

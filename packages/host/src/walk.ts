@@ -7,7 +7,7 @@ import { IcmpType, Icmpv6Type, type PacketBuffer } from '@xfrm/wire';
 import { Family } from '@xfrm/wire/xfrm';
 import { HostDrop } from './host-trace.ts';
 import { sendIcmpError } from './icmp-send.ts';
-import { outputPacket } from './output.ts';
+import { outputPacket, writeToStream } from './output.ts';
 import { receivePacket } from './receive.ts';
 import { Reception } from './reception.ts';
 import type { Stack } from './stack.ts';
@@ -46,6 +46,8 @@ export function settle(stack: Stack): void {
 		}
 		if (kept.action === PacketAction.Reinject) {
 			receiveInner(stack, kept);
+		} else if (kept.action === PacketAction.ToStream) {
+			writeToStream(stack, kept);
 		} else {
 			outputPacket(stack, kept, false, stack.devices.loopback);
 		}

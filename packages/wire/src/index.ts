@@ -4,6 +4,7 @@ export * from './capture.ts';
 export * from './checksum.ts';
 export * from './destination-options.ts';
 export * from './esp.ts';
+export * from './esp-in-tcp.ts';
 export * from './extension-header.ts';
 export * from './flow.ts';
 export * from './flow-decode.ts';

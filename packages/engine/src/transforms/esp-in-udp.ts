@@ -15,12 +15,16 @@ import {
 	writeUdp,
 } from '@xfrm/wire';
 import { type Encap, EncapType, Errno, Family } from '@xfrm/wire/xfrm';
+import { TCP_ENCAP_OCTETS } from './esp-in-tcp.ts';
 
 /** Longest datagram: of an IPv4 packet without options, or of an IPv6 payload. */
 const DATAGRAM_OCTETS_MAX = 65535;
 
 /** Octets between IP header and ESP header. */
 export function encapOctets(encap: Encap): number {
+	if (encap.type === EncapType.EspInTcp) {
+		return TCP_ENCAP_OCTETS;
+	}
 	return encap.type === EncapType.EspInUdpNonIke ? 2 * UDP_HEADER_OCTETS : UDP_HEADER_OCTETS;
 }
 
@@ -28,14 +32,10 @@ export function encapOctets(encap: Encap): number {
  * Writes the UDP header (checksum 0) at the packet's `transportAt`, marker included.
  *
  * @param octets of the datagram, UDP header and ICV included
- * @returns 0; EMSGSIZE when the length field cannot hold it; ENOENT for ESP in TCP, as there is never a
- * connection to send it by
+ * @returns 0; EMSGSIZE when the length field cannot hold it
  * @spec NT-5
  */
 export function writeEncap(packet: PacketBuffer, encap: Encap, octets: number): number {
-	if (encap.type === EncapType.EspInTcp) {
-		return Errno.ENOENT;
-	}
 	const room = packet.family === Family.Ipv4 ? IPV4_HEADER_OCTETS : 0;
 	if (octets + room > DATAGRAM_OCTETS_MAX) {
 		return Errno.EMSGSIZE;

@@ -15,11 +15,12 @@ import {
 	setEspSequence,
 	setEspSpi,
 } from '@xfrm/wire';
-import { Errno, Family, IpProto, StateFlag } from '@xfrm/wire/xfrm';
+import { type Encap, EncapType, Errno, Family, IpProto, StateFlag } from '@xfrm/wire/xfrm';
 import { type BundleStep, stateMtu } from '../bundle.ts';
 import type { Namespace } from '../namespace.ts';
 import { ReplayCounter } from '../replay-window.ts';
 import type { XfrmState } from '../state.ts';
+import { writeStreamLength } from './esp-in-tcp.ts';
 import { encapOctets, finishEncap, writeEncap } from './esp-in-udp.ts';
 
 /** Pad length and next header. */
@@ -30,7 +31,7 @@ const TRAILER_OCTETS = 2;
  * `transportAt`, and the tailroom has been reserved.
  *
  * @returns 0, ENOSYS when the provider lacks the algorithm, EMSGSIZE when no IP or UDP header can tell
- *   the length
+ *   the length, or for ESP in TCP what `writeStreamLength` says
  * @spec T-1 T-2 T-3 T-4 T-5 T-6
  */
 export function espPlan(net: Namespace, packet: PacketBuffer, step: BundleStep): number {
@@ -55,7 +56,7 @@ export function espPlan(net: Namespace, packet: PacketBuffer, step: BundleStep):
 	let espAt = transportAt;
 	let proto: number = IpProto.Esp;
 	if (state.encap !== undefined) {
-		const refusal = writeEncap(packet, state.encap, end - transportAt);
+		const refusal = encapsulate(net, packet, state, state.encap, end - transportAt);
 		if (refusal !== 0) {
 			return refusal;
 		}
@@ -102,6 +103,19 @@ export function espPlan(net: Namespace, packet: PacketBuffer, step: BundleStep):
 	return 0;
 }
 
+/** What stands between IP header and ESP header; `octets` are from there to the packet's end. */
+function encapsulate(
+	net: Namespace,
+	packet: PacketBuffer,
+	state: XfrmState,
+	encap: Encap,
+	octets: number,
+): number {
+	return encap.type === EncapType.EspInTcp
+		? writeStreamLength(net, packet, state, encap, octets)
+		: writeEncap(packet, encap, octets);
+}
+
 /** Longest packet whose length an IP header can tell; jumbograms are not made. */
 export function packetOctetsMax(family: number): number {
 	return family === Family.Ipv4
@@ -111,7 +125,7 @@ export function packetOctetsMax(family: number): number {
 
 /** What is left to do to a sealed packet. */
 export function espFinish(packet: PacketBuffer, state: XfrmState): void {
-	if (state.encap !== undefined) {
+	if (state.encap !== undefined && state.encap.type !== EncapType.EspInTcp) {
 		finishEncap(packet);
 	}
 }

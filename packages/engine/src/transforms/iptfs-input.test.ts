@@ -154,7 +154,7 @@ const blocks: readonly Row[] = [
 	},
 ];
 
-// @spec M-32
+// @spec M-32 M-32b
 const reassembly: readonly Row[] = [
 	{
 		name: 'a packet in two payloads',

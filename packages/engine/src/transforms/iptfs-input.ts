@@ -248,9 +248,10 @@ function takeBlocks(
 
 /**
  * An inner packet is complete. Linux gives the first one of a payload the buffer of the outer packet, and
- * with it the mark; all others have new buffers, without mark, and with DECAP_DSCP without DSCP.
+ * with it the mark; all others have new buffers, without mark, and with DECAP_DSCP without DSCP. What Linux
+ * spoils by that is whole here.
  *
- * @spec M-34
+ * @spec M-34 M-32b
  */
 function hand(
 	payload: Payload,

@@ -94,7 +94,7 @@ function sendPayload(
 		return false;
 	}
 	net.outputRun.released.push(packet);
-	return packet.length <= first.bundle.route.mtu;
+	return packet.action === PacketAction.ToStream || packet.length <= first.bundle.route.mtu;
 }
 
 function leaveBy(packet: PacketBuffer, bundle: Bundle): void {

@@ -91,6 +91,8 @@ function takeWanted(receiver: IptfsReceiver, ready: Payload[]): void {
 /**
  * Takes the first `count` places away: payloads go to `ready`, but the one of the last place, which is the
  * wanted one now, is answered.
+ *
+ * @spec M-32b
  */
 function shift(receiver: IptfsReceiver, count: number, ready: Payload[]): Payload | null {
 	const { early, dropUs } = receiver;
