@@ -16,7 +16,6 @@ const planned: readonly [RegExp, string][] = [
 	[/^P-30$/, 'not built: connection tracking'],
 	[/^T-13$/, 'nothing to build: crypto is synchronous'],
 	[/^N-9$/, 'nothing to build: no such socket option'],
-	[/^X-/, 'xfrm interfaces'],
 	[/^C-/, 'command line'],
 ];
 

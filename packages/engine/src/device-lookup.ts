@@ -16,7 +16,7 @@ import { PacketAction, Verdict } from './verdict.ts';
 /**
  * Looks a packet up by its bytes: see `EngineDoor.lookupByDevice`.
  *
- * @spec X-3 X-10 X-20
+ * @spec X-3 X-10 X-12 X-20
  */
 export function lookupByDevice(
 	net: Namespace,

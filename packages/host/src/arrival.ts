@@ -130,7 +130,7 @@ function countError(device: Device): void {
 	device.counters.rxDropped++;
 }
 
-/** From now on the packet came by this device. */
+/** From now on the packet came by this device. @spec X-5 X-15 */
 function enter(stack: Stack, reception: Reception, device: Device): void {
 	const { packet } = reception;
 	const inside = packet.action === PacketAction.Reinject;

@@ -12,7 +12,7 @@ import type { Stack } from './stack.ts';
 /**
  * May the packet go to this socket (or, without one, to the protocol's handler), or be forwarded?
  *
- * @spec P-18 P-29 I-21 I-22
+ * @spec P-18 P-29 I-21 I-22 X-14
  */
 export function policyAccepts(
 	stack: Stack,
