@@ -59,7 +59,9 @@ export function run(world: World, commands: readonly string[]): void {
 /** An ESP state of mode tunnel from 192.0.2.1 to 192.0.2.2 unless told otherwise. */
 export function state(rest: string, ends = 'src 192.0.2.1 dst 192.0.2.2', spi = 0x1000): string {
 	const mode = rest.includes('mode ') ? '' : 'mode tunnel';
-	return `ip xfrm state add ${ends} proto esp spi ${spi} reqid 1 ${mode} ${rest} enc 'ecb(cipher_null)' '' auth 'hmac(sha1)' 0x0102030405060708090a0b0c0d0e0f1011121314`;
+	const keys =
+		"enc 'ecb(cipher_null)' '' auth 'hmac(sha1)' 0x0102030405060708090a0b0c0d0e0f1011121314";
+	return `ip xfrm state add ${ends} proto esp spi ${spi} reqid 1 ${mode} ${rest} ${keys}`;
 }
 
 /** A policy with one ESP tunnel template. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { World } from '@xfrm/explain';
-import { counting, udp } from '../../packages/host/src/host-fixture.test.ts';
+import { counting, icmp, udp } from '../../packages/host/src/host-fixture.test.ts';
 import { counters, end, only, policy, seen, state } from './virtual-ends.ts';
 
 const OUT = [
@@ -61,6 +61,17 @@ describe('out by a VTI', () => {
 			assert.deepEqual([seen(a.receive('lan', DATAGRAM)), counters(a, 'v0')], [lines, device]);
 		});
 	}
+
+	// @spec X-17 X-20
+	it('learns of a path MTU by the mark of its states', () => {
+		const a = out([state('mark 4'), policy('dir out mark 4')]);
+		const esp = only(a.receive('lan', DATAGRAM));
+		a.receive('wan', icmp('192.0.2.254', '192.0.2.1', [3, 4, 1000], esp.slice(0, 28)));
+		const long = udp('10.1.0.9', '10.2.0.1', [1000, 53], counting(1000), { fragmentWord: 0x4000 });
+		const [told = ''] = seen(a.receive('lan', long));
+		assert.match(told, /icmp 3\/4 9[0-9]{2} /);
+		assert.equal(counters(a, 'v0'), 'txPackets 1 txBytes 36 txErrors 1');
+	});
 
 	// @spec X-20
 	it('vti6 counts a failure as dropped too', () => {

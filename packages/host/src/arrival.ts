@@ -20,6 +20,11 @@ import { policyAccepts } from './policy.ts';
 import type { Reception } from './reception.ts';
 import type { Stack } from './stack.ts';
 
+/** Can `admitTransform` say anything but yes? So that nothing is made for most datagrams. */
+export function needsAdmission(stack: Stack, packet: PacketBuffer): boolean {
+	return packet.pathCount > 0 || stack.devices.virtual.length > 0;
+}
+
 /**
  * Asked before a packet's transforms are taken off; false: it was dropped.
  *
@@ -53,15 +58,23 @@ function enterVti(reception: Reception, device: Device): boolean {
 	return true;
 }
 
+function vtiFor(stack: Stack, packet: PacketBuffer): Device | undefined {
+	return vtiBetween(stack, packet.family, sourceOf(packet), destinationOf(packet));
+}
+
 /**
- * The VTI device between these outer addresses that is up; those that name both ends first.
+ * The VTI device between these outer addresses that is up; those that name both ends first, then IPv4 those
+ * that name the other end, IPv6 those that name this one.
  *
  * @spec X-21 X-22
  */
-function vtiFor(stack: Stack, packet: PacketBuffer): Device | undefined {
-	const { family } = packet;
-	const source = sourceOf(packet);
-	const destination = destinationOf(packet);
+export function vtiBetween(
+	stack: Stack,
+	family: number,
+	remote: Address,
+	local: Address,
+): Device | undefined {
+	const [remoteWeight, localWeight] = family === Family.Ipv4 ? [2, 1] : [1, 2];
 	let best: Device | undefined;
 	let bestScore = 0;
 	for (const device of stack.devices.virtual) {
@@ -70,7 +83,8 @@ function vtiFor(stack: Stack, packet: PacketBuffer): Device | undefined {
 			continue;
 		}
 		const score =
-			2 * endFits(virtual.remote, source, family) + endFits(virtual.local, destination, family);
+			remoteWeight * endFits(virtual.remote, remote, family) +
+			localWeight * endFits(virtual.local, local, family);
 		if (score > bestScore) {
 			best = device;
 			bestScore = score;

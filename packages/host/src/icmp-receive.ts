@@ -32,6 +32,7 @@ import {
 	udpSourcePort,
 } from '@xfrm/wire';
 import { type Address, addressFrom, Direction, Errno, Family, IpProto } from '@xfrm/wire/xfrm';
+import { vtiBetween } from './arrival.ts';
 import { SkippedHeaders, skipHeaders } from './header-skip.ts';
 import { HostDrop } from './host-trace.ts';
 import { sendEchoReply } from './icmp-send.ts';
@@ -244,7 +245,10 @@ function knowsQuoted(stack: Stack, reception: Reception, quote: Quote): boolean 
 			: proto === IpProto.Ah
 				? ahSpi(view, payloadAt)
 				: ipcompCpi(view, payloadAt);
-	return stack.engine.knowsQuoted(family, destination, spi, proto, reception.packet.mark);
+	// A VTI device between the two ends knows its states by the mark that they have outward.
+	const vti = vtiBetween(stack, family, destination, quote.source)?.virtual;
+	const mark = vti?.kind === 'vti' ? vti.outKey : reception.packet.mark;
+	return stack.engine.knowsQuoted(family, destination, spi, proto, mark);
 }
 
 /**

@@ -23,7 +23,7 @@ import {
 } from '@xfrm/wire';
 import { type Address, Direction, Family, IpProto, isAnyAddress } from '@xfrm/wire/xfrm';
 import { destinationOf, sourceOf } from './address-words.ts';
-import { admitTransform } from './arrival.ts';
+import { admitTransform, needsAdmission } from './arrival.ts';
 import { afterInput } from './deliver.ts';
 import { HostDrop } from './host-trace.ts';
 import { sendIcmpError } from './icmp-send.ts';
@@ -101,10 +101,12 @@ export function receiveUdp(stack: Stack, reception: Reception): boolean {
 	}
 	if (socket.encap !== 0) {
 		let admitted = true;
-		const admit = (): boolean => {
-			admitted = admitTransform(stack, reception);
-			return admitted;
-		};
+		const admit = needsAdmission(stack, packet)
+			? (): boolean => {
+					admitted = admitTransform(stack, reception);
+					return admitted;
+				}
+			: undefined;
 		stack.engine.udpEncapInput(stack.batchOf(packet), socket.encap, admit);
 		if (!admitted) {
 			return false;
