@@ -63,7 +63,8 @@ function prepared(vector: VectorCase, profile: KernelProfile): World {
 	const [entry] = readProfiles().entries.filter((one) => one.file === 'kernel-vectors');
 	const text = entry === undefined ? undefined : readProfiles().available[entry.available];
 	assert.ok(text !== undefined);
-	const { world } = makeLaboratory(profile, availableOf(text), false);
+	const available = { ...availableOf(text), modules: new Set(vector.modules) };
+	const { world } = makeLaboratory(profile, available, false);
 	for (const command of [...vector.setup, ...vector.xfrm]) {
 		world.run(command);
 	}
@@ -73,12 +74,18 @@ function prepared(vector: VectorCase, profile: KernelProfile): World {
 	return world;
 }
 
-test('damaged copies of real packets do no harm', (t) => {
-	const cases = readLines<VectorCase>(goldenFolder(), 'kernel-vectors');
-	if (cases === undefined) {
-		t.skip('kernel-vectors is not there');
-		return;
-	}
+for (const file of ['kernel-vectors', 'kernel-interfaces']) {
+	test(`damaged copies of real packets do no harm: ${file}`, (t) => {
+		const cases = readLines<VectorCase>(goldenFolder(), file);
+		if (cases === undefined) {
+			t.skip(`${file} is not there`);
+			return;
+		}
+		damageAll(cases);
+	});
+}
+
+function damageAll(cases: readonly VectorCase[]): void {
 	const random = numbers(20261);
 	let count = 0;
 	for (const vector of cases.filter((_, i) => i % STRIDE === 0)) {
@@ -100,4 +107,4 @@ test('damaged copies of real packets do no harm', (t) => {
 		assert.ok(after.emitted.length < 1000);
 	}
 	assert.ok(count > 10_000, `${count} packets`);
-});
+}

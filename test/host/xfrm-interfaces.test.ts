@@ -87,6 +87,27 @@ describe('out by an XFRM interface', () => {
 		assert.deepEqual(seen(observed), ['wan: 192.0.2.1 > 192.0.2.2 ttl 64 proto 50 length 80']);
 	});
 
+	// @spec X-3
+	it('does not go round for ever between two devices', () => {
+		const a = end('a', [
+			...['link add x0 type xfrm if_id 5', 'link set x0 up', 'route add 10.2.0.0/24 dev x0'],
+			...['link add x1 type xfrm if_id 6', 'link set x1 up'],
+			...['route add 198.51.100.1/32 dev x1', 'route add 198.51.100.2/32 dev x0'],
+			'addr add 198.51.100.9/32 dev lan',
+			...[5, 6].flatMap((ifId) => {
+				const ends = `src 198.51.100.9 dst 198.51.100.${ifId - 4}`;
+				const tmpl = `tmpl ${ends} proto esp reqid 1 mode tunnel`;
+				return [
+					state(`if_id ${ifId}`, ends, ifId),
+					`ip xfrm policy add dir out if_id ${ifId} ${tmpl}`,
+				];
+			}),
+		]);
+		assert.deepEqual(forwarded(a), []);
+		assert.match(counters(a, 'x0'), /txPackets 4 /);
+		assert.match(counters(a, 'x1'), /txPackets 4 /);
+	});
+
 	// @spec X-11
 	it('takes the link for the output interface of the flow, not of the packet', () => {
 		const link = OUT.map((command) => command.replace('dev wan', 'dev lan'));
