@@ -5,6 +5,7 @@
 import { nodeProvider } from '@xfrm/crypto/node';
 import { PROFILES } from '@xfrm/engine';
 import { type Answer, Explainer, type PacketOptions } from '@xfrm/explain';
+import { parseRulesFile } from '@xfrm/iproute';
 import { parseAddress } from '@xfrm/wire/xfrm';
 import { type Difference, differs } from './difference.ts';
 import { bytesOf, seededRandom } from './laboratory.ts';
@@ -15,11 +16,18 @@ interface KernelState {
 	readonly dst: string;
 }
 
+interface KernelPolicy {
+	readonly dir: string;
+	readonly index: number;
+	readonly ptype: string;
+	readonly priority: number;
+}
+
 interface KernelVerdict {
 	readonly verdict: string;
 	readonly counter: string | null;
 	readonly accept?: readonly string[];
-	readonly policies?: readonly { readonly dir: string; readonly index: number }[] | null;
+	readonly policies?: readonly KernelPolicy[] | null;
 	readonly states?: readonly KernelState[] | null;
 	readonly failed_state?: KernelState;
 }
@@ -46,6 +54,9 @@ export interface ExplainCase extends CasePacket {
 	readonly sysctl?: Readonly<Record<string, string | number>>;
 	readonly encap?: readonly { port: number; type?: 'espinudp' | 'espinudp-nonike' }[];
 	readonly rules: readonly string[];
+	/** What `ip xfrm` printed of them, plain or with -s. */
+	readonly dump?: string;
+	readonly dump_kind?: 'plain' | 's';
 	readonly history?: readonly HistoryItem[];
 	readonly if_id?: number;
 	readonly time?: number;
@@ -57,10 +68,7 @@ export interface ExplainCase extends CasePacket {
 const provider = nodeProvider();
 
 /** Runs a case; undefined when everything agrees. */
-export function runExplainCase(asked: ExplainCase): Difference | { skipped: string } | undefined {
-	if (asked.input === 'dump') {
-		return { skipped: 'rules as dump text, which are not read yet' };
-	}
+export function runExplainCase(asked: ExplainCase): Difference | undefined {
 	const explainer = setUp(asked);
 	for (const [i, item] of (asked.history ?? []).entries()) {
 		const difference = carryOut(explainer, asked, item, `history ${i}`);
@@ -75,7 +83,7 @@ export function runExplainCase(asked: ExplainCase): Difference | { skipped: stri
 	}
 	return (
 		compareVerdict('', answer, kernel) ??
-		comparePolicies(answer, kernel) ??
+		comparePolicies(asked, answer, kernel) ??
 		compareStates(answer, kernel) ??
 		compareWords(answer, asked.answer.keywords)
 	);
@@ -99,14 +107,33 @@ function setUp(asked: ExplainCase): Explainer {
 		world.openEncapSocket(2, port, type ?? 'espinudp');
 		world.openEncapSocket(10, port, type ?? 'espinudp');
 	}
-	for (const rule of asked.rules) {
-		explainer.run(rule);
+	if (asked.input === 'dump') {
+		loadDump(explainer, asked.dump ?? '');
+	} else {
+		for (const rule of asked.rules) {
+			explainer.run(rule);
+		}
 	}
 	explainer.takeEvents();
 	if (asked.input === 'time' && asked.time !== undefined) {
 		explainer.wait(asked.time);
 	}
 	return explainer;
+}
+
+/** Loads pasted dump text, as the command does with `--rules`. */
+function loadDump(explainer: Explainer, dump: string): void {
+	const { steps, problem } = parseRulesFile(dump, explainer.world.context);
+	if (steps === undefined) {
+		throw new RangeError(`line ${problem.line}: ${problem.message}`);
+	}
+	for (const step of steps) {
+		if (step.kind === 'command') {
+			explainer.carryOut(step.command);
+		} else {
+			explainer.load(step);
+		}
+	}
 }
 
 function carryOut(
@@ -164,12 +191,24 @@ function compareVerdict(
 	return differs(`${name}counter`, kernel.counter, answer.counter);
 }
 
-function comparePolicies(answer: Answer, kernel: KernelVerdict): Difference | undefined {
+function comparePolicies(
+	asked: ExplainCase,
+	answer: Answer,
+	kernel: KernelVerdict,
+): Difference | undefined {
 	if (kernel.policies === null || kernel.policies === undefined) {
 		return undefined;
 	}
-	const keys = (list: readonly { dir: string; index: number | null }[]): string[] =>
-		[...new Set(list.map(({ dir, index }) => `${dir} ${index}`))].sort();
+	// A plain dump does not tell the index.
+	const plain = asked.input === 'dump' && asked.dump_kind !== 's';
+	const keys = (
+		list: readonly { dir: string; index: number | null; ptype: string | null; priority: number }[],
+	): string[] => {
+		const texts = list.map(({ dir, index, ptype, priority }) =>
+			plain ? `${dir} ${ptype} ${priority}` : `${dir} ${index}`,
+		);
+		return [...new Set(texts)].sort();
+	};
 	return differs('policies', keys(kernel.policies), keys(answer.policies));
 }
 

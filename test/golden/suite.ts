@@ -112,11 +112,8 @@ function runPolicy(one: PolicyCase, entry: Entry): CaseReport {
 function runExplain(one: ExplainCase): CaseReport {
 	const { id } = one;
 	try {
-		const result = runExplainCase(one);
-		if (result !== undefined && 'skipped' in result) {
-			return { id, tags: [], right: 0, of: 0, skipped: result.skipped };
-		}
-		return { id, tags: [], right: result === undefined ? 1 : 0, of: 1, difference: result };
+		const difference = runExplainCase(one);
+		return { id, tags: [], right: difference === undefined ? 1 : 0, of: 1, difference };
 	} catch (error) {
 		return { id, tags: [], right: 0, of: 1, difference: thrown(error) };
 	}
