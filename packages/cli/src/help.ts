@@ -25,7 +25,7 @@ RULES  --rules FILE      ip xfrm commands, one a line; or what ip [-s|-o] xfrm s
                          print, pasted as it is; or JSON of xfrm. Repeatable, - for stdin;
                          FILE#HOST where the text holds dumps of several hosts
        --strict          a rule that Linux would refuse ends with status 2
-HOST   --host FILE       ip address, route, rule, link commands, or what they print
+HOST   --host FILE       ip address, route, rule, link commands, or what they print; modprobe
        --local ADDR[/LEN]  --route "PREFIX [via GW] [dev DEV]"  --sysctl KEY=VALUE
        --encap PORT[/espinudp|espinudp-nonike]   a UDP socket with UDP_ENCAP
        --no-listener     no key manager listens

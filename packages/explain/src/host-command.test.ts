@@ -33,6 +33,8 @@ function show(command: HostCommand): string {
 			const mark = `${fwmark ?? '-'}/${fwmask ?? '-'}`;
 			return `rule ${command.verb} ${priority ?? '-'}${source} mark ${mark} ${iif ?? '-'} ${to}`;
 		}
+		case 'module':
+			return `module ${command.name}`;
 		default:
 			return `link ${command.verb} ${command.device} ${JSON.stringify(command.settings)}`;
 	}
@@ -44,6 +46,7 @@ function read(line: string, device?: string): string[] {
 
 describe('ip commands, abbreviated as ip allows', () => {
 	const rows: readonly (readonly [line: string, ...commands: string[]])[] = [
+		['modprobe xfrm_interface', 'module xfrm_interface'],
 		['addr add 10.0.0.1/24 dev lan', 'address add lan 10.0.0.1/24'],
 		['ip a a 10.0.0.1/24 dev lan', 'address add lan 10.0.0.1/24'],
 		['ip -6 address replace fd00::1/64 dev lan nodad', 'address add lan fd00::1/64'],

@@ -1,5 +1,5 @@
 /**
- * What `ip address|route|rule|link` says, as values: command lines, abbreviated as `ip` allows, and what
+ * What `ip address|route|rule|link`, and `modprobe`, say, as values: command lines, abbreviated as `ip` allows, and what
  * `ip` prints for the same objects (`ip addr`, `ip route`, `ip rule`, each with or without `-o`, `-br`),
  * so that a user can paste either. Only what decides a packet's way is kept; the rest is read over.
  *
@@ -16,7 +16,13 @@ import type { Word } from './input.ts';
 
 export type { AddressCommand, LinkCommand, RouteCommand, RuleCommand };
 
-export type HostCommand = AddressCommand | RouteCommand | RuleCommand | LinkCommand;
+/** `modprobe NAME`: what a module changes by being loaded counts from then on (X-8). */
+export interface ModuleCommand {
+	readonly object: 'module';
+	readonly name: string;
+}
+
+export type HostCommand = AddressCommand | RouteCommand | RuleCommand | LinkCommand | ModuleCommand;
 
 /** The objects of `ip` in its own order: a prefix means the first that it fits. */
 const OBJECTS = ['address', 'addrlabel', 'maddress', 'route', 'rule', 'neighbor', 'link', 'xfrm'];
@@ -53,6 +59,9 @@ export function parseHostLine(
 	const reader = new Reader(words);
 	if (reader.peek() === '$') {
 		reader.at++;
+	}
+	if (reader.take('modprobe')) {
+		return [{ object: 'module', name: reader.next('a module') }];
 	}
 	const command = reader.take('ip');
 	let family: number = Family.Unspec;

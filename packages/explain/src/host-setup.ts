@@ -19,6 +19,9 @@ export function applyHostCommand(host: Host, command: HostCommand): Refusal | un
 	switch (command.object) {
 		case 'link':
 			return applyLink(host, command);
+		case 'module':
+			host.engine.net.modules.add(command.name.replaceAll('-', '_'));
+			return undefined;
 		case 'address':
 			ensureDevice(host, command.config.device);
 			return command.verb === 'add'
