@@ -13,7 +13,13 @@ export function availableFrom(provider: CryptoProvider): Available {
 			IpProto.DestinationOptions,
 			IpProto.Routing,
 		]),
-		modes: new Set<number>([Mode.Transport, Mode.Tunnel, Mode.RouteOptimization, Mode.Beet]),
+		modes: new Set<number>([
+			Mode.Transport,
+			Mode.Tunnel,
+			Mode.RouteOptimization,
+			Mode.Beet,
+			Mode.Iptfs,
+		]),
 		algorithm: (kind, name, icvBits) => provider.supports(kind, name, icvBits),
 	};
 }

@@ -122,6 +122,14 @@ export interface VerdictTrace {
 	readonly code: string;
 }
 
+/** IPTFS keeps a packet: outward in its queue, inward a payload whose end, or turn, is to come. */
+export interface KeptTrace {
+	readonly kind: 'kept';
+	readonly state: XfrmState;
+	/** As of a verdict. */
+	readonly code: string;
+}
+
 export type TraceEvent =
 	| PolicyLookupTrace
 	| DefaultPolicyTrace
@@ -131,6 +139,7 @@ export type TraceEvent =
 	| StateCheckTrace
 	| TransformTrace
 	| TemplateCheckTrace
+	| KeptTrace
 	| VerdictTrace;
 
 export interface Tracer {

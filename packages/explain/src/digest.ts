@@ -47,6 +47,8 @@ export class Digest {
 	readonly failedTemplates: TemplateCheckTrace[] = [];
 	readonly verdicts: VerdictTrace[] = [];
 	hostDrop: DropTrace | undefined;
+	/** IPTFS keeps the packet, for this reason. */
+	kept: string | undefined;
 	noRoute: RouteTrace | undefined;
 	icmpError: IcmpErrorTrace | undefined;
 	/** MTU of the route that was asked for last. */
@@ -116,6 +118,9 @@ export class Digest {
 				break;
 			case 'transform':
 				this.#takeTransform(fact);
+				break;
+			case 'kept':
+				this.kept = fact.code;
 				break;
 			case 'verdict':
 				this.#takeVerdict(fact);
@@ -302,7 +307,8 @@ export function outcomeOf(digest: Digest, facts: OutcomeFacts): Outcome {
 		return 'drop';
 	}
 	const held = facts.holds && digest.stateSelect?.outcome === 'larval';
-	return digest.waiting || held || isKeepalive(digest) ? 'consume' : 'drop';
+	const kept = digest.kept !== undefined && digest.hostDrop === undefined;
+	return digest.waiting || held || kept || isKeepalive(digest) ? 'consume' : 'drop';
 }
 
 /** One octet to a UDP port that nothing else can be said of. */

@@ -1,6 +1,6 @@
 /** A host for tests of stories: addresses, one tunnel and what goes with it. */
 import { nodeProvider } from '@xfrm/crypto/node';
-import { linux61 } from '@xfrm/engine';
+import { type KernelProfile, linux61 } from '@xfrm/engine';
 import type { Answer } from './answer.ts';
 import { Explainer, type PacketOptions } from './explainer.ts';
 import { makePacket, parseFlow } from './flow-text.ts';
@@ -25,9 +25,14 @@ export function gateway(...rules: readonly string[]): Explainer {
 }
 
 /** A gateway with these addresses. */
-export function gatewayAt(lan: string, wan: string, rules: readonly string[]): Explainer {
+export function gatewayAt(
+	lan: string,
+	wan: string,
+	rules: readonly string[],
+	profile: KernelProfile = linux61,
+): Explainer {
 	const explainer = new Explainer({
-		profile: linux61,
+		profile,
 		provider: nodeProvider(),
 		random: (bytes) => bytes.fill(0x5a),
 		startUs: 1_700_000_000_000_000,

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { linux619 } from '@xfrm/engine';
 import { parseHex } from '@xfrm/wire';
-import { ask, gateway, gatewayAt, misses, policy, state } from './explainer-fixture.test.ts';
+import type { Explainer } from './explainer.ts';
+import { ask, gateway, gatewayAt, KEY, misses, policy, state } from './explainer-fixture.test.ts';
 
 const [HERE, THERE] = ['192.0.2.1', '198.51.100.7'];
 const OUT = policy('src 10.1.0.0/16 dst 10.2.0.0/16 dir out priority 100', HERE, THERE, 'reqid 5');
@@ -209,5 +211,35 @@ describe('hostile packets', () => {
 			const answer = here.ask(damaged, { direction: 'in', device: 'wan' });
 			assert.notEqual(answer.reason, '');
 		}
+	});
+});
+
+// @spec M-33 M-34
+describe('IPTFS', () => {
+	const gcm = `aead 'rfc4106(gcm(aes))' ${KEY} 128`;
+	const end = (lan: string, wan: string, dir: string, more: string): Explainer =>
+		gatewayAt(
+			lan,
+			wan,
+			[
+				`xfrm state add src ${HERE} dst ${THERE} proto esp spi 0x100 iptfs ${more} dir ${dir} ${gcm}`,
+				`xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir ${dir} tmpl src ${HERE} dst ${THERE} proto esp iptfs`,
+			],
+			linux619,
+		);
+	const sender = (more: string): Explainer => end('10.1.0.1/16', '192.0.2.1/24', 'out', more);
+
+	it('is told as any tunnel, both ways', () => {
+		const sent = ask(sender(''), FLOW);
+		assert.deepEqual([sent.outcome, sent.code], ['transform', 'fwd.transformed']);
+		const bytes = parseHex(sent.packets[0] ?? '');
+		assert.ok(bytes instanceof Uint8Array);
+		const got = end('10.2.0.9/16', '198.51.100.7/24', 'in', '').ask(bytes, {});
+		assert.deepEqual([got.outcome, got.code], ['transform', 'in.delivered']);
+	});
+
+	it('keeps a packet for its delay', () => {
+		const explainer = sender('iptfs-init-delay 5000');
+		assert.equal(ask(explainer, FLOW).outcome, 'consume');
 	});
 });

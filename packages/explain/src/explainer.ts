@@ -412,7 +412,7 @@ function everything(options: WorldOptions): Available {
 			IpProto.DestinationOptions,
 			IpProto.Routing,
 		]),
-		modes: new Set([Mode.Transport, Mode.Tunnel, Mode.RouteOptimization, Mode.Beet]),
+		modes: new Set([Mode.Transport, Mode.Tunnel, Mode.RouteOptimization, Mode.Beet, Mode.Iptfs]),
 		algorithm: (kind, name) => kind !== 'comp' || options.provider.supports(kind, name),
 	};
 }

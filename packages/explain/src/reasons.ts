@@ -17,6 +17,7 @@ import {
 	upperFirst,
 	wantedTemplate,
 } from './reason-case.ts';
+import { reasonTitle } from './reason-codes.ts';
 
 /** The reason for an outcome. */
 export function reasonFor(asked: Case): Reason {
@@ -130,6 +131,9 @@ function consumeReason(asked: Case): Reason {
 			code: `${direction}.fragment`,
 			reason: 'The packet is a fragment and waits for the others of its datagram.',
 		};
+	}
+	if (digest.kept !== undefined) {
+		return { code: digest.kept, reason: reasonTitle(digest.kept) };
 	}
 	if (digest.stateSelect !== undefined) {
 		return {

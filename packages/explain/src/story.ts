@@ -169,6 +169,8 @@ function stepOf(fact: Fact, setting: Setting, seen: Seen): Step | undefined {
 			return transformStep(fact);
 		case 'template-check':
 			return templateCheckStep(fact);
+		case 'kept':
+			return { step: 'IPTFS', text: reasonTitle(fact.code), object: stateRef(fact.state) };
 		case 'verdict':
 			return verdictStep(fact);
 		case 'drop':

@@ -214,12 +214,22 @@ export class World {
 	/** A packet arrives by a device. */
 	receive(device: string, packet: Uint8Array, options: ArrivalOptions = {}): Observed {
 		this.host.receive(device, packet, this.nowUs, options);
+		this.#runDue();
 		return this.observe(0);
 	}
 
 	/** A local socket sends a packet, whole as it would be on the wire in clear. */
 	send(packet: Uint8Array, options: SendOptions): Observed {
-		return this.observe(this.#send(packet, options));
+		const error = this.#send(packet, options);
+		this.#runDue();
+		return this.observe(error);
+	}
+
+	/** What is due at once belongs to the packet: IPTFS without a delay sends behind it. */
+	#runDue(): void {
+		if (this.host.pollTimeout() <= this.nowUs) {
+			this.host.handleTimeout(this.nowUs);
+		}
 	}
 
 	#send(packet: Uint8Array, options: SendOptions): number {

@@ -58,6 +58,10 @@ export function iptfsInput(
 	const receiver = receiverOf(state);
 	const { reorderWindow = 0 } = state.config.iptfs ?? {};
 	const payload = new Payload(packet, payloadAt, seqHi, seqLo);
+	const { wanted } = receiver;
+	if (net.tracer !== null && (wanted === null || payload.distanceFrom(wanted) >= 0)) {
+		net.tracer.note({ kind: 'kept', state, code: 'in.iptfs.taken' });
+	}
 	if (reorderWindow === 0) {
 		takePayload(net, receiver, payload);
 		return;

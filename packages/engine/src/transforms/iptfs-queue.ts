@@ -108,6 +108,9 @@ export function queueIptfs(
 		net.timers.set(queue.timer, (net.now[0] ?? 0) + initDelayUs);
 	}
 	packet.action = PacketAction.Consume;
+	if (net.tracer !== null) {
+		net.tracer.note({ kind: 'kept', state, code: 'out.iptfs.queued' });
+	}
 }
 
 /** What is forwarded is counted and told to its source; a local sender's packet just ends. */
