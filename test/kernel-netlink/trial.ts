@@ -31,8 +31,8 @@ export const RESET: readonly Step[] = [
 		],
 	}),
 ];
-const DUMP_STATES: Step = plain({ name: 'dumpsa', body: {}, flags: 0x301 });
-const DUMP_POLICIES: Step = plain({ name: 'dumppolicy', body: {}, flags: 0x301 });
+export const DUMP_STATES: Step = plain({ name: 'dumpsa', body: {}, flags: 0x301 });
+export const DUMP_POLICIES: Step = plain({ name: 'dumppolicy', body: {}, flags: 0x301 });
 
 type Message = Pick<XfrmMessage, 'name' | 'body'> & Partial<XfrmMessage>;
 
