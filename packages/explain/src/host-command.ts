@@ -1,7 +1,8 @@
 /**
- * What `ip address|route|rule|link`, and `modprobe`, say, as values: command lines, abbreviated as `ip` allows, and what
- * `ip` prints for the same objects (`ip addr`, `ip route`, `ip rule`, each with or without `-o`, `-br`),
- * so that a user can paste either. Only what decides a packet's way is kept; the rest is read over.
+ * What `ip address|route|rule|link`, and `modprobe`, say, as values: command lines, abbreviated as `ip`
+ * allows, and what `ip` prints for the same objects (`ip addr`, `ip route`, `ip rule`, each with or
+ * without `-o`, `-br`), so that a user can paste either. Only what decides a packet's way is kept; the
+ * rest is read over.
  *
  * Carrying a command out on a host is host-setup.ts's business.
  */
