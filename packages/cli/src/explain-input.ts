@@ -23,7 +23,7 @@ import {
 } from '@xfrm/iproute';
 import { formatHex, isLinkPayload, linkPayload, openCapture, parseHex } from '@xfrm/wire';
 import { errnoName } from '@xfrm/wire/xfrm';
-import { utcOffsetSeconds } from './time-zone.ts';
+import { timeZone, utcOffsetSeconds } from './time-zone.ts';
 import { UsageError } from './usage.ts';
 
 /** A rule that Linux would refuse; the others were carried out. */
@@ -121,6 +121,7 @@ export function loadRules(
 	const context: RulesFileContext = {
 		...explainer.world.context,
 		utcOffsetSeconds,
+		timeZone: timeZone(),
 		...(host === undefined ? {} : { host }),
 	};
 	const parsed = parseRulesFile(text, context);

@@ -23,7 +23,8 @@ packet.
 
 RULES  --rules FILE      ip xfrm commands, one a line; or what ip [-s|-o] xfrm state and policy
                          print, pasted as it is; or JSON of xfrm. Repeatable, - for stdin;
-                         FILE#HOST where the text holds dumps of several hosts
+                         FILE#HOST where the text holds dumps of several hosts;
+                         times in it are read in the time zone of TZ
        --strict          a rule that Linux would refuse ends with status 2
 HOST   --host FILE       ip address, route, rule, link commands, or what they print; modprobe
        --local ADDR[/LEN]  --route "PREFIX [via GW] [dev DEV]"  --sysctl KEY=VALUE

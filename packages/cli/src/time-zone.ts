@@ -4,3 +4,8 @@
 export function utcOffsetSeconds(time: number): number {
 	return -new Date(time * 1000).getTimezoneOffset() * 60;
 }
+
+/** Its name, as `Europe/Berlin`. */
+export function timeZone(): string {
+	return new Intl.DateTimeFormat().resolvedOptions().timeZone;
+}

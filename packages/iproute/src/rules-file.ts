@@ -35,6 +35,8 @@ export type RulesFile =
 export interface RulesFileContext extends CommandContext {
 	/** Which host of a dump of several: its name, a part of it, or its number from 1. */
 	readonly host?: string;
+	/** What `utcOffsetSeconds` is called, told where times were read by it; default UTC. */
+	readonly timeZone?: string;
 }
 
 /** Actions that only ask. */
@@ -76,7 +78,11 @@ function parseDumpFile(text: string, context: RulesFileContext): RulesFile {
 	try {
 		const section = chooseSection(sectionsOf(pieces), context.host);
 		const steps = section === undefined ? [] : loadOrder(section, context);
-		return { form: 'dump', steps, assumed: [...notes, ...assumptions(steps)] };
+		return {
+			form: 'dump',
+			steps,
+			assumed: [...notes, ...timesRead(steps, context), ...assumptions(steps)],
+		};
 	} catch (error) {
 		if (error instanceof Unreadable) {
 			return { problem: error.problem };
@@ -177,6 +183,13 @@ function commandOf(
 	}
 	const { command } = parsed;
 	return ASKING.has(command.action) ? undefined : { line, text, command };
+}
+
+/** Printed times do not tell their zone. */
+function timesRead(steps: readonly RulesStep[], context: RulesFileContext): string[] {
+	const zone = context.timeZone ?? 'UTC';
+	const told = newestTime(steps) !== undefined;
+	return told ? [`times of the dump: read in the time zone ${zone} (TZ chooses another)`] : [];
 }
 
 /** What dumps leave open. */
