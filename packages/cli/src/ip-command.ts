@@ -12,10 +12,9 @@ import {
 	KeyNames,
 	parseCommand,
 	runCommandAsync,
-} from '@xfrm/iproute';
+} from '@xfrm/iproute/commands';
 import { type NetlinkSocket, TransportError } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
-import { watchEvents } from './monitor-events.ts';
 import { exchangeOver } from './socket-exchange.ts';
 import { utcOffsetSeconds } from './time-zone.ts';
 import { UsageError } from './usage.ts';
@@ -133,6 +132,7 @@ class Session {
 		this.#seq += command.requests.length;
 		const printed = { ...context, keys: this.#hides(command) ? this.#keys : undefined };
 		if (command.plan.kind === 'monitor') {
+			const { watchEvents } = await import('./monitor-events.ts');
 			return watchEvents(command, command.plan, () => this.#connected, printed);
 		}
 		const exchange = (datagram: Uint8Array): Promise<readonly Uint8Array[]> =>

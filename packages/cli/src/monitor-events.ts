@@ -1,6 +1,6 @@
 /** `xfrm monitor`: events as they come from a kernel, or from a file of netlink messages. */
 import { readFileSync } from 'node:fs';
-import { type Command, type CommandContext, formatEvent, type Plan } from '@xfrm/iproute';
+import { type Command, type CommandContext, formatEvent, type Plan } from '@xfrm/iproute/commands';
 import { type NetlinkSocket, splitMessages } from '@xfrm/netlink';
 import { Errno, Group } from '@xfrm/wire/xfrm';
 

@@ -1,16 +1,11 @@
-export * from './batch.ts';
-export * from './command.ts';
+export * from './commands.ts';
 export * from './dump-load.ts';
 export * from './dump-object.ts';
 export { type DumpPiece, looksLikeDump, type ParsedDump, parseDump } from './dump-text.ts';
-export { formatEvent } from './event-line.ts';
 export { answerJson, eventJson, objectJson } from './json-message.ts';
 export type { JsonObject, JsonOptions } from './json-parts.ts';
 export { type JsonSchema, SchemaChecker, type SchemaFault } from './json-schema.ts';
 export { SCHEMAS } from './json-schemas.ts';
-export { KeyNames } from './key-names.ts';
-export * from './parse-command.ts';
 export { formatProblem, type Problem } from './problem.ts';
 export * from './rules.ts';
 export * from './rules-file.ts';
-export * from './run-command.ts';
