@@ -155,11 +155,17 @@ function keyOf(
 	return { key: octets, keyBits };
 }
 
+/** The kernel's names are printable and end at a NUL, within 64 octets. */
+const NAME = /^[\x21-\x7e]{1,63}$/;
+
 /** Reads an algorithm; the current word is its keyword. */
 export function readDumpedAlgorithm(reading: DumpReading, kind: AlgorithmKeyword): XfrmAttribute {
 	const { words } = reading;
 	words.expect(kind);
 	const name = words.take('the name of an algorithm');
+	if (!NAME.test(name)) {
+		words.refuseLast('the name of an algorithm');
+	}
 	if (kind === 'comp') {
 		// It has none, though `nokeys` says that it is hidden.
 		takeKey(reading, name, false);

@@ -56,6 +56,11 @@ describe('what cannot be read is told with its place', () => {
 			/^f:1:19: Not what ip prints of a state; found "192\.0\.2\.YYY", expected an address$/,
 		],
 		[
+			'a name with a NUL in it, which no kernel could keep',
+			STATE.replace('aead ', 'aead \0'),
+			/expected the name of an algorithm$/,
+		],
+		[
 			'addresses of two families',
 			STATE.replace('dst 192.0.2.2', 'dst 2001:db8::1'),
 			/^f:1:19: .*expected an address of the same family as the source$/,
