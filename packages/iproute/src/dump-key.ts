@@ -155,8 +155,8 @@ function keyOf(
 	return { key: octets, keyBits };
 }
 
-/** The kernel's names are printable and end at a NUL, within 64 octets. */
-const NAME = /^[\x21-\x7e]{1,63}$/;
+/** A dump has names of the kernel's own table only, which are made of these. */
+const NAME = /^[A-Za-z0-9_(),-]{1,63}$/;
 
 /** Reads an algorithm; the current word is its keyword. */
 export function readDumpedAlgorithm(reading: DumpReading, kind: AlgorithmKeyword): XfrmAttribute {

@@ -61,6 +61,11 @@ describe('what cannot be read is told with its place', () => {
 			/expected the name of an algorithm$/,
 		],
 		[
+			'a name that no table has',
+			STATE.replace('aead rfc', 'aead $rfc'),
+			/expected the name of an algorithm$/,
+		],
+		[
 			'addresses of two families',
 			STATE.replace('dst 192.0.2.2', 'dst 2001:db8::1'),
 			/^f:1:19: .*expected an address of the same family as the source$/,
