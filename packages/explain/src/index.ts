@@ -1,4 +1,5 @@
 export * from './answer.ts';
+export * from './counters.ts';
 export { type Loaded, loadObject } from './dump-loader.ts';
 export * from './event-text.ts';
 export * from './explainer.ts';
