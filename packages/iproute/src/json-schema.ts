@@ -25,6 +25,13 @@ export interface JsonSchema {
 	readonly $defs?: Readonly<Record<string, JsonSchema>>;
 }
 
+/** Those above: a schema with another one would be checked by half. */
+const KEYWORDS: ReadonlySet<string> = new Set([
+	...['$schema', '$id', '$ref', '$defs', 'title', 'description', 'type', 'const', 'enum'],
+	...['pattern', 'minimum', 'maximum', 'maxItems', 'required', 'properties', 'items'],
+	'additionalProperties',
+]);
+
 /** What is wrong, where, and which rule says so. */
 export interface SchemaFault {
 	/** `states[2].sel.src`; empty for the document itself. */
@@ -64,9 +71,32 @@ export class SchemaChecker {
 	readonly #schemas: ReadonlyMap<string, JsonSchema>;
 	readonly #faults: SchemaFault[] = [];
 
-	/** @param schemas by file name, which is what `$ref` says */
+	/**
+	 * @param schemas by file name, which is what `$ref` says
+	 * @throws RangeError when a schema says what is not checked here
+	 */
 	constructor(schemas: ReadonlyMap<string, JsonSchema>) {
 		this.#schemas = schemas;
+		for (const [file, schema] of schemas) {
+			this.#refuseUnknown(schema, file);
+		}
+	}
+
+	#refuseUnknown(schema: JsonSchema, file: string): void {
+		const unknown = Object.keys(schema).find((keyword) => !KEYWORDS.has(keyword));
+		if (unknown !== undefined) {
+			throw new RangeError(`${file}: the keyword ${unknown} is not checked`);
+		}
+		if (schema.$ref !== undefined && this.#resolve(schema.$ref, file)[0] === undefined) {
+			throw new RangeError(`${file}: ${schema.$ref} leads nowhere`);
+		}
+		const { properties, $defs, items, additionalProperties } = schema;
+		const parts = [...Object.values({ ...properties }), ...Object.values({ ...$defs })];
+		for (const part of [...parts, items, additionalProperties]) {
+			if (typeof part === 'object') {
+				this.#refuseUnknown(part, file);
+			}
+		}
 	}
 
 	/** All faults of a value, in order of the document. */
