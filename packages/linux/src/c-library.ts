@@ -49,6 +49,10 @@ export interface CLibrary {
 		addressOctets: Uint32Array,
 	): number;
 	close(fd: number): number;
+	/** Takes the calling thread out of namespaces, into new ones. */
+	unshare(flags: number): number;
+	/** Puts the calling thread into the namespace that a descriptor stands for. */
+	setns(fd: number, flags: number): number;
 	/** 0 when there is no such interface. */
 	if_nametoindex(name: string): number;
 	/** Writes at most 16 octets; null when there is no such interface. */
@@ -78,6 +82,8 @@ const PROTOTYPES: Readonly<Record<Exclude<keyof CLibrary, 'errno' | 'poll'>, str
 	recvfrom:
 		'long recvfrom(int fd, void *bytes, size_t octets, int flags, void *address, void *addressOctets)',
 	close: 'int close(int fd)',
+	unshare: 'int unshare(int flags)',
+	setns: 'int setns(int fd, int flags)',
 	if_nametoindex: 'uint32_t if_nametoindex(const char *name)',
 	if_indextoname: 'void *if_indextoname(uint32_t index, void *name)',
 };

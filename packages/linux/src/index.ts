@@ -2,3 +2,4 @@ export * from './interface-name.ts';
 export { KernelSocket, type KernelSocketOptions } from './kernel-socket.ts';
 export { linuxTransport } from './linux-transport.ts';
 export { adviceFor } from './requirement.ts';
+export { openScratchSocket } from './scratch-namespace.ts';

@@ -41,3 +41,6 @@ export function sockaddrNl(pid: number): Uint8Array {
 export function sockaddrNlPid(address: Uint8Array): number {
 	return viewOf(address).getUint32(4, true);
 }
+
+/** Of `unshare` and `setns`: the network namespace (uapi/linux/sched.h). */
+export const CLONE_NEWNET: number = 0x4000_0000;

@@ -21,6 +21,7 @@ import {
 	policyRequestBody,
 } from './policy-request.ts';
 import { attribute } from './xfrm/attributes.ts';
+import type { NamedMessage } from './xfrm/messages.ts';
 import type { UserPolicyId } from './xfrm/policy.ts';
 import { AttributeCollector } from './xfrm/state-config.ts';
 
@@ -112,11 +113,17 @@ export class PolicyClient {
 		options: CallOptions & { readonly filter?: PolicyFilter } = {},
 	): Promise<PolicySnapshot[]> {
 		const { filter = {} } = options;
+		const messages = await this.dump(options);
+		return messages
+			.map(({ body, attributes }) => kernelPolicyOf(body, attributes))
+			.filter((policy) => filterMatches(filter, policy));
+	}
+
+	/** All policies, newest first, as the messages that came: to print, to save, to send elsewhere. */
+	async dump(options: CallOptions = {}): Promise<NamedMessage<'newpolicy'>[]> {
 		const operation = 'policies.list';
 		const members = await this.#exchange.dump({ operation, name: 'dumppolicy', body: {} }, options);
-		return membersOf(operation, members, 'newpolicy')
-			.map((message) => kernelPolicyOf(message.body, message.attributes))
-			.filter((policy) => filterMatches(filter, policy));
+		return membersOf(operation, members, 'newpolicy');
 	}
 
 	/** Deletes all policies of a type but those of sockets. */

@@ -24,6 +24,7 @@ import {
 	stateRequestBody,
 } from './state-request.ts';
 import { attributeValue, type XfrmAttribute } from './xfrm/attributes.ts';
+import type { NamedMessage } from './xfrm/messages.ts';
 import type { AddressFilter } from './xfrm/selector.ts';
 import type { AeventId, UserSaId } from './xfrm/state.ts';
 import { AttributeCollector, optional } from './xfrm/state-config.ts';
@@ -157,6 +158,14 @@ export class StateClient {
 	async list(
 		options: CallOptions & { readonly filter?: StateFilter } = {},
 	): Promise<KernelState[]> {
+		const messages = await this.dump(options);
+		return messages.map(({ body, attributes }) => kernelStateOf(body, attributes));
+	}
+
+	/** As `list`, but the messages as they came: to print, to save, to send elsewhere. */
+	async dump(
+		options: CallOptions & { readonly filter?: StateFilter } = {},
+	): Promise<NamedMessage<'newsa'>[]> {
 		const { filter = {} } = options;
 		const attributes = new AttributeCollector()
 			.add('proto', filter.proto)
@@ -164,9 +173,7 @@ export class StateClient {
 		const operation = 'states.list';
 		const request = { operation, name: 'dumpsa', body: {}, attributes } as const;
 		const members = await this.#exchange.dump(request, options);
-		return membersOf(operation, members, 'newsa').map((message) =>
-			kernelStateOf(message.body, message.attributes),
-		);
+		return membersOf(operation, members, 'newsa');
 	}
 
 	/** Finds or makes a larval state and gives it an SPI; ENOENT when none of the range is free. */
