@@ -26,11 +26,16 @@ export interface Struct<T> extends Codec<T> {
 	readonly fields: ReadonlyMap<string, Field<unknown>>;
 }
 
-/** Makes a struct's codec of its fields; every property of T has to have its place. */
+/**
+ * Makes a struct's codec of its fields; every property of T has to have its place. A loop over fields makes
+ * objects that V8 treats as dictionaries: structs that come a hundred thousand times bring their `read` written
+ * out, five times as fast, which a test holds against the table.
+ */
 export function struct<T extends object>(
 	name: string,
 	octets: number,
 	places: { readonly [K in keyof T]-?: readonly [at: number, codec: Codec<T[K]>] },
+	read?: (view: DataView, at: number) => T,
 ): Struct<T> {
 	const fields = new Map<string, Field<unknown>>();
 	for (const [key, [at, codec]] of Object.entries(places) as [
@@ -44,14 +49,16 @@ export function struct<T extends object>(
 		name,
 		octets,
 		fields,
-		read(view, at) {
-			const value: Record<string, unknown> = {};
-			for (const [key, field] of entries) {
-				value[key] = field.codec.read(view, at + field.at);
-			}
-			// The parameter `places` demands every property of T, each with the codec of its type.
-			return value as T;
-		},
+		read:
+			read ??
+			((view, at) => {
+				const value: Record<string, unknown> = {};
+				for (const [key, field] of entries) {
+					value[key] = field.codec.read(view, at + field.at);
+				}
+				// The parameter `places` demands every property of T, each with the codec of its type.
+				return value as T;
+			}),
 		write(view, at, value) {
 			const properties = value as Readonly<Record<string, unknown>>;
 			for (const [key, field] of entries) {
@@ -108,18 +115,18 @@ export const be32: Codec<number> = {
 const HIGH = 0x1_0000_0000;
 const ALL_ONES = 0xffff_ffff;
 
-/**
- * Counts and limits: XFRM_INF (all ones) is `Infinity`, everything else a double, exact up to 2^53.
- * Values in between are clamped to what a u64 can say.
- */
+/** XFRM_INF (all ones) is `Infinity`, everything else a double, exact up to 2^53. */
+export function readU64(view: DataView, at: number): number {
+	const low = view.getUint32(at, true);
+	const high = view.getUint32(at + 4, true);
+	return low === ALL_ONES && high === ALL_ONES ? Number.POSITIVE_INFINITY : high * HIGH + low;
+}
+
+/** Counts and limits. Values between what a double and a u64 can say are clamped. */
 export const u64: Codec<number> = {
 	name: 'u64',
 	octets: 8,
-	read(view, at) {
-		const low = view.getUint32(at, true);
-		const high = view.getUint32(at + 4, true);
-		return low === ALL_ONES && high === ALL_ONES ? Number.POSITIVE_INFINITY : high * HIGH + low;
-	},
+	read: readU64,
 	write(view, at, value) {
 		const infinite = value >= HIGH * HIGH;
 		view.setUint32(at, infinite ? ALL_ONES : value % HIGH, true);
@@ -127,18 +134,20 @@ export const u64: Codec<number> = {
 	},
 };
 
-/** An address: always 16 octets, a copy of its own. */
+/** An address, a copy of its own. Octet by octet: to make a view of the place takes longer. */
+export function readAddress(view: DataView, at: number): Address {
+	const copy = new Uint8Array(ADDRESS_OCTETS);
+	for (let i = 0; i < ADDRESS_OCTETS; i++) {
+		copy[i] = view.getUint8(at + i);
+	}
+	return copy;
+}
+
+/** An address: always 16 octets. */
 export const address: Codec<Address> = {
 	name: 'xfrm_address_t',
 	octets: ADDRESS_OCTETS,
-	// Octet by octet: to make a view of the place takes longer.
-	read(view, at) {
-		const copy = new Uint8Array(ADDRESS_OCTETS);
-		for (let i = 0; i < ADDRESS_OCTETS; i++) {
-			copy[i] = view.getUint8(at + i);
-		}
-		return copy;
-	},
+	read: readAddress,
 	write(view, at, value) {
 		for (let i = 0; i < value.length; i++) {
 			view.setUint8(at + i, value[i] ?? 0);

@@ -8,12 +8,15 @@ import type {
 	Selector,
 	StateId,
 } from '@xfrm/wire/xfrm';
+import { isUnlimited, UNLIMITED } from '@xfrm/wire/xfrm';
 import {
 	address,
 	be16,
 	be32,
 	copyOctets,
 	putOctets,
+	readAddress,
+	readU64,
 	type Struct,
 	s32,
 	struct,
@@ -25,27 +28,50 @@ import {
 } from './codec.ts';
 
 /** `struct xfrm_id`. */
-export const xfrmId: Struct<StateId> = struct<StateId>('xfrm_id', 24, {
-	daddr: [0, address],
-	spi: [16, be32],
-	proto: [20, u8],
-});
+export const xfrmId: Struct<StateId> = struct<StateId>(
+	'xfrm_id',
+	24,
+	{ daddr: [0, address], spi: [16, be32], proto: [20, u8] },
+	(view, at) => ({
+		daddr: readAddress(view, at),
+		spi: view.getUint32(at + 16),
+		proto: view.getUint8(at + 20),
+	}),
+);
 
 /** `struct xfrm_selector`. */
-export const xfrmSelector: Struct<Selector> = struct<Selector>('xfrm_selector', 56, {
-	daddr: [0, address],
-	saddr: [16, address],
-	dport: [32, be16],
-	dportMask: [34, be16],
-	sport: [36, be16],
-	sportMask: [38, be16],
-	family: [40, u16],
-	prefixlenD: [42, u8],
-	prefixlenS: [43, u8],
-	proto: [44, u8],
-	ifindex: [48, s32],
-	user: [52, u32],
-});
+export const xfrmSelector: Struct<Selector> = struct<Selector>(
+	'xfrm_selector',
+	56,
+	{
+		daddr: [0, address],
+		saddr: [16, address],
+		dport: [32, be16],
+		dportMask: [34, be16],
+		sport: [36, be16],
+		sportMask: [38, be16],
+		family: [40, u16],
+		prefixlenD: [42, u8],
+		prefixlenS: [43, u8],
+		proto: [44, u8],
+		ifindex: [48, s32],
+		user: [52, u32],
+	},
+	(view, at) => ({
+		daddr: readAddress(view, at),
+		saddr: readAddress(view, at + 16),
+		dport: view.getUint16(at + 32),
+		dportMask: view.getUint16(at + 34),
+		sport: view.getUint16(at + 36),
+		sportMask: view.getUint16(at + 38),
+		family: view.getUint16(at + 40, true),
+		prefixlenD: view.getUint8(at + 42),
+		prefixlenS: view.getUint8(at + 43),
+		proto: view.getUint8(at + 44),
+		ifindex: view.getInt32(at + 48, true),
+		user: view.getUint32(at + 52, true),
+	}),
+);
 
 /** `struct xfrm_lifetime_cfg`. */
 export const lifetimeConfig: Struct<LifetimeConfig> = struct<LifetimeConfig>(
@@ -61,13 +87,35 @@ export const lifetimeConfig: Struct<LifetimeConfig> = struct<LifetimeConfig>(
 		softUseExpiresSeconds: [48, u64],
 		hardUseExpiresSeconds: [56, u64],
 	},
+	readLimits,
 );
+
+/** Nearly all objects have no limits: they share the one value that says so. */
+function readLimits(view: DataView, at: number): LifetimeConfig {
+	const limits: LifetimeConfig = {
+		softByteLimit: readU64(view, at),
+		hardByteLimit: readU64(view, at + 8),
+		softPacketLimit: readU64(view, at + 16),
+		hardPacketLimit: readU64(view, at + 24),
+		softAddExpiresSeconds: readU64(view, at + 32),
+		hardAddExpiresSeconds: readU64(view, at + 40),
+		softUseExpiresSeconds: readU64(view, at + 48),
+		hardUseExpiresSeconds: readU64(view, at + 56),
+	};
+	return isUnlimited(limits) ? UNLIMITED : limits;
+}
 
 /** `struct xfrm_lifetime_cur`. */
 export const lifetimeCurrent: Struct<LifetimeCurrent> = struct<LifetimeCurrent>(
 	'xfrm_lifetime_cur',
 	32,
 	{ bytes: [0, u64], packets: [8, u64], addTime: [16, u64], useTime: [24, u64] },
+	(view, at) => ({
+		bytes: readU64(view, at),
+		packets: readU64(view, at + 8),
+		addTime: readU64(view, at + 16),
+		useTime: readU64(view, at + 24),
+	}),
 );
 
 /** `struct xfrm_mark`. */

@@ -15,6 +15,7 @@ import {
 	address,
 	be16,
 	be32,
+	readAddress,
 	type Struct,
 	struct,
 	u8,
@@ -25,11 +26,16 @@ import {
 import { lifetimeConfig, lifetimeCurrent, xfrmId, xfrmMark, xfrmSelector } from './selector.ts';
 
 /** `struct xfrm_stats`. */
-export const xfrmStats: Struct<StateStats> = struct<StateStats>('xfrm_stats', 12, {
-	replayWindow: [0, u32],
-	replay: [4, u32],
-	integrityFailed: [8, u32],
-});
+export const xfrmStats: Struct<StateStats> = struct<StateStats>(
+	'xfrm_stats',
+	12,
+	{ replayWindow: [0, u32], replay: [4, u32], integrityFailed: [8, u32] },
+	(view, at) => ({
+		replayWindow: view.getUint32(at, true),
+		replay: view.getUint32(at + 4, true),
+		integrityFailed: view.getUint32(at + 8, true),
+	}),
+);
 
 /** `struct xfrm_usersa_info`: the payload of NEWSA and UPDSA. */
 export interface UserSaInfo {
@@ -48,20 +54,38 @@ export interface UserSaInfo {
 }
 
 /** `struct xfrm_usersa_info`. */
-export const userSaInfo: Struct<UserSaInfo> = struct<UserSaInfo>('xfrm_usersa_info', 224, {
-	selector: [0, xfrmSelector],
-	id: [56, xfrmId],
-	saddr: [80, address],
-	lifetime: [96, lifetimeConfig],
-	lifetimeCurrent: [160, lifetimeCurrent],
-	stats: [192, xfrmStats],
-	seq: [204, u32],
-	reqid: [208, u32],
-	family: [212, u16],
-	mode: [214, u8],
-	replayWindow: [215, u8],
-	flags: [216, u8],
-});
+export const userSaInfo: Struct<UserSaInfo> = struct<UserSaInfo>(
+	'xfrm_usersa_info',
+	224,
+	{
+		selector: [0, xfrmSelector],
+		id: [56, xfrmId],
+		saddr: [80, address],
+		lifetime: [96, lifetimeConfig],
+		lifetimeCurrent: [160, lifetimeCurrent],
+		stats: [192, xfrmStats],
+		seq: [204, u32],
+		reqid: [208, u32],
+		family: [212, u16],
+		mode: [214, u8],
+		replayWindow: [215, u8],
+		flags: [216, u8],
+	},
+	(view, at) => ({
+		selector: xfrmSelector.read(view, at),
+		id: xfrmId.read(view, at + 56),
+		saddr: readAddress(view, at + 80),
+		lifetime: lifetimeConfig.read(view, at + 96),
+		lifetimeCurrent: lifetimeCurrent.read(view, at + 160),
+		stats: xfrmStats.read(view, at + 192),
+		seq: view.getUint32(at + 204, true),
+		reqid: view.getUint32(at + 208, true),
+		family: view.getUint16(at + 212, true),
+		mode: view.getUint8(at + 214),
+		replayWindow: view.getUint8(at + 215),
+		flags: view.getUint8(at + 216),
+	}),
+);
 
 /** `struct xfrm_usersa_id`: names a state. */
 export interface UserSaId {
