@@ -134,7 +134,8 @@ export function loadRules(
 	return parsed.steps.flatMap((step) => carryOut(explainer, step, file, secrets));
 }
 
-function unreadable(problem: Problem, file: string, secrets: Secrets): InputError {
+/** Why a file of rules cannot be read; what stands in the wrong place may be a key, and is hidden. */
+export function unreadable(problem: Problem, file: string, secrets: Secrets): InputError {
 	const { line, column, message, expected } = problem;
 	if (/^(0x)?[0-9a-fA-F]{16,}$/.test(problem.found)) {
 		// What stands in the wrong place may be a key.

@@ -5,3 +5,9 @@ export class UsageError extends Error {
 		this.name = 'UsageError';
 	}
 }
+
+/** What parseArgs complains of, without the advice behind its first sentence; `help` names the command's page. */
+export function usageErrorOf(error: unknown, help: string): UsageError {
+	const message = error instanceof Error ? error.message : String(error);
+	return new UsageError(`${message.split('. ')[0] ?? message} (see xfrm help ${help})`);
+}

@@ -1,0 +1,126 @@
+/** `xfrm stat`: the counters of /proc/net/xfrm_stat, with a word on those that are not zero. */
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { counterMeaning } from '@xfrm/explain';
+import { UsageError, usageErrorOf } from './usage.ts';
+
+const PATH = '/proc/net/xfrm_stat';
+
+const OPTIONS = {
+	json: { type: 'boolean' },
+	kernel: { type: 'boolean' },
+	watch: { type: 'boolean' },
+} as const;
+
+/** Seconds between two readings of --watch, unless told. */
+const INTERVAL_DEFAULT = 1;
+
+interface StatArguments {
+	readonly json: boolean;
+	/** Seconds; undefined without --watch. */
+	readonly interval: number | undefined;
+}
+
+/** Prints the counters, with --watch what they move by until the process is ended; the exit status. */
+export async function statCommand(args: readonly string[]): Promise<number> {
+	const { json, interval } = parseStatArguments(args);
+	let counters = readCounters();
+	process.stdout.write(json ? jsonLine(counters, new Map()) : table(counters));
+	while (interval !== undefined) {
+		await sleep(interval * 1000);
+		const now = readCounters();
+		const moved = movedSince(counters, now);
+		counters = now;
+		if (moved.size > 0) {
+			process.stdout.write(json ? jsonLine(now, moved) : movements(now, moved));
+		}
+	}
+	return 0;
+}
+
+function parseStatArguments(args: readonly string[]): StatArguments {
+	let parsed: ReturnType<typeof parse>;
+	try {
+		parsed = parse(args);
+	} catch (error) {
+		throw usageErrorOf(error, 'stat');
+	}
+	const { values, positionals } = parsed;
+	const [word, more] = positionals;
+	const interval = word === undefined ? INTERVAL_DEFAULT : Number(word);
+	if (more !== undefined || !(interval > 0) || (word !== undefined && values.watch !== true)) {
+		throw new UsageError(
+			`found "${more ?? word}", expected xfrm stat [--json] [--watch [SECONDS]]`,
+		);
+	}
+	return { json: values.json === true, interval: values.watch === true ? interval : undefined };
+}
+
+function parse(args: readonly string[]) {
+	return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+}
+
+type Counters = ReadonlyMap<string, number>;
+
+/** Reads the counters of this process's network namespace. @throws UsageError where there are none */
+export function readCounters(path: string = PATH): Counters {
+	let text: string;
+	try {
+		text = readFileSync(path, 'latin1');
+	} catch {
+		throw new UsageError(
+			`${path} is not there: this kernel has no XFRM, or was built without CONFIG_XFRM_STATISTICS`,
+		);
+	}
+	return new Map(
+		text
+			.split('\n')
+			.map((line) => line.trim().split(/\s+/))
+			.filter(([name]) => name !== undefined && name !== '')
+			.map(([name = '', value = '0']) => [name, Number(value)]),
+	);
+}
+
+/** By how much each counter went up; counters that stayed are not in it. */
+export function movedSince(before: Counters, now: Counters): Counters {
+	return new Map(
+		[...now]
+			.map(([name, value]) => [name, value - (before.get(name) ?? 0)] as const)
+			.filter(([, by]) => by !== 0),
+	);
+}
+
+/** As the kernel prints it; behind a counter that is not zero stands what it counts. */
+export function table(counters: Counters): string {
+	return [...counters]
+		.map(([name, value]) => {
+			const means = value === 0 ? undefined : counterMeaning(name)?.means;
+			return `${name.padEnd(24)}\t${value}${means === undefined ? '' : `\t# ${means}`}\n`;
+		})
+		.join('');
+}
+
+/** What moved, each with its meaning and what to do. */
+export function movements(counters: Counters, moved: Counters): string {
+	return [...moved]
+		.map(([name, by]) => {
+			const meaning = counterMeaning(name);
+			const head = `${by > 0 ? '+' : ''}${by} ${name} (now ${counters.get(name) ?? 0})`;
+			return meaning === undefined
+				? `${head}\n`
+				: `${head}: ${meaning.means}\n    usually ${meaning.cause}\n    ${meaning.next}\n`;
+		})
+		.join('');
+}
+
+function jsonLine(counters: Counters, moved: Counters): string {
+	const object = {
+		schema: 1,
+		object: 'counters',
+		time: Date.now() / 1000,
+		counters: Object.fromEntries(counters),
+		...(moved.size === 0 ? {} : { moved: Object.fromEntries(moved) }),
+	};
+	return `${JSON.stringify(object)}\n`;
+}
