@@ -5,6 +5,9 @@ const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and a
 
   xfrm explain --rules FILE [HOST] [[OPTIONS] PACKET]…   what happens to a packet, and why
   xfrm [OPTIONS] state|policy|monitor …                  as ip xfrm, on the running kernel
+  xfrm save [-o FILE]                                    states and policies of the kernel as JSON
+  xfrm load [--dry-run] FILE                             rules into the kernel, all or none
+  xfrm stat [--watch]                                    the kernel's counters, and what they mean
   xfrm demo                                              three packets, told from end to end
   xfrm help [COMMAND], xfrm COMMAND --help
   xfrm --version
@@ -66,6 +69,39 @@ Examples
   xfrm --json policy list dir out | jq .priority
   xfrm -t monitor acquire expire`;
 
+const SAVE = `xfrm save [--show-keys] [-o FILE]
+
+Writes states, policies and default policies of the running kernel as one JSON snapshot
+(packages/iproute/schema/snapshot.schema.json): rules for xfrm explain, and for xfrm load if keys
+are shown. A file is readable by its owner only.
+
+Examples
+  sudo xfrm save -o site-a.json
+  sudo xfrm save --show-keys -o site-a.json && sudo ip netns exec b xfrm load site-a.json`;
+
+const LOAD = `xfrm load [--dry-run] [--json] FILE…
+
+Loads rules into the running kernel, all or none: ip xfrm commands, a dump as ip xfrm prints it, or
+a snapshot; - is stdin. They are tried in a network namespace of their own first, beside what the
+kernel has; what is refused there is reported, and nothing is changed. Exit status 1 then.
+
+       --dry-run         only tells what would be refused
+       --json            refusals as JSON
+
+Examples, in a checkout
+  sudo xfrm load --dry-run examples/site-a.xfrm
+  ip -s xfrm policy | ssh root@b xfrm load -`;
+
+const STAT = `xfrm stat [--json] [--watch [SECONDS]]
+
+Prints the counters of this network namespace as /proc/net/xfrm_stat does; behind one that is not
+zero stands what it counts. With --watch it goes on, and tells which counters move, why they
+usually do, and what to do next. Counters are told packet by packet by xfrm explain.
+
+Examples
+  xfrm stat
+  xfrm stat --watch 5`;
+
 const DEMO = `xfrm demo
 
 Tells the way of three packets through a small world on the real engine: one protected and
@@ -83,13 +119,16 @@ export function printHelp(command: string | undefined): number {
 		sa: IP,
 		policy: IP,
 		monitor: IP,
+		save: SAVE,
+		load: LOAD,
+		stat: STAT,
 		demo: DEMO,
 		help: MAIN,
 	};
 	const text = command === undefined || command.startsWith('-') ? MAIN : texts[command];
 	if (text === undefined) {
 		throw new UsageError(
-			`found "${command}", expected a command: explain, state, policy, monitor, demo or help`,
+			`found "${command}", expected a command: explain, state, policy, monitor, save, load, stat, demo or help`,
 		);
 	}
 	process.stdout.write(`${text}\n`);

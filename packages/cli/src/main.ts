@@ -18,12 +18,19 @@ export async function main(args: readonly string[]): Promise<number> {
 	try {
 		return await dispatch(args);
 	} catch (error) {
-		if (error instanceof UsageError) {
+		if (error instanceof UsageError || isKernelRefusal(error)) {
 			process.stderr.write(`xfrm: ${error.message}\n`);
 			return 2;
 		}
 		throw error;
 	}
+}
+
+/** Errors of netlink say what is missing; they are known by name, so that not every start loads them. */
+function isKernelRefusal(error: unknown): error is Error {
+	return (
+		error instanceof Error && (error.name === 'NetlinkError' || error.name === 'TransportError')
+	);
 }
 
 /** Commands of our own; what abbreviates one of ip's objects beside them is ip's. */
@@ -71,6 +78,18 @@ async function dispatch(args: readonly string[]): Promise<number> {
 			const { demoCommand } = await import('./demo.ts');
 			return demoCommand(rest);
 		}
+		case 'save': {
+			const { saveCommand } = await import('./save-command.ts');
+			return saveCommand(rest);
+		}
+		case 'load': {
+			const { loadCommand } = await import('./load-command.ts');
+			return loadCommand(rest);
+		}
+		case 'stat': {
+			const { statCommand } = await import('./stat-command.ts');
+			return statCommand(rest);
+		}
 		case '--version':
 		case '-V':
 		case 'version': {
@@ -86,7 +105,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
 		}
 		default:
 			throw new UsageError(
-				`found "${command}", expected a command: explain, state, policy, monitor, demo, help or --version`,
+				`found "${command}", expected a command: explain, state, policy, monitor, save, load, stat, demo, help or --version`,
 			);
 	}
 }
