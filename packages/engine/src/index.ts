@@ -9,6 +9,7 @@ export { TICKS_PER_SECOND } from './limits.ts';
 export * from './namespace.ts';
 export * from './policy.ts';
 export { SELECTOR_WORDS, SelectorWord, TEMPLATE_WORDS, TemplateWord } from './policy-words.ts';
+export { Rehearsal, rehearseCheck, rehearsedFlow, rehearseOutput } from './rehearsal.ts';
 export * from './replay-window.ts';
 export { restoreLarval, restorePolicyUse, restoreStateUse } from './restore.ts';
 export { Spd } from './spd.ts';

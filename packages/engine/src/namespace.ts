@@ -115,6 +115,10 @@ export class Namespace {
 	selectErrno: number = 0;
 	tracer: Tracer | null = null;
 	fixed: FixedFields | null = null;
+	/** A lookup is only tried (rehearsal.ts): nothing is counted, told or made. */
+	rehearsing: boolean = false;
+	/** A key manager would have been asked since `rehearsing` began. */
+	rehearsedAcquire: boolean = false;
 	/** The time of the call in progress: entry 0, microseconds. An array so that storing it costs no heap. */
 	readonly now: Float64Array = new Float64Array(1);
 	/** Processor of the call in progress. */
@@ -152,6 +156,9 @@ export class Namespace {
 	}
 
 	emit(event: EngineEvent): void {
+		if (this.rehearsing) {
+			return;
+		}
 		if (this.events.length - this.eventsTaken >= EVENTS_MAX) {
 			this.eventsLost++;
 			return;
@@ -175,7 +182,7 @@ export class Namespace {
 
 	/** Raises the counter of a verdict that Linux counts. */
 	count(verdict: number): void {
-		if (verdict >= 1 && verdict <= COUNTER_COUNT) {
+		if (verdict >= 1 && verdict <= COUNTER_COUNT && !this.rehearsing) {
 			this.counters[verdict] = (this.counters[verdict] ?? 0) + 1;
 		}
 	}

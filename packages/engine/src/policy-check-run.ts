@@ -96,6 +96,8 @@ export class PolicyCheckRun {
 			return false;
 		}
 		this.verified = entry.verified;
+		this.policy = entry.policy;
+		this.main = entry.main;
 		if (entry.policy !== null) {
 			entry.policy.lifetime[USE_TIME] = this.seconds;
 		}

@@ -71,7 +71,10 @@ export function selectState(
 		traceSelect(net, policy, templateIndex, flow, family, daddr, saddr, winner, outcome);
 	}
 	if (outcome === 'acquire') {
-		acquireState(net, policy, template, flow, daddr, saddr, best === null ? -1 : net.processor);
+		net.rehearsedAcquire = true;
+		if (!net.rehearsing) {
+			acquireState(net, policy, template, flow, daddr, saddr, best === null ? -1 : net.processor);
+		}
 		net.selectErrno = Errno.EAGAIN;
 	}
 	return winner;

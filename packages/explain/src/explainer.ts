@@ -6,7 +6,7 @@
 import type { Available, XfrmPolicy, XfrmState } from '@xfrm/engine';
 import type { Command, DumpedObject } from '@xfrm/iproute';
 import { formatHex, formatHex32 } from '@xfrm/wire';
-import { addressFrom, Family, formatAddress, IpProto, Mode } from '@xfrm/wire/xfrm';
+import { addressFrom, Family, formatAddress, IpProto, Mode, type Refusal } from '@xfrm/wire/xfrm';
 import type { Answer, EventRef, PolicyRef, StateRef } from './answer.ts';
 import { Digest, outcomeOf } from './digest.ts';
 import {
@@ -20,6 +20,9 @@ import {
 import { type Loaded, loadObject } from './dump-loader.ts';
 import { eventOf } from './event-text.ts';
 import { HiddenKeys } from './hidden-keys.ts';
+import type { HostCommand } from './host-command.ts';
+import { applyHostCommand } from './host-setup.ts';
+import { Journal, type Question } from './journal.ts';
 import {
 	actionName,
 	directionName,
@@ -63,8 +66,12 @@ export class Explainer {
 	#local: readonly LocalAddress[] = [];
 	#prepared: boolean = false;
 	readonly #hidden: HiddenKeys = new HiddenKeys();
+	readonly #options: WorldOptions;
+	readonly #journal: Journal<Explainer> = new Journal();
+	#question: Question<PacketOptions> | undefined;
 
 	constructor(options: WorldOptions) {
+		this.#options = options;
 		this.world = new World({ ...options, available: options.available ?? everything(options) });
 		for (const name of ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding']) {
 			this.world.setSysctl(name, 1);
@@ -79,6 +86,7 @@ export class Explainer {
 	/** Carries out an `ip` command; its notifications belong to the next packet. */
 	run(command: string): CommandOutcome {
 		const outcome = this.world.run(command);
+		this.#journal.note('setting', (other) => other.run(command));
 		this.#keepEvents(this.world.observe(0));
 		return outcome;
 	}
@@ -86,13 +94,33 @@ export class Explainer {
 	/** Carries out a command of `ip xfrm` that was read before. */
 	carryOut(command: Command): CommandOutcome {
 		const outcome = this.world.carryOut(command);
+		this.#journal.note('setting', (other) => other.carryOut(command));
 		this.#keepEvents(this.world.observe(0));
 		return outcome;
+	}
+
+	/** Carries out a line about the host that was read before; why Linux would refuse it. */
+	configure(command: HostCommand): Refusal | undefined {
+		this.#journal.note('setting', (other) => other.configure(command));
+		return applyHostCommand(this.world.host, command);
+	}
+
+	/** Sets a sysctl of the host. */
+	setSysctl(name: string, value: number): CommandOutcome {
+		this.#journal.note('setting', (other) => other.setSysctl(name, value));
+		return this.world.setSysctl(name, value);
+	}
+
+	/** Opens a UDP socket with UDP_ENCAP; its errno, 0 for none. */
+	openEncapSocket(family: number, port: number, type: 'espinudp' | 'espinudp-nonike'): number {
+		this.#journal.note('setting', (other) => other.openEncapSocket(family, port, type));
+		return this.world.openEncapSocket(family, port, type);
 	}
 
 	/** Loads an object of a dump; a state's hidden keys are remembered as unknown. */
 	load(object: DumpedObject): Loaded {
 		const loaded = loadObject(this.world, object);
+		this.#journal.note('setting', (other) => other.load(object));
 		this.#keepEvents(this.world.observe(0));
 		if (loaded.state !== undefined) {
 			this.#hidden.note(loaded.state, object.untold.hiddenKeys);
@@ -109,6 +137,7 @@ export class Explainer {
 
 	/** Time goes by. */
 	wait(seconds: number): void {
+		this.#journal.note('event', (other) => other.wait(seconds));
 		this.#keepEvents(this.world.advance(Math.round(seconds * 1_000_000)));
 	}
 
@@ -128,8 +157,14 @@ export class Explainer {
 		return observed.events.map((event) => eventOf(event, deviceName));
 	}
 
+	/** Devices, routes and addresses that nobody gave: guessed before the first packet, or now. */
+	prepare(options: PacketOptions = {}): void {
+		this.#prepare(options);
+	}
+
 	/** What becomes of this packet? It has a whole IP header. */
 	ask(packet: Uint8Array, options: PacketOptions): Answer {
+		this.#journal.note('event', (other) => other.ask(packet, options));
 		this.#prepare(options);
 		const assumed = [...this.#assumed];
 		const direction = this.#direction(packet, options, assumed);
@@ -148,7 +183,41 @@ export class Explainer {
 					});
 		const facts = recorder.finish(observed.effects);
 		this.#restoreSequence(before);
-		return this.#answer({ packet, direction, options, facts, observed, assumed });
+		const asked = { packet, direction, options, facts, observed, assumed };
+		const digest = new Digest(facts, packet);
+		const answer = this.#answer(asked, digest);
+		this.#journal.noteOutcome(answer.outcome);
+		const known = { ...options, direction, ...(device === undefined ? {} : { device }) };
+		this.#question = { packet, options: known, answer, digest };
+		return answer;
+	}
+
+	/** The packet that was asked about last. */
+	get question(): Question<PacketOptions> | undefined {
+		return this.#question;
+	}
+
+	/** Everything that was done before the last question, in order. */
+	get journal(): Journal<Explainer> {
+		return this.#journal;
+	}
+
+	/** An explainer in a world of the same kind, with nothing in it, whose random octets are its own. */
+	fresh(random: (bytes: Uint8Array) => void): Explainer {
+		return new Explainer({ ...this.#options, random });
+	}
+
+	/** Is this state's key hidden by the dump it came from? */
+	hidesKey(state: XfrmState): boolean {
+		return this.#hidden.has(state);
+	}
+
+	/** The key of the state made last is not known. */
+	hideNewestKey(): void {
+		for (const state of this.world.engine.states()) {
+			this.#hidden.note(state, ['aead']);
+			return;
+		}
 	}
 
 	#send(packet: Uint8Array, options: PacketOptions, device: string | undefined): Observed {
@@ -307,19 +376,21 @@ export class Explainer {
 		}
 	}
 
-	#answer(asked: {
-		readonly packet: Uint8Array;
-		readonly direction: 'in' | 'out' | 'fwd';
-		readonly options: PacketOptions;
-		readonly facts: readonly Fact[];
-		readonly observed: Observed;
-		readonly assumed: readonly string[];
-	}): Answer {
+	#answer(
+		asked: {
+			readonly packet: Uint8Array;
+			readonly direction: 'in' | 'out' | 'fwd';
+			readonly options: PacketOptions;
+			readonly facts: readonly Fact[];
+			readonly observed: Observed;
+			readonly assumed: readonly string[];
+		},
+		digest: Digest,
+	): Answer {
 		const { packet, direction, options, facts, observed, assumed } = asked;
 		const { engine } = this.world;
 		const own = this.#eventsOf(observed);
 		const events = [...this.takeEvents(), ...own];
-		const digest = new Digest(facts, packet);
 		const counter = digest.firstCounter(observed.counters);
 		const seen = outcomeOf(digest, {
 			acquired: own.some((event) => event.event === 'acquire'),

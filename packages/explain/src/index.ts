@@ -8,6 +8,8 @@ export * from './host-command.ts';
 export * from './host-setup.ts';
 export * from './input.ts';
 export * from './json.ts';
+export * from './lookup.ts';
+export * from './lookup-text.ts';
 export * from './packet-text.ts';
 export * from './recorder.ts';
 export * from './secrets.ts';
