@@ -22,6 +22,10 @@ export class HiddenKeys {
 		}
 	}
 
+	has(state: XfrmState): boolean {
+		return this.#states.has(state);
+	}
+
 	/** The state with a hidden key that decides what becomes of the packet, undefined when none does. */
 	deciding(digest: Digest, facts: readonly Fact[]): XfrmState | undefined {
 		for (const { code, state } of digest.verdicts) {
