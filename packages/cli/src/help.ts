@@ -4,6 +4,7 @@ import { UsageError } from './usage.ts';
 const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and answers about it
 
   xfrm explain --rules FILE [HOST] [[OPTIONS] PACKET]…   what happens to a packet, and why
+  xfrm lookup --rules FILE FLOW | --batch FILE           which policies and states a flow meets
   xfrm [OPTIONS] state|policy|monitor …                  as ip xfrm, on the running kernel
   xfrm save [-o FILE]                                    states and policies of the kernel as JSON
   xfrm load [--dry-run] FILE                             rules into the kernel, all or none
@@ -48,6 +49,28 @@ Examples, in a checkout
     @examples/site-b.pcap
   xfrm explain --json --rules examples/site-a.xfrm 'src 10.1.0.5 dst 10.3.0.9 proto tcp' \\
     wait:31 do:'xfrm policy flush' 'src 10.1.0.5 dst 10.3.0.9 proto tcp'`;
+
+const LOOKUP = `xfrm lookup --rules FILE FLOW
+xfrm lookup --rules FILE --batch FILE
+
+What ip route get is for routes: which policies and states a flow meets. No packet is made, and
+nothing is changed: each flow meets the rules as they were loaded.
+
+FLOW   src ADDRESS dst ADDRESS [proto NAME|N] [sport N] [dport N] [type N] [code N] dir out|in|fwd
+       [mark M] [if_id I] [dev NAME] [via SPI…]
+       in and fwd count as unprotected unless via names the states that it came through, outermost
+       first; fwd is the check for forwarding, then the lookup for output
+RULES  as for xfrm explain (--rules FILE, repeatable, - for stdin)
+       --batch FILE      a flow a line in, a line of JSON out, in order; - is stdin
+       --json            of a single flow too (packages/cli/schema/lookup.schema.json)
+       --no-listener     no key manager listens
+       --profile linux61|linux619|linux72   --strict
+
+Exit status as of explain; with --batch 0 unless a line cannot be read.
+
+Examples, in a checkout
+  xfrm lookup --rules examples/site-a.xfrm src 10.1.0.5 dst 10.2.0.9 proto udp dport 53 dir fwd
+  xfrm lookup --rules examples/site-a.xfrm --batch flows.txt | jq -r .outcome | sort | uniq -c`;
 
 const IP = `xfrm [OPTIONS] state|policy|monitor …
 
@@ -115,6 +138,7 @@ Example
 export function printHelp(command: string | undefined): number {
 	const texts: Readonly<Record<string, string>> = {
 		explain: EXPLAIN,
+		lookup: LOOKUP,
 		state: IP,
 		sa: IP,
 		policy: IP,
@@ -128,7 +152,7 @@ export function printHelp(command: string | undefined): number {
 	const text = command === undefined || command.startsWith('-') ? MAIN : texts[command];
 	if (text === undefined) {
 		throw new UsageError(
-			`found "${command}", expected a command: explain, state, policy, monitor, save, load, stat, demo or help`,
+			`found "${command}", expected a command: explain, lookup, state, policy, monitor, save, load, stat, demo or help`,
 		);
 	}
 	process.stdout.write(`${text}\n`);

@@ -34,7 +34,7 @@ function isKernelRefusal(error: unknown): error is Error {
 }
 
 /** Commands of our own; what abbreviates one of ip's objects beside them is ip's. */
-const OWN = new Set(['explain', 'demo', 'help', 'version', 'stat', 'save', 'load']);
+const OWN = new Set(['explain', 'lookup', 'demo', 'help', 'version', 'stat', 'save', 'load']);
 
 /** Options with a value that may stand in front of an object. */
 const VALUED = /^(?:--profile|--?f(?:a(?:m(?:i(?:ly?)?)?)?)?)$/;
@@ -74,6 +74,10 @@ async function dispatch(args: readonly string[]): Promise<number> {
 			const { explainCommand } = await import('./explain-command.ts');
 			return explainCommand(rest);
 		}
+		case 'lookup': {
+			const { lookupCommand } = await import('./lookup-command.ts');
+			return lookupCommand(rest);
+		}
 		case 'demo': {
 			const { demoCommand } = await import('./demo.ts');
 			return demoCommand(rest);
@@ -105,7 +109,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
 		}
 		default:
 			throw new UsageError(
-				`found "${command}", expected a command: explain, state, policy, monitor, save, load, stat, demo, help or --version`,
+				`found "${command}", expected a command: explain, lookup, state, policy, monitor, save, load, stat, demo, help or --version`,
 			);
 	}
 }

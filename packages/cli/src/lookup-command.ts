@@ -1,0 +1,108 @@
+/** `xfrm lookup`: which policies and states a flow meets, one flow or millions. */
+import { parseArgs } from 'node:util';
+import { FlowLookup, InputError, type LookupAnswer, lookupText, Secrets } from '@xfrm/explain';
+import { readRules } from './explain-input.ts';
+import { readLines } from './line-reader.ts';
+import { hostWithRules, profileOf } from './offline-rules.ts';
+import { colours } from './terminal.ts';
+import { UsageError, usageErrorOf } from './usage.ts';
+import { PROFILE_DEFAULT } from './version.ts';
+
+const OPTIONS = {
+	rules: { type: 'string', multiple: true },
+	batch: { type: 'string' },
+	profile: { type: 'string' },
+	json: { type: 'boolean' },
+	strict: { type: 'boolean' },
+	'no-listener': { type: 'boolean' },
+	'show-keys': { type: 'boolean' },
+} as const;
+
+/** Output is written in pieces of about this many characters. */
+const PIECE = 1 << 16;
+
+/** Runs the command with the arguments behind `lookup`; the exit status. */
+export function lookupCommand(args: readonly string[]): number {
+	const { values, positionals } = argumentsOf(args);
+	const flow = positionals.join(' ');
+	if (values.rules === undefined) {
+		throw new UsageError('found no rules, expected --rules FILE (see xfrm help lookup)');
+	}
+	if ((flow === '') === (values.batch === undefined)) {
+		throw new UsageError(
+			'expected either a flow, as in "src 10.1.0.5 dst 10.2.0.9 proto udp dir out", or --batch FILE',
+		);
+	}
+	const secrets = new Secrets(values['show-keys'] === true);
+	const warn = (text: string): void => {
+		process.stderr.write(`xfrm: ${secrets.hide(text)}\n`);
+	};
+	try {
+		const { explainer, refused } = hostWithRules(values.rules.map(readRules), secrets, {
+			profile: profileOf(values.profile ?? PROFILE_DEFAULT),
+			listener: values['no-listener'] !== true,
+		});
+		for (const { file, line, text } of refused) {
+			warn(`${file}:${line}: refused: ${text}`);
+		}
+		if (values.strict === true && refused.length > 0) {
+			return 2;
+		}
+		const lookup = new FlowLookup(explainer.world);
+		return values.batch === undefined
+			? lookOne(lookup, flow, values.json === true)
+			: lookAll(lookup, values.batch, warn);
+	} catch (error) {
+		if (error instanceof InputError) {
+			warn(error.message);
+			return 2;
+		}
+		throw error;
+	}
+}
+
+function argumentsOf(args: readonly string[]) {
+	try {
+		return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+	} catch (error) {
+		throw usageErrorOf(error, 'lookup');
+	}
+}
+
+function lookOne(lookup: FlowLookup, flow: string, json: boolean): number {
+	const answer: LookupAnswer = lookup.answer(flow);
+	const text = json
+		? JSON.stringify(answer)
+		: lookupText(lookup.found, { colours: colours(process.stdout) }).join('\n');
+	process.stdout.write(`${text}\n`);
+	return answer.outcome === 'drop' || answer.outcome === 'acquire' ? 1 : 0;
+}
+
+/** A flow a line in, an object a line out, in order; what cannot be read is told on stderr. */
+function lookAll(lookup: FlowLookup, path: string, warn: (text: string) => void): number {
+	const file = path === '-' ? '(stdin)' : path;
+	let status = 0;
+	let piece = '';
+	readLines(path, (text, line) => {
+		if (/^\s*(?:#|$)/.test(text)) {
+			return;
+		}
+		try {
+			piece += lookup.line(text);
+			piece += '\n';
+		} catch (error) {
+			if (!(error instanceof InputError)) {
+				throw error;
+			}
+			warn(error.at({ file, line }).message);
+			status = 2;
+			return;
+		}
+		if (piece.length > PIECE) {
+			process.stdout.write(piece);
+			piece = '';
+		}
+	});
+	process.stdout.write(piece);
+	return status;
+}
