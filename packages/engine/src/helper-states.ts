@@ -37,7 +37,8 @@ export function attachHelper(net: Namespace, state: XfrmState): Refusal | undefi
 	let helper = known === 0 ? null : net.sad.bySpi(state.family, state.daddr, known, proto, mark);
 	if (helper === null) {
 		const spi = isIpv4 ? known : net.helperSpis.take(state.saddr);
-		const made = initState(net, helperConfig(state, spi, proto));
+		// The selector is the tunnel's, of no family where that one has AF_UNSPEC.
+		const made = initState(net, helperConfig(state, spi, proto), true);
 		if (made.refusal !== undefined) {
 			return {
 				errno: Errno.EINVAL,

@@ -20,6 +20,7 @@ import {
 	NOW_US,
 	SPI,
 	type StateOptions,
+	selector,
 	trace,
 	udp,
 } from './input-fixture.test.ts';
@@ -399,6 +400,21 @@ test('a packet that IPComp left alone comes in by the helper state', () => {
 		const [helper] = packet.path as XfrmState[];
 		assert.equal(helper?.kernelOwned, true);
 		assert.equal(helper?.lifetime[Current.Bytes], inner.length);
+	}
+});
+
+// @spec S-19
+test('the helper of an IPComp tunnel has its selector, of no family with AF_UNSPEC', () => {
+	const AF_UNSPEC = 32;
+	for (const [src, dst] of [
+		['192.0.2.1', '192.0.2.2'],
+		['2001:db8::1', '2001:db8::2'],
+	] as const) {
+		const net = makeNamespace();
+		const any = selector({ family: 0 });
+		addState(net, { src, dst, proto: 108, spi: 0x1234, flags: AF_UNSPEC, selector: any });
+		const families = [...net.sad.states()].map((state) => state.config.selector.family);
+		assert.deepEqual(families, [0, 0], src);
 	}
 });
 

@@ -32,9 +32,14 @@ import { initTransform } from './transforms/transform-init.ts';
  * A VOID state whose transform is ready, in no table yet; or why Linux refuses. Keys are copied: they are
  * the state's own from here on.
  *
+ * @param anyFamily a selector of no family stays one, as it does in states that no request asks for
  * @spec S-13 S-14 S-15 S-16 T-8
  */
-export function initState(net: Namespace, config: StateConfig): Answer<XfrmState> {
+export function initState(
+	net: Namespace,
+	config: StateConfig,
+	anyFamily: boolean = (config.flags & StateFlag.AfUnspec) !== 0,
+): Answer<XfrmState> {
 	const named = nameAlgorithms(net, config);
 	if (named.refusal !== undefined) {
 		return named;
@@ -42,7 +47,7 @@ export function initState(net: Namespace, config: StateConfig): Answer<XfrmState
 	if (config.pcpu !== undefined && config.pcpu >= net.processors) {
 		return refuse(Errno.ERANGE, 'pCPU number too big');
 	}
-	const state = new XfrmState(completeConfig(net, named.value));
+	const state = new XfrmState(completeConfig(net, named.value, anyFamily));
 	const refusal =
 		checkMode(net, state) ??
 		initTransform(net, state) ??
@@ -59,10 +64,9 @@ export function initState(net: Namespace, config: StateConfig): Answer<XfrmState
 }
 
 /** What the kernel fills in while it copies the request. */
-function completeConfig(net: Namespace, config: StateConfig): StateConfig {
+function completeConfig(net: Namespace, config: StateConfig, anyFamily: boolean): StateConfig {
 	const { selector, family } = config;
 	const noPmtuDisc = family === Family.Ipv4 && net.sysctl.ip_no_pmtu_disc !== 0;
-	const anyFamily = (config.flags & StateFlag.AfUnspec) !== 0;
 	const selectorFamily = selector.family === Family.Unspec && !anyFamily ? family : selector.family;
 	return {
 		...completeIptfs(config),

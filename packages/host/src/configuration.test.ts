@@ -70,6 +70,13 @@ test('an address brings a local and a connected route, and takes them along', ()
 	assert.equal(gone?.errno, Errno.EADDRNOTAVAIL);
 });
 
+test('what goes to 0.0.0.0 is for its sender', () => {
+	const host = router();
+	addRoute(host, '0.0.0.0/0', { gateway: address('10.0.0.254') });
+	assert.equal(routed(host, '0.0.0.0'), 'lo 127.0.0.1 65536');
+	assert.equal(routed(host, '0.0.0.0', { saddr: '10.0.0.1' }), 'lo 10.0.0.1 65536');
+});
+
 test('a second address of a network keeps its connected route', () => {
 	const host = router();
 	addAddress(host, 'lan', '10.0.0.2/24');

@@ -143,6 +143,8 @@ function ipv4Class(address: Address): 'unicast' | 'loopback' | 'multicast' | 'ze
 }
 
 const LIMITED_BROADCAST: Address = new Uint8Array(16).fill(255);
+/** 127.0.0.1 */
+const LOOPBACK_ADDRESS: Address = Uint8Array.of(127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 /**
  * The route of a packet made here, or the errno that its sender gets.
@@ -170,6 +172,11 @@ export function routeOutput(
 	}
 	if (family === Family.Ipv4 && !isOwnSource(stack, saddr)) {
 		return Errno.EINVAL;
+	}
+	if (bound === undefined && family === Family.Ipv4 && isAnyAddress(daddr, family)) {
+		// Linux takes what is sent to nobody to be for its sender.
+		const own = isAnyAddress(saddr, family) ? LOOPBACK_ADDRESS : saddr;
+		return onDevice(stack, stack.devices.loopback, own, own, 'local');
 	}
 	const group = family === Family.Ipv4 ? groupKind(daddr) : undefined;
 	const out = bound ?? stack.devices.withAddress(Family.Ipv4, saddr);
