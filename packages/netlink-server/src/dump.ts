@@ -2,21 +2,24 @@
  * Dumps of states and policies: newest first, in parts, surviving what happens between the parts
  * (spec N-12 … N-15; net/netlink/af_netlink.c: netlink_dump).
  */
-import type { EngineDoor, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import { type EngineDoor, StateCondition, type XfrmPolicy, type XfrmState } from '@xfrm/engine';
 import {
 	type AddressFilter,
 	type ExtendedAck,
 	encodeDone,
 	MessageFlag,
+	type MessageHeader,
+	MessageType,
+	MessageWriter,
 	type RawMessage,
 	viewOf,
 	XFRM_ATTRIBUTES,
 } from '@xfrm/netlink';
 import { Family, IpProto, prefixMatches } from '@xfrm/wire/xfrm';
 import { DUMP_PART_OCTETS } from './limits.ts';
-import { stateMessage } from './notify.ts';
 import { policyMessageOctets, writePolicyMessage } from './policy-writer.ts';
 import { RequestAttributes } from './request.ts';
+import { appendState } from './state-writer.ts';
 import { invalid, XfrmError } from './xfrm-error.ts';
 
 const PREFIX_MAX = 128;
@@ -27,7 +30,7 @@ interface Scribe<T> {
 	/** Did it go since the iterator gave it? */
 	isGone(member: T): boolean;
 	octets(member: T): number;
-	/** Writes the message into memory that is zero. */
+	/** Writes the message of the member that `octets` was asked for last into memory that is zero. */
 	write(bytes: Uint8Array, view: DataView, at: number, member: T): void;
 }
 
@@ -112,26 +115,44 @@ interface DumpHeader {
 
 function* stateMembers(
 	engine: EngineDoor,
-	header: DumpHeader,
 	proto: number,
 	filter: AddressFilter | undefined,
-): Generator<Uint8Array> {
+): Generator<XfrmState> {
 	for (const state of engine.states()) {
 		if (
 			protocolMatches(state.proto, proto) &&
 			(filter === undefined || filterMatches(state, filter))
 		) {
-			yield stateMessage('newsa', header, engine.snapshotState(state));
+			yield state;
 		}
 	}
 }
 
-/** Messages that are made as wholes. */
-const WHOLE: Scribe<Uint8Array> = {
-	isGone: () => false,
-	octets: (message) => message.length,
-	write: (bytes, _view, at, message) => bytes.set(message, at),
-};
+/** How long a state's message is shows when it is written: that is done in memory of its own. */
+class StateScribe implements Scribe<XfrmState> {
+	readonly #header: MessageHeader;
+	readonly #writer: MessageWriter;
+
+	constructor(header: DumpHeader) {
+		this.#header = { ...header, type: MessageType.NewSa };
+		this.#writer = new MessageWriter(this.#header);
+	}
+
+	isGone(state: XfrmState): boolean {
+		return state.condition === StateCondition.Dead;
+	}
+
+	octets(state: XfrmState): number {
+		this.#writer.restart(this.#header);
+		appendState(this.#writer, state);
+		return this.#writer.paddedLength;
+	}
+
+	/** The one that `octets` was asked for last. */
+	write(bytes: Uint8Array, _view: DataView, at: number): void {
+		this.#writer.copyTo(bytes, at);
+	}
+}
 
 /** A dump that found an error at its start: only its end, which carries the error (N-12). */
 function failedDump(
@@ -141,7 +162,8 @@ function failedDump(
 	extended: ExtendedAck,
 ): Dump {
 	const told = extAck && extended.message !== undefined;
-	return new TableDump([], WHOLE, () => encodeDone(header, errno, told ? extended : undefined));
+	const end = encodeDone(header, errno, told ? extended : undefined);
+	return { next: () => ({ datagram: end, last: true }) };
 }
 
 /**
@@ -174,7 +196,8 @@ export function dumpStates(
 		const proto = attributes.get('proto') ?? 0;
 		// A warning belongs to the first part, and only the end can carry it.
 		const warns = extAck && warning.message !== undefined;
-		return new TableDump(stateMembers(engine, header, proto, filter), WHOLE, (empty) =>
+		const members = stateMembers(engine, proto, filter);
+		return new TableDump(members, new StateScribe(header), (empty) =>
 			encodeDone(header, 0, warns && empty ? warning : undefined),
 		);
 	} catch (error) {

@@ -17,14 +17,13 @@ import {
 	lifetimeConfig,
 	MESSAGE_HEADER_OCTETS,
 	MessageType,
-	u64,
 	userPolicyInfo,
 	userPolicyType,
 	userTemplate,
 	viewOf,
+	writeU64,
 	xfrmMark,
 } from '@xfrm/netlink';
-import { type LifetimeConfig, UNLIMITED } from '@xfrm/wire/xfrm';
 
 /** The header's fields but type and length. */
 export interface PolicyHeader {
@@ -143,25 +142,14 @@ function writeInfo(view: DataView, at: number, policy: XfrmPolicy): void {
 	view.setUint8(at + 44, words[SelectorWord.Proto] ?? 0);
 	view.setInt32(at + 48, words[SelectorWord.Ifindex] ?? 0, true);
 	view.setInt32(at + 52, words[SelectorWord.User] ?? 0, true);
-	writeLimits(view, at + 56, policy.limits);
-	u64.write(view, at + 120 + 16, policy.lifetime[0] ?? 0);
-	u64.write(view, at + 120 + 24, policy.lifetime[1] ?? 0);
+	lifetimeConfig.write(view, at + 56, policy.limits);
+	writeU64(view, at + 120 + 16, policy.lifetime[0] ?? 0);
+	writeU64(view, at + 120 + 24, policy.lifetime[1] ?? 0);
 	view.setUint32(at + 152, policy.priority, true);
 	view.setUint32(at + 156, policy.index, true);
 	view.setUint8(at + 160, policy.direction + (policy.socketId === 0 ? 0 : SOCKET_DIRECTION));
 	view.setUint8(at + 161, policy.action);
 	view.setUint8(at + 162, policy.flags);
-}
-
-/** `struct xfrm_lifetime_cfg`: mostly all ones, then zeros. */
-function writeLimits(view: DataView, at: number, limits: LifetimeConfig): void {
-	if (limits !== UNLIMITED) {
-		lifetimeConfig.write(view, at, limits);
-		return;
-	}
-	for (let i = 0; i < 32; i += 4) {
-		view.setInt32(at + i, -1);
-	}
 }
 
 /** `struct xfrm_user_tmpl`. */

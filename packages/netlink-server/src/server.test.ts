@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type EngineDoor, linux619, type XfrmState } from '@xfrm/engine';
+import { type EngineDoor, linux619, XfrmState } from '@xfrm/engine';
 import {
 	attribute,
 	encodeMessage,
@@ -33,12 +33,11 @@ function fakeEngine(stateCount: number): EngineDoor {
 		condition: 2,
 		kernelOwned: false,
 	};
-	const states = Array.from({ length: stateCount }, () => ({ proto: 50, config: snapshot }));
+	const states = Array.from({ length: stateCount }, () => new XfrmState(snapshot));
 	const engine = {
 		net: { profile: linux619, processors: 1, listeners: 0, defaults: [2, 2, 2] },
-		states: () => states as unknown as Iterable<XfrmState>,
+		states: () => states,
 		policies: () => [],
-		snapshotState: () => snapshot,
 		sadInfo: () => ({ stateCount, bucketCount: 8, bucketCountMax: 1048576 }),
 		pollEvent: () => undefined,
 		flushStates: () => stateCount,

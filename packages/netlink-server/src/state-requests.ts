@@ -22,6 +22,7 @@ import {
 import { buildMessage, notifyHeader, type RequestContext, replyHeader } from './context.ts';
 import { expireMessage, saIdOf, stateMessage } from './notify.ts';
 import { selectorFamily, verifyState } from './state-verify.ts';
+import { stateAnswer } from './state-writer.ts';
 import { invalid, refused, XfrmError } from './xfrm-error.ts';
 
 /** How the engine refuses an algorithm of authentication that is not there. */
@@ -121,8 +122,7 @@ export function getState(context: RequestContext, body: MessageBodies['getsa']):
 	if (state === undefined) {
 		throw new XfrmError(Errno.ESRCH);
 	}
-	const snapshot = context.engine.snapshotState(state);
-	context.reply(stateMessage('newsa', replyHeader(context), snapshot));
+	context.reply(stateAnswer(state, { flags: 0, ...replyHeader(context) }));
 }
 
 function deletedMessage(context: RequestContext, state: StateSnapshot): Uint8Array {
@@ -183,8 +183,7 @@ export function allocSpi(context: RequestContext, body: MessageBodies['allocspi'
 	if (answer.refusal !== undefined) {
 		refused(answer.refusal);
 	}
-	const snapshot = engine.snapshotState(answer.value);
-	context.reply(stateMessage('newsa', replyHeader(context), snapshot));
+	context.reply(stateAnswer(answer.value, { flags: 0, ...replyHeader(context) }));
 }
 
 /** One notification for all, none when nothing went (N-17). */

@@ -21,11 +21,22 @@ export class MessageWriter {
 		this.view = spare ?? new DataView(new ArrayBuffer(FIRST_OCTETS));
 		spare = undefined;
 		this.bytes = new Uint8Array(this.view.buffer);
+		this.#begin(header);
+	}
+
+	#begin(header: MessageHeader): void {
 		this.append(MESSAGE_HEADER_OCTETS);
 		this.view.setUint16(4, header.type, true);
 		this.view.setUint16(6, header.flags, true);
 		this.view.setUint32(8, header.seq, true);
 		this.view.setUint32(12, header.pid, true);
+	}
+
+	/** Drops the message so far and begins another in the same memory: for who makes many (`copyTo`). */
+	restart(header: MessageHeader): void {
+		this.bytes.fill(0, 0, this.#length);
+		this.#length = 0;
+		this.#begin(header);
 	}
 
 	/** Octets so far. */
@@ -59,6 +70,18 @@ export class MessageWriter {
 		this.view.setUint16(at, 4 + octets, true);
 		this.view.setUint16(at + 2, type, true);
 		return at + 4;
+	}
+
+	/** Octets that `copyTo` needs: padding of the last part included, as the kernel counts it. */
+	get paddedLength(): number {
+		return align4(this.#length);
+	}
+
+	/** Fills in the length and copies the message; the writer stays as it is. */
+	copyTo(bytes: Uint8Array, at: number): void {
+		const length = this.paddedLength;
+		this.view.setUint32(0, length, true);
+		bytes.set(this.bytes.subarray(0, length), at);
 	}
 
 	/**

@@ -40,17 +40,19 @@ export const userPolicyInfo: Struct<UserPolicyInfo> = struct<UserPolicyInfo>(
 		flags: [162, u8],
 		share: [163, u8],
 	},
-	(view, at) => ({
-		selector: xfrmSelector.read(view, at),
-		lifetime: lifetimeConfig.read(view, at + 56),
-		lifetimeCurrent: lifetimeCurrent.read(view, at + 120),
-		priority: view.getUint32(at + 152, true),
-		index: view.getUint32(at + 156, true),
-		direction: view.getUint8(at + 160),
-		action: view.getUint8(at + 161),
-		flags: view.getUint8(at + 162),
-		share: view.getUint8(at + 163),
-	}),
+	{
+		read: (view, at) => ({
+			selector: xfrmSelector.read(view, at),
+			lifetime: lifetimeConfig.read(view, at + 56),
+			lifetimeCurrent: lifetimeCurrent.read(view, at + 120),
+			priority: view.getUint32(at + 152, true),
+			index: view.getUint32(at + 156, true),
+			direction: view.getUint8(at + 160),
+			action: view.getUint8(at + 161),
+			flags: view.getUint8(at + 162),
+			share: view.getUint8(at + 163),
+		}),
+	},
 );
 
 /** `struct xfrm_userpolicy_id`: names a policy; MIGRATE's payload too. */
@@ -65,11 +67,13 @@ export const userPolicyId: Struct<UserPolicyId> = struct<UserPolicyId>(
 	'xfrm_userpolicy_id',
 	64,
 	{ selector: [0, xfrmSelector], index: [56, u32], direction: [60, u8] },
-	(view, at) => ({
-		selector: xfrmSelector.read(view, at),
-		index: view.getUint32(at + 56, true),
-		direction: view.getUint8(at + 60),
-	}),
+	{
+		read: (view, at) => ({
+			selector: xfrmSelector.read(view, at),
+			index: view.getUint32(at + 56, true),
+			direction: view.getUint8(at + 60),
+		}),
+	},
 );
 
 /** `struct xfrm_user_polexpire`. */
@@ -101,18 +105,20 @@ export const userTemplate: Struct<Template> = struct<Template>(
 		ealgos: [56, u32],
 		calgos: [60, u32],
 	},
-	(view, at) => ({
-		id: xfrmId.read(view, at),
-		family: view.getUint16(at + 24, true),
-		saddr: readAddress(view, at + 28),
-		reqid: view.getUint32(at + 44, true),
-		mode: view.getUint8(at + 48),
-		share: view.getUint8(at + 49),
-		optional: view.getUint8(at + 50),
-		aalgos: view.getUint32(at + 52, true),
-		ealgos: view.getUint32(at + 56, true),
-		calgos: view.getUint32(at + 60, true),
-	}),
+	{
+		read: (view, at) => ({
+			id: xfrmId.read(view, at),
+			family: view.getUint16(at + 24, true),
+			saddr: readAddress(view, at + 28),
+			reqid: view.getUint32(at + 44, true),
+			mode: view.getUint8(at + 48),
+			share: view.getUint8(at + 49),
+			optional: view.getUint8(at + 50),
+			aalgos: view.getUint32(at + 52, true),
+			ealgos: view.getUint32(at + 56, true),
+			calgos: view.getUint32(at + 60, true),
+		}),
+	},
 );
 
 /** `struct xfrm_user_acquire`. */

@@ -25,6 +25,8 @@ import {
 	u32,
 	u64,
 	type ValueCodec,
+	writeAddress,
+	writeU64,
 } from './codec.ts';
 
 /** `struct xfrm_id`. */
@@ -32,11 +34,13 @@ export const xfrmId: Struct<StateId> = struct<StateId>(
 	'xfrm_id',
 	24,
 	{ daddr: [0, address], spi: [16, be32], proto: [20, u8] },
-	(view, at) => ({
-		daddr: readAddress(view, at),
-		spi: view.getUint32(at + 16),
-		proto: view.getUint8(at + 20),
-	}),
+	{
+		read: (view, at) => ({
+			daddr: readAddress(view, at),
+			spi: view.getUint32(at + 16),
+			proto: view.getUint8(at + 20),
+		}),
+	},
 );
 
 /** `struct xfrm_selector`. */
@@ -57,20 +61,36 @@ export const xfrmSelector: Struct<Selector> = struct<Selector>(
 		ifindex: [48, s32],
 		user: [52, u32],
 	},
-	(view, at) => ({
-		daddr: readAddress(view, at),
-		saddr: readAddress(view, at + 16),
-		dport: view.getUint16(at + 32),
-		dportMask: view.getUint16(at + 34),
-		sport: view.getUint16(at + 36),
-		sportMask: view.getUint16(at + 38),
-		family: view.getUint16(at + 40, true),
-		prefixlenD: view.getUint8(at + 42),
-		prefixlenS: view.getUint8(at + 43),
-		proto: view.getUint8(at + 44),
-		ifindex: view.getInt32(at + 48, true),
-		user: view.getUint32(at + 52, true),
-	}),
+	{
+		read: (view, at) => ({
+			daddr: readAddress(view, at),
+			saddr: readAddress(view, at + 16),
+			dport: view.getUint16(at + 32),
+			dportMask: view.getUint16(at + 34),
+			sport: view.getUint16(at + 36),
+			sportMask: view.getUint16(at + 38),
+			family: view.getUint16(at + 40, true),
+			prefixlenD: view.getUint8(at + 42),
+			prefixlenS: view.getUint8(at + 43),
+			proto: view.getUint8(at + 44),
+			ifindex: view.getInt32(at + 48, true),
+			user: view.getUint32(at + 52, true),
+		}),
+		write(view, at, selector) {
+			writeAddress(view, at, selector.daddr);
+			writeAddress(view, at + 16, selector.saddr);
+			view.setUint16(at + 32, selector.dport);
+			view.setUint16(at + 34, selector.dportMask);
+			view.setUint16(at + 36, selector.sport);
+			view.setUint16(at + 38, selector.sportMask);
+			view.setUint16(at + 40, selector.family, true);
+			view.setUint8(at + 42, selector.prefixlenD);
+			view.setUint8(at + 43, selector.prefixlenS);
+			view.setUint8(at + 44, selector.proto);
+			view.setInt32(at + 48, selector.ifindex, true);
+			view.setUint32(at + 52, selector.user, true);
+		},
+	},
 );
 
 /** `struct xfrm_lifetime_cfg`. */
@@ -87,7 +107,7 @@ export const lifetimeConfig: Struct<LifetimeConfig> = struct<LifetimeConfig>(
 		softUseExpiresSeconds: [48, u64],
 		hardUseExpiresSeconds: [56, u64],
 	},
-	readLimits,
+	{ read: readLimits, write: writeLimits },
 );
 
 /** Nearly all objects have no limits: they share the one value that says so. */
@@ -105,17 +125,37 @@ function readLimits(view: DataView, at: number): LifetimeConfig {
 	return isUnlimited(limits) ? UNLIMITED : limits;
 }
 
+function writeLimits(view: DataView, at: number, limits: LifetimeConfig): void {
+	if (limits === UNLIMITED) {
+		for (let i = 0; i < 32; i += 4) {
+			view.setInt32(at + i, -1);
+			view.setInt32(at + 32 + i, 0);
+		}
+		return;
+	}
+	writeU64(view, at, limits.softByteLimit);
+	writeU64(view, at + 8, limits.hardByteLimit);
+	writeU64(view, at + 16, limits.softPacketLimit);
+	writeU64(view, at + 24, limits.hardPacketLimit);
+	writeU64(view, at + 32, limits.softAddExpiresSeconds);
+	writeU64(view, at + 40, limits.hardAddExpiresSeconds);
+	writeU64(view, at + 48, limits.softUseExpiresSeconds);
+	writeU64(view, at + 56, limits.hardUseExpiresSeconds);
+}
+
 /** `struct xfrm_lifetime_cur`. */
 export const lifetimeCurrent: Struct<LifetimeCurrent> = struct<LifetimeCurrent>(
 	'xfrm_lifetime_cur',
 	32,
 	{ bytes: [0, u64], packets: [8, u64], addTime: [16, u64], useTime: [24, u64] },
-	(view, at) => ({
-		bytes: readU64(view, at),
-		packets: readU64(view, at + 8),
-		addTime: readU64(view, at + 16),
-		useTime: readU64(view, at + 24),
-	}),
+	{
+		read: (view, at) => ({
+			bytes: readU64(view, at),
+			packets: readU64(view, at + 8),
+			addTime: readU64(view, at + 16),
+			useTime: readU64(view, at + 24),
+		}),
+	},
 );
 
 /** `struct xfrm_mark`. */

@@ -30,11 +30,13 @@ export const xfrmStats: Struct<StateStats> = struct<StateStats>(
 	'xfrm_stats',
 	12,
 	{ replayWindow: [0, u32], replay: [4, u32], integrityFailed: [8, u32] },
-	(view, at) => ({
-		replayWindow: view.getUint32(at, true),
-		replay: view.getUint32(at + 4, true),
-		integrityFailed: view.getUint32(at + 8, true),
-	}),
+	{
+		read: (view, at) => ({
+			replayWindow: view.getUint32(at, true),
+			replay: view.getUint32(at + 4, true),
+			integrityFailed: view.getUint32(at + 8, true),
+		}),
+	},
 );
 
 /** `struct xfrm_usersa_info`: the payload of NEWSA and UPDSA. */
@@ -71,20 +73,22 @@ export const userSaInfo: Struct<UserSaInfo> = struct<UserSaInfo>(
 		replayWindow: [215, u8],
 		flags: [216, u8],
 	},
-	(view, at) => ({
-		selector: xfrmSelector.read(view, at),
-		id: xfrmId.read(view, at + 56),
-		saddr: readAddress(view, at + 80),
-		lifetime: lifetimeConfig.read(view, at + 96),
-		lifetimeCurrent: lifetimeCurrent.read(view, at + 160),
-		stats: xfrmStats.read(view, at + 192),
-		seq: view.getUint32(at + 204, true),
-		reqid: view.getUint32(at + 208, true),
-		family: view.getUint16(at + 212, true),
-		mode: view.getUint8(at + 214),
-		replayWindow: view.getUint8(at + 215),
-		flags: view.getUint8(at + 216),
-	}),
+	{
+		read: (view, at) => ({
+			selector: xfrmSelector.read(view, at),
+			id: xfrmId.read(view, at + 56),
+			saddr: readAddress(view, at + 80),
+			lifetime: lifetimeConfig.read(view, at + 96),
+			lifetimeCurrent: lifetimeCurrent.read(view, at + 160),
+			stats: xfrmStats.read(view, at + 192),
+			seq: view.getUint32(at + 204, true),
+			reqid: view.getUint32(at + 208, true),
+			family: view.getUint16(at + 212, true),
+			mode: view.getUint8(at + 214),
+			replayWindow: view.getUint8(at + 215),
+			flags: view.getUint8(at + 216),
+		}),
+	},
 );
 
 /** `struct xfrm_usersa_id`: names a state. */
