@@ -131,11 +131,13 @@ describe('lookup', () => {
 			let compared = 0;
 			const outcomes = new Map<string, number>();
 			for (let seed = 1; seed <= 60; seed++) {
-				const { explainer } = randomHost(seed, 20, profile);
+				const { explainer } = randomHost(seed, 70, profile);
 				const lookup = new FlowLookup(explainer.world);
 				const random = numbers(seed + 1000);
 				for (let i = 0; i < 10; i++) {
 					const flow = randomFlow(random);
+					// Larval states of questions before would be met.
+					explainer.wait(40);
 					const told = lookup.answer(flow);
 					const asked = askAbout(explainer, flow);
 					if (asked === undefined) {
@@ -173,8 +175,6 @@ function askAbout(explainer: Explainer, flow: string): Answer | undefined {
 	if (echo || local !== rest.join(' ').includes('dir in') || flow.includes(`src ${destination} `)) {
 		return undefined;
 	}
-	// Larval states of questions before would be met.
-	explainer.wait(40);
 	const answer = ask(explainer, flow);
 	const ofHost = /^host\.|^out\.(bundle|too-big|mtu|error|silent)|^(in|fwd)\.silent|^fwd\.too-big/;
 	return ofHost.test(answer.code) ? undefined : answer;

@@ -288,7 +288,8 @@ function take(found: Found, rehearsal: Rehearsal): void {
 	}
 	for (let i = 0; i < rehearsal.stateCount; i++) {
 		const state = rehearsal.states[i];
-		if (state !== undefined && state !== null) {
+		// As explain, once: SUB and MAIN may both lead through the same state.
+		if (state !== undefined && state !== null && !found.states.includes(state)) {
 			found.states.push(state);
 		}
 	}
