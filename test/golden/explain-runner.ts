@@ -67,8 +67,8 @@ export interface ExplainCase extends CasePacket {
 
 const provider = nodeProvider();
 
-/** Runs a case; undefined when everything agrees. */
-export function runExplainCase(asked: ExplainCase): Difference | undefined {
+/** An explainer to which everything of a case has been done, its packet not yet asked about. */
+export function explainerOf(asked: ExplainCase): Explainer | Difference {
 	const explainer = setUp(asked);
 	for (const [i, item] of (asked.history ?? []).entries()) {
 		const difference = carryOut(explainer, asked, item, `history ${i}`);
@@ -76,7 +76,21 @@ export function runExplainCase(asked: ExplainCase): Difference | undefined {
 			return difference;
 		}
 	}
-	const answer = explainer.ask(bytesOf(asked.packet), optionsOf(asked, asked));
+	return explainer;
+}
+
+/** Asks about a case's packet. */
+export function askCase(explainer: Explainer, asked: ExplainCase): Answer {
+	return explainer.ask(bytesOf(asked.packet), optionsOf(asked, asked));
+}
+
+/** Runs a case; undefined when everything agrees. */
+export function runExplainCase(asked: ExplainCase): Difference | undefined {
+	const explainer = explainerOf(asked);
+	if (!(explainer instanceof Explainer)) {
+		return explainer;
+	}
+	const answer = askCase(explainer, asked);
 	const kernel = asked.kernel ?? asked.expect;
 	if (kernel === undefined) {
 		return { field: 'case', want: 'a kernel or expect', have: 'neither' };
@@ -96,16 +110,15 @@ function setUp(asked: ExplainCase): Explainer {
 		random: seededRandom(7),
 		startUs: 1_700_000_000_500_000,
 	});
-	const { world } = explainer;
 	for (const command of asked.setup ?? []) {
-		world.run(command);
+		explainer.run(command);
 	}
 	for (const [name, value] of Object.entries(asked.sysctl ?? {})) {
-		world.setSysctl(name, Number(value));
+		explainer.setSysctl(name, Number(value));
 	}
 	for (const { port, type } of asked.encap ?? []) {
-		world.openEncapSocket(2, port, type ?? 'espinudp');
-		world.openEncapSocket(10, port, type ?? 'espinudp');
+		explainer.openEncapSocket(2, port, type ?? 'espinudp');
+		explainer.openEncapSocket(10, port, type ?? 'espinudp');
 	}
 	if (asked.input === 'dump') {
 		loadDump(explainer, asked.dump ?? '');

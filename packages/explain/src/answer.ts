@@ -69,6 +69,15 @@ export interface EventRef {
 	readonly netlink: string;
 }
 
+/** An edit of the rules (or of what surrounds them) that was tried, and what became of the packet then. */
+export interface Fix {
+	/** Ready to paste; keys stand by their names, what has to be filled in in capitals. */
+	readonly commands: readonly string[];
+	readonly text: string;
+	/** Of the packet, when tried: `unknown` where a key that no rule tells decides. */
+	readonly outcome: Outcome;
+}
+
 export type Outcome = 'pass' | 'transform' | 'drop' | 'acquire' | 'consume' | 'unknown';
 
 export interface Answer {
@@ -86,4 +95,6 @@ export interface Answer {
 	readonly events: readonly EventRef[];
 	readonly steps: readonly Step[];
 	readonly assumed: readonly string[];
+	/** At most three, best first; absent where nobody looked for any. */
+	readonly fix?: readonly Fix[];
 }

@@ -3,6 +3,7 @@ export * from './counters.ts';
 export { type Loaded, loadObject } from './dump-loader.ts';
 export * from './event-text.ts';
 export * from './explainer.ts';
+export * from './fixes.ts';
 export * from './flow-text.ts';
 export * from './host-command.ts';
 export * from './host-setup.ts';

@@ -78,6 +78,16 @@ export class Journal<T> {
 		return at < this.#entries.length - 1 || edit(other);
 	}
 
+	/** Does all settings again and lets look after each of them. */
+	watch(other: T, look: (other: T) => void): void {
+		for (const entry of this.#entries) {
+			if (entry.kind === 'setting') {
+				entry.again(other);
+				look(other);
+			}
+		}
+	}
+
 	#editAt(): number {
 		return this.#entries.findLastIndex(({ kind }) => kind === 'setting') + 1;
 	}

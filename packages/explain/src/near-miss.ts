@@ -50,7 +50,7 @@ export function stateRef(state: XfrmState): ObjectRef {
 }
 
 /** How many of a policy's demands a flow does not meet: the fewer, the nearer. */
-function misses(policy: XfrmPolicy, flow: Flow, ifId: number): number {
+export function misses(policy: XfrmPolicy, flow: Flow, ifId: number): number {
 	const { selector } = policy;
 	const addressMisses = (have: Int32Array, want: Int32Array, masks: Int32Array): boolean =>
 		have.some((word, i) => ((word ^ (want[i] ?? 0)) & (masks[i] ?? 0)) !== 0);

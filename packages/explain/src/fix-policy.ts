@@ -1,0 +1,573 @@
+/** Edits of policies: none matches, another one does, or its templates ask for something else. */
+import type { PolicyLookupTrace, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import type { Flow } from '@xfrm/wire';
+import {
+	Direction,
+	Family,
+	formatAddress,
+	IpProto,
+	isAnyAddress,
+	Mode,
+	PolicyAction,
+	type PolicyConfig,
+	PolicyType,
+	type Selector,
+	type Template,
+	UNLIMITED,
+} from '@xfrm/wire/xfrm';
+import {
+	addPolicy,
+	endsOf,
+	type Generator,
+	hostBits,
+	hostCommand,
+	network,
+	remakeState,
+	type Situation,
+	selectorTakes,
+	shellOnly,
+	updatePolicy,
+	wordsAddress,
+} from './fix-parts.ts';
+import { type Edit, policyConfig } from './fix-trial.ts';
+import { directionName, hexNumber, policyName, stateName, stateProtoName } from './names.ts';
+import { misses } from './near-miss.ts';
+
+/** Policies that are looked at, the nearest first. */
+const CANDIDATES_MAX = 3;
+
+/** Which demands of a policy a flow does not meet. */
+export function unmet(policy: XfrmPolicy, flow: Flow, ifId: number): string[] {
+	const { selector } = policy;
+	const differs = (have: Int32Array, want: Int32Array, masks: Int32Array): boolean =>
+		have.some((word, i) => ((word ^ (want[i] ?? 0)) & (masks[i] ?? 0)) !== 0);
+	const ports = flow.proto === selector.proto || selector.proto === 0;
+	return [
+		...(policy.family === flow.family ? [] : ['family']),
+		...(differs(flow.saddr, selector.saddr, selector.saddrMask) ? ['src'] : []),
+		...(differs(flow.daddr, selector.daddr, selector.daddrMask) ? ['dst'] : []),
+		...(ports ? [] : ['proto']),
+		...(ports && ((flow.sport ^ selector.sport) & selector.sportMask) !== 0 ? ['sport'] : []),
+		...(ports && ((flow.dport ^ selector.dport) & selector.dportMask) !== 0 ? ['dport'] : []),
+		...(selector.ifindex === 0 || selector.ifindex === flow.oif ? [] : ['dev']),
+		...(policy.markFits(flow.mark) ? [] : ['mark']),
+		...(policy.ifId === ifId ? [] : ['if_id']),
+	];
+}
+
+function asksForStates(policy: XfrmPolicy): boolean {
+	return (
+		policy.action === PolicyAction.Allow &&
+		policy.templates.some((template) => template.optional === 0)
+	);
+}
+
+/** A selector that takes the flow too, where it differs in these fields. */
+function selectorFor(selector: Selector, flow: Flow, fields: readonly string[]): Selector {
+	const bits = (prefix: number): number => {
+		const icmp = flow.proto === IpProto.Icmp || flow.proto === IpProto.Icmpv6;
+		return icmp || prefix === 0 ? hostBits(flow.family) : prefix;
+	};
+	const address = (words: Int32Array, prefix: number): Uint8Array =>
+		network(wordsAddress(words), prefix);
+	const changed = { ...selector };
+	if (fields.includes('src')) {
+		changed.prefixlenS = bits(selector.prefixlenS);
+		changed.saddr = address(flow.saddr, changed.prefixlenS);
+	}
+	if (fields.includes('dst')) {
+		changed.prefixlenD = bits(selector.prefixlenD);
+		changed.daddr = address(flow.daddr, changed.prefixlenD);
+	}
+	if (fields.includes('proto')) {
+		Object.assign(changed, { proto: flow.proto, sport: 0, sportMask: 0, dport: 0, dportMask: 0 });
+	}
+	if (fields.includes('sport')) {
+		changed.sport = flow.sport;
+	}
+	if (fields.includes('dport')) {
+		changed.dport = flow.dport;
+	}
+	if (fields.includes('dev')) {
+		changed.ifindex = 0;
+	}
+	return changed;
+}
+
+/** Losers of a lookup that lack no more than this many demands, nearest first. */
+function nearest(
+	lookup: PolicyLookupTrace,
+	missesMax: number,
+): { policy: XfrmPolicy; fields: string[] }[] {
+	const { flow, ifId } = lookup;
+	return lookup.losers
+		.map(({ object }) => ({ policy: object, far: misses(object, flow, ifId) }))
+		.filter(({ policy, far }) => far <= missesMax && policy.socketId === 0)
+		.sort((a, b) => a.far - b.far || a.policy.priority - b.policy.priority)
+		.slice(0, CANDIDATES_MAX)
+		.map(({ policy }) => ({ policy, fields: unmet(policy, flow, ifId) }));
+}
+
+/** Policies that would have been taken but for one thing. */
+function nearEdits(at: Situation, lookup: PolicyLookupTrace, missesMax: number): Edit[] {
+	return nearest(lookup, missesMax)
+		.filter(({ policy }) => policy.action === PolicyAction.Allow)
+		.filter(({ policy }) => at.digest.applied.length > 0 || asksForStates(policy))
+		.flatMap(({ policy, fields }) => fieldEdits(at, lookup, policy, fields));
+}
+
+function fieldEdits(
+	at: Situation,
+	lookup: PolicyLookupTrace,
+	policy: XfrmPolicy,
+	fields: readonly string[],
+): Edit[] {
+	const { flow, winner } = lookup;
+	const want = 'protected' as const;
+	const name = policyName(policy);
+	if (fields.length === 0) {
+		return winner === undefined ? [] : priorityEdits(at, policy, winner);
+	}
+	const [field = ''] = fields;
+	if (fields.length === 1 && field === 'mark') {
+		return markEdits(at, policy);
+	}
+	if (fields.length === 1 && field === 'if_id') {
+		return interfaceEdits(at, policy, flow);
+	}
+	const config = policyConfig(policy);
+	const selector = selectorFor(config.selector, flow, fields);
+	const before = winner === undefined ? config.priority : Math.max(0, winner.priority - 1);
+	return [
+		...(fields.length === 1 && field === 'src' ? sourceEdits(at, policy, flow) : []),
+		{
+			text: `add a policy like ${name} for this traffic: ${fields.join(', ')} as the packet has it`,
+			commands: [
+				addPolicy(at, { ...config, selector, priority: Math.min(config.priority, before) }),
+			],
+			want,
+		},
+	];
+}
+
+/** Two policies match: the one that asks for protection comes first. */
+function priorityEdits(at: Situation, policy: XfrmPolicy, winner: XfrmPolicy): Edit[] {
+	if (winner.socketId !== 0 || winner.type !== policy.type) {
+		return [];
+	}
+	const text = `let ${policyName(policy)} come before ${policyName(winner)}: the lower priority value wins`;
+	const edit =
+		winner.priority > 0
+			? updatePolicy(at, policy, { priority: winner.priority - 1 })
+			: updatePolicy(at, winner, { priority: policy.priority + 1 });
+	return [{ text, commands: [edit], want: 'protected' }];
+}
+
+function markEdits(at: Situation, policy: XfrmPolicy): Edit[] {
+	const value = policy.markValue >>> 0;
+	const mark = `${hexNumber(value)}/${hexNumber(policy.markMask)}`;
+	const { family, source, destination } = endsOf(at.packet);
+	const known = family === 2 ? Family.Ipv4 : Family.Ipv6;
+	const chain = at.answer.direction === 'out' ? 'output' : 'prerouting';
+	const ip = known === Family.Ipv4 ? 'ip' : 'ip6';
+	const ends = `${ip} saddr ${formatAddress(source, known)} ${ip} daddr ${formatAddress(destination, known)}`;
+	const { mark: _mark, ...config } = policyConfig(policy);
+	return [
+		{
+			text: `let the packet have mark ${mark}, as ${policyName(policy)} wants`,
+			commands: [
+				shellOnly(`nft add rule inet mangle ${chain} ${ends} meta mark set ${hexNumber(value)}`),
+			],
+			options: { mark: value },
+			want: 'protected',
+		},
+		{
+			text: `add a policy like ${policyName(policy)} for packets of any mark`,
+			commands: [addPolicy(at, config)],
+			want: 'protected',
+		},
+	];
+}
+
+function interfaceEdits(at: Situation, policy: XfrmPolicy, flow: Flow): Edit[] {
+	const ifId = policy.ifId >>> 0;
+	const { ifId: _ifId, ...config } = policyConfig(policy);
+	const without: Edit = {
+		text: `add a policy like ${policyName(policy)} without if_id`,
+		commands: [addPolicy(at, config)],
+		want: 'protected',
+	};
+	if (ifId === 0) {
+		return [
+			{
+				text: `add a policy like ${policyName(policy)} with the if_id of the interface`,
+				commands: [addPolicy(at, { ...config, ifId: at.digest.lastPolicyLookup?.ifId ?? 0 })],
+				want: 'protected',
+			},
+		];
+	}
+	const known = flow.family === 2 ? Family.Ipv4 : Family.Ipv6;
+	const to = formatAddress(wordsAddress(flow.daddr), known);
+	const six = known === Family.Ipv6 ? '-6 ' : '';
+	const present = [...at.before.world.host.devices()].some((device) => device.name === 'ipsec0');
+	const name = present ? `ipsec${ifId}` : 'ipsec0';
+	return policy.direction === Direction.Out
+		? [
+				{
+					text: `route ${to} into the XFRM interface with if_id ${hexNumber(ifId)}, whose policies these are`,
+					commands: [
+						hostCommand(`ip link add ${name} type xfrm if_id ${hexNumber(ifId)}`),
+						hostCommand(`ip link set ${name} up`),
+						hostCommand(`ip ${six}route add ${to} dev ${name}`),
+					],
+					want: 'protected',
+				},
+				without,
+			]
+		: [without];
+}
+
+/** The policy is for another of this host's addresses: packets should come from that one. */
+function sourceEdits(at: Situation, policy: XfrmPolicy, flow: Flow): Edit[] {
+	if (at.answer.direction !== 'out') {
+		return [];
+	}
+	const { world } = at.before;
+	const { selector } = policy;
+	for (const device of world.host.devices()) {
+		for (const { family, address } of device.addresses) {
+			const words = new Int32Array(4);
+			const view = new DataView(address.buffer, address.byteOffset, address.byteLength);
+			for (let i = 0; i < address.byteLength / 4; i++) {
+				words[i] = view.getInt32(4 * i);
+			}
+			const inside = words.every(
+				(word, i) => ((word ^ (selector.saddr[i] ?? 0)) & (selector.saddrMask[i] ?? 0)) === 0,
+			);
+			if (family === flow.family && inside && !device.loopback) {
+				return [sourceEdit(at, policy, address)];
+			}
+		}
+	}
+	return [];
+}
+
+function sourceEdit(at: Situation, policy: XfrmPolicy, address: Uint8Array): Edit {
+	const { family, destination } = endsOf(at.packet);
+	const known = family === 2 ? Family.Ipv4 : Family.Ipv6;
+	const packet = at.packet.slice();
+	packet.set(address.subarray(0, known === Family.Ipv4 ? 4 : 16), known === Family.Ipv4 ? 12 : 8);
+	const text = formatAddress(address, known);
+	const { config } = policy;
+	const { selector } = config;
+	const to =
+		selector.prefixlenD === 0
+			? formatAddress(destination, known)
+			: `${formatAddress(selector.daddr, known)}/${selector.prefixlenD}`;
+	const route = at.before.world.host.lookupRoute(family, destination, address, 0, 0);
+	const device = route === undefined ? undefined : at.explainer.world.deviceName(route.ifindex);
+	const via = route?.gateway === undefined ? '' : ` via ${formatAddress(route.gateway, known)}`;
+	return {
+		text: `let packets to ${to} come from ${text}, for which ${policyName(policy)} is`,
+		commands: [shellOnly(`ip route replace ${to}${via} dev ${device ?? 'DEV'} src ${text}`)],
+		packet,
+		want: 'protected',
+	};
+}
+
+/** A policy of the other direction as one for this. */
+function turned(config: PolicyConfig, direction: number): PolicyConfig {
+	const back = (config.direction === Direction.Out) !== (direction === Direction.Out);
+	if (!back) {
+		return { ...config, direction };
+	}
+	const { selector } = config;
+	return {
+		...config,
+		direction,
+		selector: {
+			...selector,
+			saddr: selector.daddr,
+			daddr: selector.saddr,
+			prefixlenS: selector.prefixlenD,
+			prefixlenD: selector.prefixlenS,
+			sport: selector.dport,
+			sportMask: selector.dportMask,
+			dport: selector.sport,
+			dportMask: selector.sportMask,
+		},
+		templates: config.templates
+			.toReversed()
+			.map((one) => ({ ...one, saddr: one.id.daddr, id: { ...one.id, daddr: one.saddr, spi: 0 } })),
+	};
+}
+
+/** The policy for this direction that goes with those of the other directions. */
+function turnedEdits(at: Situation, lookup: PolicyLookupTrace): Edit[] {
+	const { flow, direction, ifId } = lookup;
+	const edits: Edit[] = [];
+	for (const policy of at.before.world.engine.policies()) {
+		const config = policyConfig(policy);
+		const own = policy.socketId !== 0 || policy.direction === direction;
+		if (own || policy.action !== PolicyAction.Allow || policy.templates.length === 0) {
+			continue;
+		}
+		const next = turned(config, direction);
+		if (selectorTakes(next.selector, flow) && policy.markFits(flow.mark) && policy.ifId === ifId) {
+			edits.push({
+				text: `add the policy with dir ${directionName(direction)} that goes with ${policyName(policy)}`,
+				commands: [addPolicy(at, next)],
+				want: 'protected',
+			});
+		}
+	}
+	// One for in and fwd is nearer to the other of them than one for out.
+	return edits.slice(0, 2);
+}
+
+/** A policy for what came out of these states, and nothing else. */
+function policyOfStates(at: Situation, lookup: PolicyLookupTrace): Edit[] {
+	const { flow, direction, ifId } = lookup;
+	const states = at.digest.applied.filter(
+		(state) => state.proto !== IpProto.Ipip && state.proto !== IpProto.Ipv6,
+	);
+	if (states.length === 0) {
+		return [];
+	}
+	const bits = hostBits(flow.family);
+	const config: PolicyConfig = {
+		selector: {
+			daddr: wordsAddress(flow.daddr),
+			saddr: wordsAddress(flow.saddr),
+			dport: 0,
+			dportMask: 0,
+			sport: 0,
+			sportMask: 0,
+			family: flow.family,
+			prefixlenD: bits,
+			prefixlenS: bits,
+			proto: 0,
+			ifindex: 0,
+			user: 0,
+		},
+		lifetime: UNLIMITED,
+		priority: 0,
+		index: 0,
+		direction,
+		action: PolicyAction.Allow,
+		flags: 0,
+		share: 0,
+		type: PolicyType.Main,
+		// Templates stand in the order of sealing.
+		templates: states.toReversed().map((state) => templateOf(state)),
+		...(ifId === 0 ? {} : { ifId: ifId >>> 0 }),
+	};
+	return [
+		{
+			text: `add a policy with dir ${directionName(direction)} whose template fits ${states.map(stateName).join(' and ')}; widen its addresses to what the tunnel is for`,
+			commands: [addPolicy(at, config)],
+			want: 'protected',
+		},
+	];
+}
+
+function templateOf(state: XfrmState): Template {
+	const { config } = state;
+	const transport = state.mode === Mode.Transport;
+	const none = new Uint8Array(16);
+	return {
+		id: { daddr: transport ? none : config.id.daddr, spi: 0, proto: state.proto },
+		saddr: transport ? none : config.saddr,
+		family: state.family,
+		reqid: state.reqid >>> 0,
+		mode: state.mode,
+		share: 0,
+		optional: 0,
+		aalgos: 0xffffffff,
+		ealgos: 0xffffffff,
+		calgos: 0xffffffff,
+	};
+}
+
+/** What came out of the states meets no policy. */
+export const addPolicyFor: Generator = (at) => {
+	const lookup = at.digest.lastPolicyLookup;
+	const asked = at.answer.counter === 'XfrmInNoPols' || at.answer.code === 'check.default';
+	if (!asked || lookup === undefined || lookup.winner !== undefined) {
+		return [];
+	}
+	if (at.digest.applied.length === 0) {
+		return [];
+	}
+	return [...turnedEdits(at, lookup), ...nearEdits(at, lookup, 1.5), ...policyOfStates(at, lookup)];
+};
+
+/** A policy matches, but its templates ask for something else than what came. */
+export const mendTemplates: Generator = (at) => {
+	const { digest, answer } = at;
+	if (answer.counter !== 'XfrmInTmplMismatch') {
+		return [];
+	}
+	const failed = digest.failedTemplates[0];
+	const policy = failed?.policy ?? digest.policies.at(-1);
+	if (policy === undefined || policy.socketId !== 0) {
+		return [];
+	}
+	const lookup = digest.policyLookups.find((one) => one.winner === policy);
+	if (digest.applied.length === 0) {
+		return lookup === undefined
+			? []
+			: [...nearEdits(at, lookup, 0), ...bypassEdits(at, policy, lookup)];
+	}
+	if (failed === undefined) {
+		return extraTemplates(at, policy);
+	}
+	const { template, position } = failed;
+	const edits: Edit[] = [];
+	for (const state of digest.applied.slice(0, CANDIDATES_MAX)) {
+		if (state.proto === template.id.proto) {
+			edits.push(...alignTemplate(at, policy, position, template, state));
+		}
+	}
+	const same = digest.applied.some((state) => state.proto === template.id.proto);
+	if (!same) {
+		edits.push({
+			text: `make the ${stateProtoName(template.id.proto)} template of ${policyName(policy)} optional (level use): packets may come without it`,
+			commands: [
+				updatePolicy(at, policy, {
+					templates: replaced(policy, position, { ...template, optional: 1 }),
+				}),
+			],
+			want: 'protected',
+		});
+	}
+	return [...edits, ...extraTemplates(at, policy)];
+};
+
+function replaced(policy: XfrmPolicy, position: number, template: Template): readonly Template[] {
+	return policy.templates.map((one, i) => (i === position ? template : one));
+}
+
+function alignTemplate(
+	at: Situation,
+	policy: XfrmPolicy,
+	position: number,
+	template: Template,
+	state: XfrmState,
+): Edit[] {
+	const model = templateOf(state);
+	const named = !isAnyAddress(template.id.daddr, template.family || policy.family);
+	const next: Template = {
+		...template,
+		id: { ...template.id, spi: 0, daddr: named ? model.id.daddr : template.id.daddr },
+		saddr: named ? model.saddr : template.saddr,
+		reqid: template.reqid === 0 ? 0 : model.reqid,
+		mode: model.mode,
+		family: model.family,
+	};
+	const sameMode = template.mode === state.mode;
+	const sameReqid = template.reqid === 0 || template.reqid >>> 0 === state.reqid >>> 0;
+	const what = [
+		...(sameReqid ? [] : [`reqid ${state.reqid >>> 0}`]),
+		...(sameMode ? [] : ['its mode']),
+	];
+	return [
+		{
+			text: `let the template of ${policyName(policy)} ask for ${stateName(state)}, by which the packet came${what.length === 0 ? '' : `: ${what.join(', ')}`}`,
+			commands: [updatePolicy(at, policy, { templates: replaced(policy, position, next) })],
+			want: 'protected',
+		},
+		...(sameReqid && sameMode
+			? []
+			: [
+					{
+						text: `give ${stateName(state)} what the template of ${policyName(policy)} asks for: reqid ${template.reqid}`,
+						commands: remakeState(at, state, { reqid: template.reqid, mode: template.mode }),
+						want: 'protected' as const,
+					},
+				]),
+	];
+}
+
+/** The packet came through more than the templates ask for. */
+function extraTemplates(at: Situation, policy: XfrmPolicy): Edit[] {
+	const states = at.digest.applied.filter(
+		(state) => state.proto !== IpProto.Ipip && state.proto !== IpProto.Ipv6,
+	);
+	if (states.length <= 1 && policy.templates.length > 0) {
+		return [];
+	}
+	return [
+		{
+			text: `let the templates of ${policyName(policy)} ask for all the states that the packet came through`,
+			commands: [
+				updatePolicy(at, policy, {
+					templates: states.toReversed().map((state) => templateOf(state)),
+				}),
+			],
+			want: 'protected',
+		},
+	];
+}
+
+/** The packet came in clear: a policy for just that traffic, if it is meant to. */
+function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLookupTrace): Edit[] {
+	const { flow } = lookup;
+	const bits = hostBits(flow.family);
+	const ports =
+		flow.proto === IpProto.Tcp || flow.proto === IpProto.Udp || flow.proto === IpProto.Sctp;
+	const config = policyConfig(policy);
+	const selector: Selector = {
+		...config.selector,
+		saddr: wordsAddress(flow.saddr),
+		daddr: wordsAddress(flow.daddr),
+		prefixlenS: bits,
+		prefixlenD: bits,
+		proto: flow.proto,
+		sport: 0,
+		sportMask: 0,
+		dport: ports ? flow.dport : 0,
+		dportMask: ports ? 0xffff : 0,
+	};
+	const bypass: PolicyConfig = {
+		...config,
+		selector,
+		templates: [],
+		priority: Math.max(0, policy.priority - 1),
+	};
+	return [
+		{
+			text:
+				'the sender has to protect it (look at its out policy and source address); only if this traffic is meant to' +
+				' come in clear, allow it before the policy:',
+			commands: [addPolicy(at, bypass)],
+			want: 'clear',
+			last: true,
+		},
+	];
+}
+
+/** A policy blocks, or lets pass in clear, what another one nearly took. */
+export const preferPolicy: Generator = (at) => {
+	const { answer, digest } = at;
+	const lookup = digest.policyLookups.findLast((one) => one.table !== 'socket' && !one.embedded);
+	if (lookup === undefined) {
+		return [];
+	}
+	const blocked =
+		answer.counter === 'XfrmInPolBlock' ||
+		answer.counter === 'XfrmOutPolBlock' ||
+		digest.defaultBlocked;
+	if (blocked) {
+		return nearEdits(at, lookup, 1);
+	}
+	const clear = answer.outcome === 'pass' && lookup.direction === Direction.Out;
+	if (!clear) {
+		return [];
+	}
+	const toPeer = nearest(lookup, 1.5).some(
+		({ policy, fields }) =>
+			fields.length === 1 && fields[0] === 'src' && policy.selector.prefixlenD > 0,
+	);
+	return lookup.winner === undefined ? nearEdits(at, lookup, toPeer ? 1.5 : 1) : [];
+};
