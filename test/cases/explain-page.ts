@@ -1,0 +1,75 @@
+/** Asks `xfrm explain` the question of a page, through the command's own reading of arguments and rules. */
+import { nodeProvider } from '@xfrm/crypto/node';
+import { PROFILES } from '@xfrm/engine';
+import { type Answer, Explainer, type PacketOptions, Secrets } from '@xfrm/explain';
+import { type Item, parseExplainArguments } from '../../packages/cli/src/explain-arguments.ts';
+import {
+	loadHostText,
+	loadRules,
+	newestTimeOf,
+	packetsOf,
+} from '../../packages/cli/src/explain-input.ts';
+import { seededRandom } from '../../packages/cli/src/seeded-random.ts';
+import type { CasePage } from './case-page.ts';
+
+/** When the world of a page begins, unless its dump tells a time: some second of 2026. */
+const START_SECONDS = 1_780_000_000;
+
+/** Values that the kernel chose for a packet, by the packet's number. */
+export type Chosen = (packet: number) => PacketOptions;
+
+export interface Asked {
+	readonly packet: Uint8Array;
+	readonly options: PacketOptions;
+	readonly answer: Answer;
+}
+
+export interface Explained {
+	readonly explainer: Explainer;
+	readonly asked: readonly Asked[];
+}
+
+/** The items of a page, as the command line would have them. */
+export function itemsOf(page: CasePage): readonly Item[] {
+	return parseExplainArguments(['--profile', 'linux61', '--rules', 'x', ...page.packets]).items;
+}
+
+/** The answers of a page, one a packet; with the rules' dump where it has one. */
+export function explainPage(page: CasePage, useDump: boolean, chosen?: Chosen): Explained {
+	const text = useDump && page.dump !== undefined ? page.dump : page.rules.join('\n');
+	const rules = { file: 'rules.xfrm', text, host: undefined };
+	const explainer = new Explainer({
+		profile: PROFILES.linux61,
+		provider: nodeProvider(),
+		random: seededRandom(),
+		startUs: (newestTimeOf([rules]) ?? START_SECONDS) * 1_000_000,
+	});
+	for (const line of page.host) {
+		const sysctl = /^sysctl -w (\S+)=(\d+)$/.exec(line);
+		if (sysctl === null) {
+			loadHostText(explainer, line, 'host.txt');
+		} else {
+			explainer.world.setSysctl(sysctl[1] ?? '', Number(sysctl[2]));
+		}
+	}
+	loadRules(explainer, rules, new Secrets(false));
+	explainer.takeEvents();
+	const asked: Asked[] = [];
+	for (const item of itemsOf(page)) {
+		if (item.text.startsWith('wait:')) {
+			explainer.wait(Number(item.text.slice(5)));
+		} else if (item.text.startsWith('do:')) {
+			explainer.run(item.text.slice(3));
+		} else {
+			for (const one of packetsOf(item.text, item.options)) {
+				if (one.packet === undefined) {
+					throw new Error(`${page.name}: ${one.note}`);
+				}
+				const options = { ...one.options, ...chosen?.(asked.length) };
+				const answer = explainer.ask(one.packet, options);
+				asked.push({ packet: one.packet, options: one.options, answer });
+			}
+		}
+	}
+	return { explainer, asked };
+}
