@@ -4,6 +4,7 @@ export * from './batch.ts';
 export { Bundle, type BundleStep } from './bundle.ts';
 export * from './engine.ts';
 export * from './events.ts';
+export { HashChains, NONE } from './hash-chains.ts';
 export * from './kernel-profile.ts';
 export { TICKS_PER_SECOND } from './limits.ts';
 export * from './namespace.ts';
@@ -12,6 +13,7 @@ export { SELECTOR_WORDS, SelectorWord, TEMPLATE_WORDS, TemplateWord } from './po
 export { Rehearsal, rehearseCheck, rehearsedFlow, rehearseOutput } from './rehearsal.ts';
 export * from './replay-window.ts';
 export { restoreLarval, restorePolicyUse, restoreStateUse } from './restore.ts';
+export { destinationHash, pairHash, seqHash } from './sad.ts';
 export { Spd } from './spd.ts';
 export * from './state.ts';
 export * from './trace.ts';

@@ -15,8 +15,9 @@ import {
 } from '@xfrm/wire/xfrm';
 import { type Answer, answer, refuse } from './answer.ts';
 import type { AllocSpiRequest } from './engine.ts';
+import { NONE } from './hash-chains.ts';
 import type { Namespace } from './namespace.ts';
-import { wordsEqual } from './sad.ts';
+import { destinationHash, seqHash, wordsEqual } from './sad.ts';
 import { addressWords } from './selector-match.ts';
 import { Current, StateCondition, XfrmState } from './state.ts';
 import { insertLarval } from './state-life.ts';
@@ -33,11 +34,12 @@ export function findAcquiredBySeq(
 	mark: number,
 	pcpu: number,
 ): XfrmState | null {
-	const bucket = net.sad.seqBucket(seq);
-	for (let i = bucket.length - 1; i >= 0; i--) {
-		const state = bucket[i];
+	const { bySeqNumber: index } = net.sad;
+	for (let entry = index.first(seqHash(seq)); entry !== NONE; entry = index.next(entry)) {
+		const state = index.owner(entry);
 		if (
-			state !== undefined &&
+			state !== null &&
+			state.seq === seq &&
 			state.condition === StateCondition.Acq &&
 			state.pcpu === pcpu &&
 			state.markFits(mark)
@@ -51,11 +53,15 @@ export function findAcquiredBySeq(
 /** The newest larval state without SPI that has the addresses, reqid, mode and so on of `like`. */
 export function findAcquired(net: Namespace, like: XfrmState): XfrmState | null {
 	const mark = like.markValue & like.markMask;
-	const bucket = net.sad.destinationBucket(like.family, like.daddr, like.saddr, like.reqid);
-	for (let i = bucket.length - 1; i >= 0; i--) {
-		const state = bucket[i];
+	const { byDestination: index } = net.sad;
+	for (
+		let entry = index.first(destinationHash(like.family, like.daddr, like.saddr, like.reqid));
+		entry !== NONE;
+		entry = index.next(entry)
+	) {
+		const state = index.owner(entry);
 		if (
-			state !== undefined &&
+			state !== null &&
 			state.reqid === like.reqid &&
 			state.mode === like.mode &&
 			state.family === like.family &&

@@ -20,11 +20,12 @@ import {
 	type Template,
 } from '@xfrm/wire/xfrm';
 import type { MigrateRequest } from './engine.ts';
+import { NONE } from './hash-chains.ts';
 import { attachHelper } from './helper-states.ts';
 import type { Namespace } from './namespace.ts';
 import { PolicyList, type XfrmPolicy } from './policy.ts';
 import { comesBefore } from './policy-tuples.ts';
-import { wordsEqual } from './sad.ts';
+import { pairHash, wordsEqual } from './sad.ts';
 import { addressWords } from './selector-match.ts';
 import { selectorsEqual } from './spd.ts';
 import { StateCondition, type XfrmState } from './state.ts';
@@ -217,11 +218,15 @@ function findMigrating(net: Namespace, entry: MigrateEntry, ifId: number): XfrmS
 	const family = entry.oldFamily;
 	const daddr = addressWords(entry.oldDaddr, family);
 	const saddr = addressWords(entry.oldSaddr, family);
-	const bucket = net.sad.pairBucket(family, daddr, saddr);
-	for (let i = bucket.length - 1; i >= 0; i--) {
-		const state = bucket[i];
+	const { byPair: index } = net.sad;
+	for (
+		let place = index.first(pairHash(family, daddr, saddr));
+		place !== NONE;
+		place = index.next(place)
+	) {
+		const state = index.owner(place);
 		if (
-			state !== undefined &&
+			state !== null &&
 			state.mode === entry.mode &&
 			state.proto === entry.proto &&
 			(entry.reqid === 0 || state.reqid === (entry.reqid | 0)) &&

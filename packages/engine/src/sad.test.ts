@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { type HashChains, NONE } from './hash-chains.ts';
 import { address, stateConfig } from './input-fixture.test.ts';
-import { Sad } from './sad.ts';
+import { destinationHash, pairHash, Sad, seqHash } from './sad.ts';
 import { addressWords } from './selector-match.ts';
 import { StateCondition, XfrmState } from './state.ts';
 
@@ -36,6 +37,25 @@ function build({ dst, src, spi, proto, seq, reqid, mark }: Made): XfrmState {
 		family,
 		saddr: address(addresses[src] ?? ''),
 	});
+}
+
+/** What an index has under a hash, newest first. */
+function members(index: HashChains<XfrmState>, hash: number): XfrmState[] {
+	const found: XfrmState[] = [];
+	for (let entry = index.first(hash); entry !== NONE; entry = index.next(entry)) {
+		const state = index.owner(entry);
+		assert.ok(state !== null);
+		found.push(state);
+	}
+	return found;
+}
+
+function isOfPair(state: XfrmState, { family, daddr, saddr }: XfrmState): boolean {
+	return (
+		state.family === family &&
+		state.daddr.join() === daddr.join() &&
+		state.saddr.join() === saddr.join()
+	);
 }
 
 // @spec S-1 S-3 S-5 S-12 S-20
@@ -89,8 +109,17 @@ test('the four indexes agree with a plain newest-first list under random changes
 				assert.ok(found === null || fitting.includes(found));
 			}
 			assert.deepEqual(
-				[...sad.seqBucket(seq)].reverse(),
+				members(sad.bySeqNumber, seqHash(seq)),
 				list.filter((state) => seq !== 0 && state.seq === seq),
+			);
+			const pair = members(sad.byPair, pairHash(family, daddr, saddr));
+			assert.deepEqual(
+				pair.filter((state) => state.family === family && key(state.saddr) === key(saddr)),
+				list.filter((state) => isOfPair(state, wanted)),
+			);
+			assert.deepEqual(
+				members(sad.byDestination, destinationHash(family, daddr, saddr, wanted.reqid)),
+				pair.filter(({ reqid }) => reqid === wanted.reqid),
 			);
 			assert.equal(
 				sad.spiInUse(spi, proto),

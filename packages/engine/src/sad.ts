@@ -3,20 +3,16 @@
  * state_bysrc, state_byspi, state_byseq, state_all). Every index is newest first: what was inserted last
  * is met first, which decides between equal candidates.
  *
- * An index is a Map from an int32 hash to a bucket; a bucket holds states in the order of insertion, so
- * readers walk it from its end, and compare every field, as different keys may share a hash.
+ * Readers walk the entries of a hash and compare every field, as different keys may share a hash:
+ *
+ *     for (let entry = index.first(hash); entry !== NONE; entry = index.next(entry)) … index.owner(entry)
  *
  * @hotpath
  * @spec S-1 S-20
  */
 import { Family } from '@xfrm/wire/xfrm';
-import { invariant } from './invariant.ts';
+import { HashChains, NONE } from './hash-chains.ts';
 import { StateCondition, type XfrmState } from './state.ts';
-
-/** States that share a hash, oldest first. */
-export type StateBucket = readonly XfrmState[];
-
-const emptyBucket: StateBucket = [];
 
 /** Spreads a word over all 32 bits (the finalizer of MurmurHash3). */
 function mix(hash: number, word: number): number {
@@ -52,45 +48,37 @@ function spiHash(daddr: Int32Array, spi: number, proto: number, family: number):
 	return hashAddress(mix(spi, proto), daddr, family);
 }
 
-function pairHash(daddr: Int32Array, saddr: Int32Array, family: number): number {
+/** Hash of `Sad.byPair`. */
+export function pairHash(family: number, daddr: Int32Array, saddr: Int32Array): number {
 	return hashAddress(hashAddress(family, daddr, family), saddr, family);
 }
 
-/** A key of SPI and protocol that is exact; above 2^31, so for the control plane only. */
-function spiProtoKey(spi: number, proto: number): number {
-	return proto * 0x1_0000_0000 + (spi >>> 0);
+/** Hash of `Sad.byDestination`. */
+export function destinationHash(
+	family: number,
+	daddr: Int32Array,
+	saddr: Int32Array,
+	reqid: number,
+): number {
+	return mix(pairHash(family, daddr, saddr), reqid);
 }
 
-function add(index: Map<number, XfrmState[]>, hash: number, state: XfrmState): void {
-	const bucket = index.get(hash);
-	if (bucket === undefined) {
-		index.set(hash, [state]);
-	} else {
-		bucket.push(state);
-	}
-}
-
-function drop(index: Map<number, XfrmState[]>, hash: number, state: XfrmState): void {
-	const bucket = index.get(hash);
-	const at = bucket?.lastIndexOf(state) ?? -1;
-	invariant(bucket !== undefined && at >= 0, 'a state keeps its identity while it is inserted');
-	bucket.splice(at, 1);
-	if (bucket.length === 0) {
-		index.delete(hash);
-	}
+/** Hash of `Sad.bySeqNumber`. */
+export function seqHash(seq: number): number {
+	return mix(0, seq);
 }
 
 export class Sad {
 	/** By daddr, saddr, reqid, family. */
-	private readonly byDestination: Map<number, XfrmState[]> = new Map();
+	readonly byDestination: HashChains<XfrmState> = new HashChains();
 	/** By daddr, saddr, family. */
-	private readonly byPair: Map<number, XfrmState[]> = new Map();
-	/** By daddr, SPI, protocol, family; states with an SPI only. */
-	private readonly bySpiHash: Map<number, XfrmState[]> = new Map();
+	readonly byPair: HashChains<XfrmState> = new HashChains();
 	/** By sequence number of the acquire; states with one only. */
-	private readonly bySeqNumber: Map<number, XfrmState[]> = new Map();
-	/** How many states use an SPI with a protocol (ALLOCSPI asks). */
-	private readonly spiUsers: Map<number, number> = new Map();
+	readonly bySeqNumber: HashChains<XfrmState> = new HashChains();
+	/** By daddr, SPI, protocol, family; states with an SPI only. */
+	private readonly bySpiHash: HashChains<XfrmState> = new HashChains();
+	/** The same by SPI and protocol alone (ALLOCSPI asks). */
+	private readonly spiUsers: HashChains<XfrmState> = new HashChains();
 	private orderLast: number = 0;
 	/** Ends of the global list. */
 	newest: XfrmState | null = null;
@@ -112,14 +100,14 @@ export class Sad {
 		this.newest = state;
 		this.count++;
 		this.countMost = Math.max(this.countMost, this.count);
-		const pair = pairHash(state.daddr, state.saddr, state.family);
-		add(this.byDestination, mix(pair, state.reqid), state);
-		add(this.byPair, pair, state);
+		const pair = pairHash(state.family, state.daddr, state.saddr);
+		this.byDestination.insert(mix(pair, state.reqid), state);
+		this.byPair.insert(pair, state);
 		if (state.spi !== 0) {
 			this.addSpi(state);
 		}
 		if (state.seq !== 0) {
-			add(this.bySeqNumber, state.seq, state);
+			this.bySeqNumber.insert(seqHash(state.seq), state);
 		}
 	}
 
@@ -130,21 +118,15 @@ export class Sad {
 	 * @spec S-12
 	 */
 	remove(state: XfrmState): void {
-		const pair = pairHash(state.daddr, state.saddr, state.family);
-		drop(this.byDestination, mix(pair, state.reqid), state);
-		drop(this.byPair, pair, state);
+		const pair = pairHash(state.family, state.daddr, state.saddr);
+		this.byDestination.remove(mix(pair, state.reqid), state);
+		this.byPair.remove(pair, state);
 		if (state.spi !== 0) {
-			drop(this.bySpiHash, spiHash(state.daddr, state.spi, state.proto, state.family), state);
-			const key = spiProtoKey(state.spi, state.proto);
-			const users = (this.spiUsers.get(key) ?? 0) - 1;
-			if (users > 0) {
-				this.spiUsers.set(key, users);
-			} else {
-				this.spiUsers.delete(key);
-			}
+			this.bySpiHash.remove(spiHash(state.daddr, state.spi, state.proto, state.family), state);
+			this.spiUsers.remove(mix(state.spi, state.proto), state);
 		}
 		if (state.seq !== 0) {
-			drop(this.bySeqNumber, state.seq, state);
+			this.bySeqNumber.remove(seqHash(state.seq), state);
 		}
 		if (state.newer === null) {
 			this.newest = state.older;
@@ -180,14 +162,15 @@ export class Sad {
 		proto: number,
 		mark: number,
 	): XfrmState | null {
-		const bucket = this.bySpiHash.get(spiHash(daddr, spi, proto, family));
-		if (bucket === undefined) {
-			return null;
-		}
-		for (let i = bucket.length - 1; i >= 0; i--) {
-			const state = bucket[i];
+		const { bySpiHash: index } = this;
+		for (
+			let entry = index.first(spiHash(daddr, spi, proto, family));
+			entry !== NONE;
+			entry = index.next(entry)
+		) {
+			const state = index.owner(entry);
 			if (
-				state !== undefined &&
+				state !== null &&
 				state.spi === spi &&
 				state.proto === proto &&
 				state.family === family &&
@@ -203,9 +186,15 @@ export class Sad {
 	/** Does any state but this one answer `bySpi` for the place that it is to move to? */
 	isTaken(family: number, daddr: Int32Array, mover: XfrmState, mark: number): boolean {
 		const { spi, proto } = mover;
-		const bucket = this.bySpiHash.get(spiHash(daddr, spi, proto, family)) ?? emptyBucket;
-		for (const state of bucket) {
+		const { bySpiHash: index } = this;
+		for (
+			let entry = index.first(spiHash(daddr, spi, proto, family));
+			entry !== NONE;
+			entry = index.next(entry)
+		) {
+			const state = index.owner(entry);
 			if (
+				state !== null &&
 				state !== mover &&
 				state.spi === spi &&
 				state.proto === proto &&
@@ -231,14 +220,15 @@ export class Sad {
 		proto: number,
 		mark: number,
 	): XfrmState | null {
-		const bucket = this.byPair.get(pairHash(daddr, saddr, family));
-		if (bucket === undefined) {
-			return null;
-		}
-		for (let i = bucket.length - 1; i >= 0; i--) {
-			const state = bucket[i];
+		const { byPair: index } = this;
+		for (
+			let entry = index.first(pairHash(family, daddr, saddr));
+			entry !== NONE;
+			entry = index.next(entry)
+		) {
+			const state = index.owner(entry);
 			if (
-				state !== undefined &&
+				state !== null &&
 				state.proto === proto &&
 				state.family === family &&
 				wordsEqual(state.daddr, daddr, family) &&
@@ -251,29 +241,16 @@ export class Sad {
 		return null;
 	}
 
-	/** States that may have these addresses and this reqid, oldest first; compare every field. */
-	destinationBucket(
-		family: number,
-		daddr: Int32Array,
-		saddr: Int32Array,
-		reqid: number,
-	): StateBucket {
-		return this.byDestination.get(mix(pairHash(daddr, saddr, family), reqid)) ?? emptyBucket;
-	}
-
-	/** States that may have these addresses, oldest first; compare every field. */
-	pairBucket(family: number, daddr: Int32Array, saddr: Int32Array): StateBucket {
-		return this.byPair.get(pairHash(daddr, saddr, family)) ?? emptyBucket;
-	}
-
-	/** States with this acquire sequence number, oldest first. */
-	seqBucket(seq: number): StateBucket {
-		return this.bySeqNumber.get(seq) ?? emptyBucket;
-	}
-
 	/** Does any state of this protocol have this SPI, whatever its destination? */
 	spiInUse(spi: number, proto: number): boolean {
-		return this.spiUsers.has(spiProtoKey(spi, proto));
+		const { spiUsers: index } = this;
+		for (let entry = index.first(mix(spi | 0, proto)); entry !== NONE; entry = index.next(entry)) {
+			const state = index.owner(entry);
+			if (state !== null && state.spi === (spi | 0) && state.proto === proto) {
+				return true;
+			}
+		}
+		return false;
 	}
 
 	/** The next older state of the global list that is still there; `state` itself may be gone. */
@@ -296,8 +273,7 @@ export class Sad {
 	}
 
 	private addSpi(state: XfrmState): void {
-		add(this.bySpiHash, spiHash(state.daddr, state.spi, state.proto, state.family), state);
-		const key = spiProtoKey(state.spi, state.proto);
-		this.spiUsers.set(key, (this.spiUsers.get(key) ?? 0) + 1);
+		this.bySpiHash.insert(spiHash(state.daddr, state.spi, state.proto, state.family), state);
+		this.spiUsers.insert(mix(state.spi, state.proto), state);
 	}
 }

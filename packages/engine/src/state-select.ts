@@ -7,9 +7,10 @@
 import type { Flow } from '@xfrm/wire';
 import { Errno, PolicyFlag, StateFlag, type Template } from '@xfrm/wire/xfrm';
 import { acquireState, hasKeyManager } from './acquire.ts';
+import { NONE } from './hash-chains.ts';
 import type { Namespace } from './namespace.ts';
 import type { XfrmPolicy } from './policy.ts';
-import { wordsAny, wordsEqual } from './sad.ts';
+import { destinationHash, wordsAny, wordsEqual } from './sad.ts';
 import { Current, StateCondition, type XfrmState } from './state.ts';
 import { type SelectOutcome, traceSelect } from './state-select-trace.ts';
 
@@ -108,7 +109,7 @@ function missing(
 	return 'acquire';
 }
 
-/** Looks at the candidates of one bucket, newest first; with `anySource` at those without a source. */
+/** Looks at the candidates of one hash, newest first; with `anySource` at those without a source. */
 function lookThrough(
 	net: Namespace,
 	policy: XfrmPolicy,
@@ -121,11 +122,15 @@ function lookThrough(
 ): void {
 	const reqid = template.reqid | 0;
 	const spi = template.id.spi | 0;
-	const bucket = net.sad.destinationBucket(stateFamily, daddr, saddr, reqid);
-	for (let i = bucket.length - 1; i >= 0; i--) {
-		const state = bucket[i];
+	const { byDestination: index } = net.sad;
+	for (
+		let entry = index.first(destinationHash(stateFamily, daddr, saddr, reqid));
+		entry !== NONE;
+		entry = index.next(entry)
+	) {
+		const state = index.owner(entry);
 		if (
-			state !== undefined &&
+			state !== null &&
 			state.family === stateFamily &&
 			state.reqid === reqid &&
 			state.markFits(policy.markValue) &&

@@ -1,7 +1,16 @@
 /**
  * The indexes of the SAD against the one list of all states: same members, same order, nothing left behind.
  */
-import { type EngineDoor, StateCondition, type XfrmState } from '@xfrm/engine';
+import {
+	destinationHash,
+	type EngineDoor,
+	type HashChains,
+	NONE,
+	pairHash,
+	StateCondition,
+	seqHash,
+	type XfrmState,
+} from '@xfrm/engine';
 import type { Machine } from '../machine.ts';
 import type { Invariant } from './invariant.ts';
 
@@ -9,26 +18,28 @@ function nameOf(state: XfrmState): string {
 	return `state 0x${(state.spi >>> 0).toString(16)} (order ${state.order})`;
 }
 
-/** Each state is once in each index, in the order of insertion, and no bucket has one that is gone. */
-function wrongBucket(
+/** Each state is once in each index, newest first, and no hash leads to one that is gone. */
+function wrongIndex(
 	all: ReadonlySet<XfrmState>,
-	bucketOf: (state: XfrmState) => readonly XfrmState[],
+	index: HashChains<XfrmState>,
+	hashOf: (state: XfrmState) => number,
 	name: string,
 ): string | undefined {
-	const seen = new Set<readonly XfrmState[]>();
+	const seen = new Set<number>();
 	const found = new Set<XfrmState>();
 	for (const state of all) {
-		const bucket = bucketOf(state);
-		if (seen.has(bucket)) {
+		const hash = hashOf(state);
+		if (seen.has(hash)) {
 			continue;
 		}
-		seen.add(bucket);
-		let last = 0;
-		for (const other of bucket) {
-			if (!all.has(other)) {
-				return `the ${name} index holds ${nameOf(other)}, which is gone`;
+		seen.add(hash);
+		let last = Number.POSITIVE_INFINITY;
+		for (let entry = index.first(hash); entry !== NONE; entry = index.next(entry)) {
+			const other = index.owner(entry);
+			if (other === null || !all.has(other)) {
+				return `the ${name} index holds ${other === null ? 'nothing' : nameOf(other)}, which is gone`;
 			}
-			if (found.has(other) || other.order < last) {
+			if (found.has(other) || other.order > last) {
 				return `${nameOf(other)} is twice, or not in order, in the ${name} index`;
 			}
 			found.add(other);
@@ -83,13 +94,19 @@ function check({ engine, departed }: Machine): string | undefined {
 	}
 	const withSeq = new Set(states.filter(({ seq }) => seq !== 0));
 	return (
-		wrongBucket(
+		wrongIndex(
 			all,
-			({ family, daddr, saddr, reqid }) => sad.destinationBucket(family, daddr, saddr, reqid),
+			sad.byDestination,
+			({ family, daddr, saddr, reqid }) => destinationHash(family, daddr, saddr, reqid),
 			'destination',
 		) ??
-		wrongBucket(all, ({ family, daddr, saddr }) => sad.pairBucket(family, daddr, saddr), 'pair') ??
-		wrongBucket(withSeq, ({ seq }) => sad.seqBucket(seq), 'sequence')
+		wrongIndex(
+			all,
+			sad.byPair,
+			({ family, daddr, saddr }) => pairHash(family, daddr, saddr),
+			'pair',
+		) ??
+		wrongIndex(withSeq, sad.bySeqNumber, ({ seq }) => seqHash(seq), 'sequence')
 	);
 }
 
