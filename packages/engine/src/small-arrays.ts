@@ -25,6 +25,12 @@ function take(octets: number): number {
 }
 
 /** Zeros. */
+export function uint8s(length: number): Uint8Array {
+	const at = take(length);
+	return new Uint8Array(slab, at, length);
+}
+
+/** Zeros. */
 export function int32s(length: number): Int32Array {
 	const at = take(4 * length);
 	return new Int32Array(slab, at, length);

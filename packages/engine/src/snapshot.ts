@@ -46,7 +46,7 @@ export function snapshotState(state: XfrmState): StateSnapshot {
  * is in ticks, as stored.
  */
 export function describeState(state: XfrmState): StateSnapshot {
-	const { config, lifetime, stats, replay } = state;
+	const { config, lifetime, replay } = state;
 	const { counters } = replay;
 	const circular = replay.mode !== ReplayMode.Legacy;
 	return {
@@ -76,9 +76,9 @@ export function describeState(state: XfrmState): StateSnapshot {
 		},
 		lastUsed: lifetime[Current.LastUsed] ?? 0,
 		stats: {
-			replayWindow: stats[StateStat.ReplayWindow] ?? 0,
-			replay: stats[StateStat.Replay] ?? 0,
-			integrityFailed: stats[StateStat.IntegrityFailed] ?? 0,
+			replayWindow: state.statOf(StateStat.ReplayWindow),
+			replay: state.statOf(StateStat.Replay),
+			integrityFailed: state.statOf(StateStat.IntegrityFailed),
 		},
 		condition: state.condition,
 		kernelOwned: state.kernelOwned,

@@ -23,6 +23,7 @@ import { checkIptfs, completeIptfs } from './iptfs-settings.ts';
 import { TICKS_PER_SECOND } from './limits.ts';
 import type { Namespace } from './namespace.ts';
 import { ReplayMode } from './replay-window.ts';
+import { sharedAddress } from './shared-addresses.ts';
 import { selectorsEqual } from './spd.ts';
 import { Current, isTunnelFlagged, XfrmState } from './state.ts';
 import { disposeState } from './state-life.ts';
@@ -68,8 +69,11 @@ function completeConfig(net: Namespace, config: StateConfig, anyFamily: boolean)
 	const { selector, family } = config;
 	const noPmtuDisc = family === Family.Ipv4 && net.sysctl.ip_no_pmtu_disc !== 0;
 	const selectorFamily = selector.family === Family.Unspec && !anyFamily ? family : selector.family;
+	const { daddr, spi, proto } = config.id;
 	return {
 		...completeIptfs(config),
+		id: { daddr: sharedAddress(daddr), spi, proto },
+		saddr: sharedAddress(config.saddr),
 		flags: noPmtuDisc ? config.flags | StateFlag.NoPmtuDisc : config.flags,
 		selector: sharedSelector(selector, selectorFamily),
 		lifetime: isUnlimited(config.lifetime) ? UNLIMITED : config.lifetime,

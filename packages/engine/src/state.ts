@@ -10,7 +10,8 @@ import type { CryptoKey } from '@xfrm/crypto/provider';
 import type { Address, Encap, StateConfig } from '@xfrm/wire/xfrm';
 import { anyAddress, isUnlimited } from '@xfrm/wire/xfrm';
 import { ReplayWindow } from './replay-window.ts';
-import { addressWords, SelectorMatcher } from './selector-match.ts';
+import { SelectorMatcher } from './selector-match.ts';
+import { sharedWords } from './shared-addresses.ts';
 import { float64s, int32s, uint32s } from './small-arrays.ts';
 import { Timer, TimerKind, type TimerTable } from './timer-table.ts';
 
@@ -64,8 +65,9 @@ export class XfrmState {
 	readonly proto: number;
 	/** SPI as int32 (host order); 0 for none. */
 	spi: number;
-	daddr: Int32Array;
-	saddr: Int32Array;
+	/** Shared with other states: never written to. */
+	readonly daddr: Int32Array;
+	readonly saddr: Int32Array;
 	readonly mode: number;
 	readonly reqid: number;
 	/** Masked at insertion (S-2). */
@@ -129,7 +131,7 @@ export class XfrmState {
 	limits: Float64Array = NO_LIMITS;
 	/** Any byte or packet limit that is not Infinity: when it has come, the packet closes a batch. */
 	hasCountLimits: boolean = false;
-	readonly stats: Uint32Array = uint32s(3);
+	private statsMade: Uint32Array | null = null;
 
 	// Key manager thresholds.
 	mappingThresholdSeconds: number;
@@ -149,10 +151,8 @@ export class XfrmState {
 		this.family = config.family;
 		this.proto = config.id.proto;
 		this.spi = config.id.spi | 0;
-		this.daddr = int32s(4);
-		this.daddr.set(addressWords(config.id.daddr, config.family));
-		this.saddr = int32s(4);
-		this.saddr.set(addressWords(config.saddr, config.family));
+		this.daddr = sharedWords(config.id.daddr, config.family);
+		this.saddr = sharedWords(config.saddr, config.family);
 		this.mode = config.mode;
 		this.reqid = config.reqid | 0;
 		this.markValue = (config.mark?.v ?? 0) | 0;
@@ -192,6 +192,17 @@ export class XfrmState {
 		limits[Limit.SoftUse] = lifetime.softUseExpiresSeconds;
 		limits[Limit.HardUse] = lifetime.hardUseExpiresSeconds;
 		this.hasCountLimits = limits.subarray(0, 4).some((limit) => limit !== Number.POSITIVE_INFINITY);
+	}
+
+	/** Failures by `StateStat`, to be counted; made when the first one comes. */
+	get stats(): Uint32Array {
+		this.statsMade ??= uint32s(3);
+		return this.statsMade;
+	}
+
+	/** How many failures of a kind (`StateStat`) were counted. */
+	statOf(kind: number): number {
+		return this.statsMade?.[kind] ?? 0;
 	}
 
 	/** Its selector, ready for matching; made when it is first asked for. */

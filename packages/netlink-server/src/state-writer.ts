@@ -129,7 +129,7 @@ export function appendState(writer: MessageWriter, state: XfrmState): void {
 function appendInfo(writer: MessageWriter, state: XfrmState): void {
 	const at = writer.append(userSaInfo.octets);
 	const { view } = writer;
-	const { config, lifetime, stats, replay } = state;
+	const { config, lifetime, replay } = state;
 	const isLegacy = replay.mode === ReplayMode.Legacy;
 	xfrmSelector.write(view, at, config.selector);
 	writeAddress(view, at + 56, config.id.daddr);
@@ -141,9 +141,9 @@ function appendInfo(writer: MessageWriter, state: XfrmState): void {
 	writeU64(view, at + 168, lifetime[Current.Packets] ?? 0);
 	writeU64(view, at + 176, lifetime[Current.AddTime] ?? 0);
 	writeU64(view, at + 184, lifetime[Current.UseTime] ?? 0);
-	view.setUint32(at + 192, stats[StateStat.ReplayWindow] ?? 0, true);
-	view.setUint32(at + 196, stats[StateStat.Replay] ?? 0, true);
-	view.setUint32(at + 200, stats[StateStat.IntegrityFailed] ?? 0, true);
+	view.setUint32(at + 192, state.statOf(StateStat.ReplayWindow), true);
+	view.setUint32(at + 196, state.statOf(StateStat.Replay), true);
+	view.setUint32(at + 200, state.statOf(StateStat.IntegrityFailed), true);
 	view.setInt32(at + 204, state.seq, true);
 	view.setInt32(at + 208, state.reqid, true);
 	view.setUint16(at + 212, state.family, true);
