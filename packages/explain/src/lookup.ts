@@ -18,7 +18,7 @@ import {
 	type XfrmPolicy,
 	type XfrmState,
 } from '@xfrm/engine';
-import { formatHex32, PacketBuffer, type Route } from '@xfrm/wire';
+import { type Flow, formatHex32, PacketBuffer, type Route } from '@xfrm/wire';
 import {
 	anyAddress,
 	Direction,
@@ -142,7 +142,7 @@ export class FlowLookup {
 			return found;
 		}
 		for (const spi of line.via) {
-			const state = this.#stateOf(spi, line.family);
+			const state = this.stateOf(spi, line.family);
 			packet.path[packet.pathCount++] = state;
 			found.states.push(state);
 		}
@@ -183,6 +183,34 @@ export class FlowLookup {
 		}
 	}
 
+	/** Output interface of flows that leave by this device, as selectors see it. */
+	outputDevice(family: number, device: string): number {
+		// The flow of an IPv6 socket has one only where the socket is bound to it.
+		return family === Family.Ipv6 && device === '' ? 0 : this.#route(family, device).ifindex;
+	}
+
+	/** The same of flows that arrive: `lo` for this host's, else the device they leave by (P-29). */
+	checkDevice(family: number, direction: number): number {
+		return this.#route(family, direction === Direction.In ? 'lo' : '').ifindex;
+	}
+
+	/** What a packet is decoded to; its flow. */
+	decode(packet: PacketBuffer, line: FlowLine): Flow {
+		packet.route = this.#route(line.family, '');
+		rehearsedFlow(this.#world.engine.net, packet);
+		if (line.direction === Direction.Out && line.family === Family.Ipv6) {
+			asSocket(packet, line, line.device);
+		}
+		return packet.flow;
+	}
+
+	/** Protocols that selectors of policies or states name. */
+	protosNamed(): ReadonlySet<number> {
+		const { engine } = this.#world;
+		const objects = [...engine.policies(), ...engine.states()];
+		return new Set(objects.map(({ selector }) => selector.proto));
+	}
+
 	/** A route by this device, or by the first there is; it leads everywhere, and is always there. */
 	#route(family: number, device: string): Route {
 		const key = `${family} ${device}`;
@@ -214,7 +242,7 @@ export class FlowLookup {
 	}
 
 	/** The state that `via` names: of several with this SPI the one for this host, else the newest. */
-	#stateOf(spi: number, family: number): XfrmState {
+	stateOf(spi: number, family: number): XfrmState {
 		const local = hostAddresses(this.#world.host);
 		let best: XfrmState | undefined;
 		let bestRank = -1;
@@ -328,7 +356,7 @@ export function answerOf(found: Found): LookupAnswer {
 const UPPER_OCTETS = 12;
 
 /** Makes the packet one of this flow: its headers as far as a flow is decoded from them (P-26 … P-28). */
-function writeFlow(packet: PacketBuffer, line: FlowLine): void {
+export function writeFlow(packet: PacketBuffer, line: FlowLine): void {
 	packet.reset();
 	const { view, start } = packet;
 	const ipv4 = line.family === Family.Ipv4;
