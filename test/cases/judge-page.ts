@@ -58,10 +58,11 @@ function chosenBy(page: CasePage, steps: readonly VectorStep[]): Chosen {
 	return (packet) => {
 		for (const emitted of steps[packet]?.expect.emit ?? []) {
 			const { ivs, ids, paddings } = unwrap(bytesOf(emitted.packet), engine);
-			const [iv] = ivs;
+			const shown = emitted.fields?.iv;
+			const iv = ivs[0] ?? (shown === undefined ? undefined : bytesOf(shown));
 			const [ipId] = ids.slice(0, -1);
 			const [padding] = paddings;
-			if (ids.length > 1 || ivs.length > 0 || paddings.length > 0) {
+			if (ids.length > 1 || iv !== undefined || paddings.length > 0) {
 				return {
 					...(iv === undefined ? {} : { iv }),
 					...(ipId === undefined ? {} : { ipId }),
@@ -96,6 +97,13 @@ function judgeAnswer(
 			`${name} acquire`,
 			acquired,
 			answer.events.some(({ event }) => event === 'acquire'),
+		) ??
+		differs(
+			`${name} devices`,
+			[...new Set((expect.emit ?? []).map(({ dev }) => dev))].sort(),
+			[
+				...new Set(answer.steps.filter((one) => one.step === 'EMIT').map((one) => one.which)),
+			].sort(),
 		) ??
 		judgePackets(name, answer, step, explainer)
 	);
@@ -136,9 +144,11 @@ function endsOf(packet: Uint8Array): string {
 }
 
 function isDelivered(packet: Uint8Array, one: DeliveredPacket): boolean {
-	const proto = (packet[0] ?? 0) >> 4 === 4 ? packet[9] : packet[6];
+	const v4 = (packet[0] ?? 0) >> 4 === 4;
+	const headers = (v4 ? ((packet[0] ?? 0) & 15) * 4 : 40) + (one.proto === 17 ? 8 : 0);
 	return one.packet === undefined
-		? proto === one.proto && formatHex(packet).endsWith(one.payload ?? '')
+		? (v4 ? packet[9] : packet[6]) === one.proto &&
+				formatHex(packet.subarray(headers)) === (one.payload ?? '')
 		: endsOf(packet) === endsOf(bytesOf(one.packet));
 }
 
