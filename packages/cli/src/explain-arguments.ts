@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { PROFILES } from '@xfrm/engine';
-import type { PacketOptions } from '@xfrm/explain';
+import { type PacketOptions, parseWhyNot, type WhyNotQuestion } from '@xfrm/explain';
 import { parseHex } from '@xfrm/wire';
 import { UsageError } from './usage.ts';
 import { PROFILE_DEFAULT } from './version.ts';
@@ -34,6 +34,19 @@ export interface ExplainArguments {
 	readonly json: boolean;
 	readonly strict: boolean;
 	readonly showKeys: boolean;
+	/** The running kernel's rules and host. */
+	readonly kernel: boolean;
+	/** The answer alone, without the way. */
+	readonly brief: boolean;
+	/** Packets by their header fields. */
+	readonly bytes: boolean;
+	readonly steps: boolean;
+	/** The other end too, by these rules, or by ours seen from there. */
+	readonly both: boolean;
+	readonly peerRules: readonly string[];
+	readonly whyNot: readonly WhyNotQuestion[];
+	/** Are fixes looked for? */
+	readonly fix: boolean;
 	readonly items: readonly Item[];
 }
 
@@ -49,6 +62,14 @@ const OPTIONS = {
 	json: { type: 'boolean' },
 	strict: { type: 'boolean' },
 	'show-keys': { type: 'boolean' },
+	kernel: { type: 'boolean' },
+	brief: { type: 'boolean' },
+	bytes: { type: 'boolean' },
+	steps: { type: 'boolean' },
+	both: { type: 'boolean' },
+	'peer-rules': { type: 'string', multiple: true },
+	'why-not': { type: 'string', multiple: true },
+	'no-fix': { type: 'boolean' },
 	dir: { type: 'string', multiple: true },
 	mark: { type: 'string', multiple: true },
 	'if-id': { type: 'string', multiple: true },
@@ -85,14 +106,18 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 	if (!isProfile(profile)) {
 		throw found(profile, `--profile ${Object.keys(PROFILES).join('|')}`);
 	}
-	if (values.rules === undefined) {
-		throw new UsageError('found no rules, expected --rules FILE (see xfrm help explain)');
+	const kernel = values.kernel === true;
+	if (values.rules === undefined && !kernel) {
+		throw new UsageError(
+			'found no rules, expected --rules FILE, or --kernel for those of the running kernel (see xfrm help explain)',
+		);
 	}
+	checkContradictions(values);
 	if (items.length === 0) {
 		throw new UsageError('found no packet, expected hex, @FILE, or a flow in quotes');
 	}
 	return {
-		rules: values.rules,
+		rules: values.rules ?? [],
 		hosts: values.host ?? [],
 		locals: values.local ?? [],
 		routes: values.route ?? [],
@@ -103,8 +128,34 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 		json: values.json === true,
 		strict: values.strict === true,
 		showKeys: values['show-keys'] === true,
+		kernel,
+		brief: values.brief === true,
+		bytes: values.bytes === true,
+		steps: values.steps === true,
+		both: values.both === true || values['peer-rules'] !== undefined,
+		peerRules: values['peer-rules'] ?? [],
+		whyNot: (values['why-not'] ?? []).map(parseWhyNot),
+		fix: values['no-fix'] !== true,
 		items,
 	};
+}
+
+/** Options that say the opposite of each other. */
+function checkContradictions(values: ReturnType<typeof parse>['values']): void {
+	const pairs = [
+		['brief', 'steps'],
+		['brief', 'bytes'],
+	] as const;
+	for (const [one, other] of pairs) {
+		if (values[one] === true && values[other] === true) {
+			throw new UsageError(`found --${one} and --${other}, expected one of them`);
+		}
+	}
+	if (values.kernel === true && values.rules !== undefined) {
+		throw new UsageError(
+			'found --kernel and --rules, expected one of them (do:COMMAND adds to the rules of the kernel)',
+		);
+	}
 }
 
 type Draft<T> = { -readonly [K in keyof T]: T[K] };

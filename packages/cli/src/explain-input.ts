@@ -1,7 +1,6 @@
 /** Reads what `xfrm explain` is asked about: rule and host files into the world, packets from arguments. */
 import { existsSync, readFileSync } from 'node:fs';
 import {
-	applyHostCommand,
 	type CommandOutcome,
 	type Explainer,
 	InputError,
@@ -60,7 +59,7 @@ export function loadHostText(explainer: Explainer, text: string, file: string): 
 		const place = { file, line: i + 1 };
 		try {
 			for (const command of parseHostLine(splitWords(line), context)) {
-				const refusal = applyHostCommand(explainer.world.host, command);
+				const refusal = explainer.configure(command);
 				if (refusal !== undefined) {
 					const what = `${errnoName(refusal.errno)}: ${refusalText(refusal)}`;
 					throw new UsageError(`${file}:${i + 1}: ${what}`);

@@ -9,6 +9,7 @@ const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and a
   xfrm save [-o FILE]                                    states and policies of the kernel as JSON
   xfrm load [--dry-run] FILE                             rules into the kernel, all or none
   xfrm stat [--watch]                                    the kernel's counters, and what they mean
+  xfrm doctor                                            what this machine lacks or has wrong
   xfrm demo                                              three packets, told from end to end
   xfrm help [COMMAND], xfrm COMMAND --help
   xfrm --version
@@ -29,6 +30,7 @@ RULES  --rules FILE      ip xfrm commands, one a line; or what ip [-s|-o] xfrm s
                          print, pasted as it is; or JSON of xfrm. Repeatable, - for stdin;
                          FILE#HOST where the text holds dumps of several hosts;
                          times in it are read in the time zone of TZ
+       --kernel          in place of rules: those of the running kernel, and its addresses (root)
        --strict          a rule that Linux would refuse ends with status 2
 HOST   --host FILE       ip address, route, rule, link commands, or what they print; modprobe
        --local ADDR[/LEN]  --route "PREFIX [via GW] [dev DEV]"  --sysctl KEY=VALUE
@@ -40,7 +42,14 @@ OPTIONS hold for the packets after them
        --iv HEX  --seq N  --ip-id N  --padding HEX   fix what is random or counted (outbound)
 PACKET hex of an IP packet · @FILE (pcap, pcapng; @- is stdin) · a flow in quotes
        wait:SECONDS · do:COMMAND (an ip command)
-Anywhere: --profile linux61|linux619|linux72  --json  --show-keys
+Anywhere
+       --brief           the answer and the best fix, without the way
+       --bytes           packets by header fields, before and after each transform; --steps in hex
+       --why-not WHAT    why not this policy (out 9, fwd 2) or state (0x00000101); repeatable
+       --both            the other end too: the packet there, its answer, the way back;
+                         --peer-rules FILE are the peer's, else ours seen from there
+       --no-fix          looks for no fix
+       --profile linux61|linux619|linux72  --json  --show-keys
 
 Examples, in a checkout
   xfrm explain --rules examples/site-a.xfrm --host examples/site-a.host \\
@@ -125,6 +134,20 @@ Examples
   xfrm stat
   xfrm stat --watch 5`;
 
+const DOCTOR = `xfrm doctor [--no-try] [--json]
+
+Examines this machine and network namespace: what the kernel can do (tried in a namespace of its
+own, which loads modules as their first use does), endpoints, routes, sysctls, packet filter, NAT,
+ports, key managers, counters, the rules themselves. Worst first, each with what to do. Exit status
+1 if something is broken. As root it sees most; without root it says what it could not see.
+
+       --no-try          tries nothing, so that no module is loaded
+       --json            a line of JSON for each finding
+
+Examples
+  sudo xfrm doctor
+  sudo ip netns exec site-a xfrm doctor --json | jq -r 'select(.severity == "fail").id'`;
+
 const DEMO = `xfrm demo
 
 Tells the way of three packets through a small world on the real engine: one protected and
@@ -146,13 +169,14 @@ export function printHelp(command: string | undefined): number {
 		save: SAVE,
 		load: LOAD,
 		stat: STAT,
+		doctor: DOCTOR,
 		demo: DEMO,
 		help: MAIN,
 	};
 	const text = command === undefined || command.startsWith('-') ? MAIN : texts[command];
 	if (text === undefined) {
 		throw new UsageError(
-			`found "${command}", expected a command: explain, lookup, state, policy, monitor, save, load, stat, demo or help`,
+			`found "${command}", expected a command: explain, lookup, state, policy, monitor, save, load, stat, doctor, demo or help`,
 		);
 	}
 	process.stdout.write(`${text}\n`);

@@ -27,6 +27,30 @@ export interface NearMiss {
 	readonly text: string;
 }
 
+/** A field of a header. */
+export interface ByteField {
+	/** Offset in the packet. */
+	readonly at: number;
+	/** `ip.ttl`, `esp.spi` … */
+	readonly name: string;
+	readonly hex: string;
+	/** In words or as a number; empty where the octets say it all. */
+	readonly value: string;
+}
+
+/** Why an object that somebody asked about was not taken. */
+export interface WhyNot {
+	/** As it was asked about. */
+	readonly asked: string;
+	readonly text: string;
+	/** All that kept it away, not only what decided first. */
+	readonly fields: readonly {
+		readonly field: string;
+		readonly want: string;
+		readonly have: string;
+	}[];
+}
+
 export interface Step {
 	/** Verb in front: RECEIVE, ROUTE, POLICY, TEMPLATE, STATE, ESP … */
 	readonly step: string;
@@ -35,6 +59,8 @@ export interface Step {
 	readonly text: string;
 	readonly object?: ObjectRef;
 	readonly bytes?: { readonly before: string; readonly after: string };
+	/** The same octets by header fields, when asked for. */
+	readonly fields?: { readonly before: readonly ByteField[]; readonly after: readonly ByteField[] };
 	/** Where the kernel does it: file:function. */
 	readonly kernel?: string;
 	readonly near?: readonly NearMiss[];
@@ -78,6 +104,16 @@ export interface Fix {
 	readonly outcome: Outcome;
 }
 
+/** What came of a packet at the peer, and of the peer's answer on its way back. */
+export interface BothWays {
+	/** The packet, arriving at the peer. */
+	readonly peer: Answer;
+	/** The answer, leaving there; absent when the packet did not get through. */
+	readonly reply?: Answer;
+	/** The answer, arriving here; absent when it did not leave. */
+	readonly back?: Answer;
+}
+
 export type Outcome = 'pass' | 'transform' | 'drop' | 'acquire' | 'consume' | 'unknown';
 
 export interface Answer {
@@ -95,6 +131,10 @@ export interface Answer {
 	readonly events: readonly EventRef[];
 	readonly steps: readonly Step[];
 	readonly assumed: readonly string[];
+	/** The other end, when asked for; absent where nothing left here. */
+	readonly both?: BothWays;
+	/** Of objects that were asked about. */
+	readonly why_not?: readonly WhyNot[];
 	/** At most three, best first; absent where nobody looked for any. */
 	readonly fix?: readonly Fix[];
 }

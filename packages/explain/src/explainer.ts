@@ -59,6 +59,8 @@ const DEVICE_DEFAULT = 'eth0';
 
 export class Explainer {
 	readonly world: World;
+	/** Are packets told by their header fields too, before and after each transform? */
+	showFields: boolean = false;
 	/** Guesses about the host, told with every packet. */
 	readonly #assumed: string[] = [];
 	/** Notifications of waits and commands, to be told with the next packet. */
@@ -407,6 +409,7 @@ export class Explainer {
 			localSocket: senderText(options.sender),
 			mark: options.mark ?? 0,
 			ifId: options.ifId ?? 0,
+			showFields: this.showFields,
 		};
 		const { code, reason } = reasonFor({
 			digest,

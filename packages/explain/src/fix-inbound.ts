@@ -48,6 +48,7 @@ export const findState: Generator = (at) => {
 		.slice(0, CANDIDATES_MAX);
 	return [
 		...one.flatMap(({ state, fields }) => lookupEdits(at, state, fields[0] ?? '')),
+		...statesOfPeer(at),
 		...goneStates(at),
 		...one.flatMap(({ state, fields }) => (fields[0] === 'spi' ? spiEdits(at, state) : [])),
 		...(one.length > 0 ? [] : stateOfPolicies(at)),
@@ -94,6 +95,53 @@ function lookupEdits(at: Situation, state: XfrmState, field: string): Edit[] {
 		];
 	}
 	return [];
+}
+
+/** The peer has a state with the packet's SPI: its twin is missing here. */
+function statesOfPeer(at: Situation): Edit[] {
+	const lookup = at.digest.stateLookup;
+	return at.peerStates
+		.filter(({ id, family }) => {
+			const same = id.spi === (lookup?.spi ?? 0) >>> 0 && id.proto === lookup?.proto;
+			return same && addressEquals(id.daddr, lookup?.daddr ?? id.daddr, family);
+		})
+		.slice(0, 1)
+		.map((config) => ({
+			text: `add ${configName(config)} here too: the peer has it, this host has not`,
+			commands: [addState(at, withoutCounters(config))],
+			want: 'protected' as const,
+		}));
+}
+
+function withoutCounters(config: StateConfig): StateConfig {
+	const { replay: _replay, replayEsn, direction: _direction, ...rest } = config;
+	return { ...rest, replayWindow: Math.min(replayEsn?.replayWindow ?? config.replayWindow, 32) };
+}
+
+/** The peer's state with this identity, by its algorithms and keys. */
+function keysOfPeer(at: Situation, state: XfrmState, config: StateConfig): Edit[] {
+	return at.peerStates
+		.filter(({ id }) => id.spi === config.id.spi && id.proto === config.id.proto)
+		.slice(0, 1)
+		.map(({ aead, auth, crypt, flags }) => ({
+			text: `give ${stateName(state)} the algorithms and keys that the peer has for this SPI`,
+			commands: remakeState(
+				at,
+				state,
+				{
+					flags,
+					...(aead === undefined ? {} : { aead }),
+					...(auth === undefined ? {} : { auth }),
+					...(crypt === undefined ? {} : { crypt }),
+				},
+				[
+					...(aead === undefined ? (['aead'] as const) : []),
+					...(auth === undefined ? (['auth'] as const) : []),
+					...(crypt === undefined ? (['crypt'] as const) : []),
+				],
+			),
+			want: 'protected' as const,
+		}));
 }
 
 /** A state with the packet's SPI that was there once. */
@@ -291,6 +339,7 @@ export const mendIcv: Generator = (at) => {
 	const config = configOf(at.before, state);
 	const { auth, aead } = config;
 	const keyBits = auth?.keyBits ?? 0;
+	edits.push(...keysOfPeer(at, state, config));
 	for (const bits of answer.code === 'in.icv' && auth !== undefined ? TRUNCATIONS : []) {
 		if (auth !== undefined && bits !== auth.truncBits && bits <= keyBits) {
 			edits.push({

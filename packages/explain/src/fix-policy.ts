@@ -30,30 +30,12 @@ import {
 	wordsAddress,
 } from './fix-parts.ts';
 import { type Edit, policyConfig } from './fix-trial.ts';
+import { flowMismatches } from './flow-mismatch.ts';
 import { directionName, hexNumber, policyName, stateName, stateProtoName } from './names.ts';
 import { misses } from './near-miss.ts';
 
 /** Policies that are looked at, the nearest first. */
 const CANDIDATES_MAX = 3;
-
-/** Which demands of a policy a flow does not meet. */
-export function unmet(policy: XfrmPolicy, flow: Flow, ifId: number): string[] {
-	const { selector } = policy;
-	const differs = (have: Int32Array, want: Int32Array, masks: Int32Array): boolean =>
-		have.some((word, i) => ((word ^ (want[i] ?? 0)) & (masks[i] ?? 0)) !== 0);
-	const ports = flow.proto === selector.proto || selector.proto === 0;
-	return [
-		...(policy.family === flow.family ? [] : ['family']),
-		...(differs(flow.saddr, selector.saddr, selector.saddrMask) ? ['src'] : []),
-		...(differs(flow.daddr, selector.daddr, selector.daddrMask) ? ['dst'] : []),
-		...(ports ? [] : ['proto']),
-		...(ports && ((flow.sport ^ selector.sport) & selector.sportMask) !== 0 ? ['sport'] : []),
-		...(ports && ((flow.dport ^ selector.dport) & selector.dportMask) !== 0 ? ['dport'] : []),
-		...(selector.ifindex === 0 || selector.ifindex === flow.oif ? [] : ['dev']),
-		...(policy.markFits(flow.mark) ? [] : ['mark']),
-		...(policy.ifId === ifId ? [] : ['if_id']),
-	];
-}
 
 function asksForStates(policy: XfrmPolicy): boolean {
 	return (
@@ -82,10 +64,10 @@ function selectorFor(selector: Selector, flow: Flow, fields: readonly string[]):
 	if (fields.includes('proto')) {
 		Object.assign(changed, { proto: flow.proto, sport: 0, sportMask: 0, dport: 0, dportMask: 0 });
 	}
-	if (fields.includes('sport')) {
+	if (fields.includes('sport') || fields.includes('type')) {
 		changed.sport = flow.sport;
 	}
-	if (fields.includes('dport')) {
+	if (fields.includes('dport') || fields.includes('code')) {
 		changed.dport = flow.dport;
 	}
 	if (fields.includes('dev')) {
@@ -105,7 +87,10 @@ function nearest(
 		.filter(({ policy, far }) => far <= missesMax && policy.socketId === 0)
 		.sort((a, b) => a.far - b.far || a.policy.priority - b.policy.priority)
 		.slice(0, CANDIDATES_MAX)
-		.map(({ policy }) => ({ policy, fields: unmet(policy, flow, ifId) }));
+		.map(({ policy }) => ({
+			policy,
+			fields: flowMismatches(policy, flow, ifId, () => undefined).map(({ field }) => field),
+		}));
 }
 
 /** Policies that would have been taken but for one thing. */

@@ -49,6 +49,8 @@ const GENERATORS: readonly Generator[] = [
 export interface FixOptions {
 	/** What a key is called: `key#1`, or its octets where they may be shown. */
 	readonly keyName: KeyWriter;
+	/** States of the peer, where they are known: their keys are tried. */
+	readonly peerStates?: readonly StateConfig[];
 }
 
 /** Outcomes for which a fix is looked for. */
@@ -76,6 +78,7 @@ class Search {
 	readonly #before: Explainer;
 	readonly #keyName: KeyWriter;
 	readonly #earlier: readonly Outcome[];
+	readonly #peerStates: readonly StateConfig[];
 	#trialsLeft: number;
 	#gone: readonly StateConfig[] | undefined;
 
@@ -89,6 +92,7 @@ class Search {
 		this.#question = question;
 		this.#before = before;
 		this.#keyName = options.keyName;
+		this.#peerStates = options.peerStates ?? [];
 		this.#earlier = explainer.journal.earlierOutcomes();
 		const affordable = Math.floor(ENTRIES_TRIED_MAX / Math.max(1, explainer.journal.length));
 		this.#trialsLeft = Math.max(FIXES_MAX, Math.min(TRIALS_MAX, affordable));
@@ -146,6 +150,7 @@ class Search {
 			before: this.#before,
 			keyName: this.#keyName,
 			gone: this.#goneStates(),
+			peerStates: this.#peerStates,
 		};
 	}
 

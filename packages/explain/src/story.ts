@@ -20,6 +20,7 @@ import type { DecisionTrace, HostEffect } from '@xfrm/host';
 import { formatHex, formatHex32 } from '@xfrm/wire';
 import { Family, formatAddress, IpProto, isAnyAddress, Mode } from '@xfrm/wire/xfrm';
 import type { Step } from './answer.ts';
+import { fieldsOf } from './byte-view.ts';
 import { kernelPlace } from './kernel-place.ts';
 import {
 	algorithmText,
@@ -58,6 +59,8 @@ export interface Setting {
 	readonly localSocket: string;
 	readonly mark: number;
 	readonly ifId: number;
+	/** Are packets told by their header fields too? */
+	readonly showFields: boolean;
 }
 
 /** All steps of one packet's way. */
@@ -166,7 +169,7 @@ function stepOf(fact: Fact, setting: Setting, seen: Seen): Step | undefined {
 		case 'state-check':
 			return checkStep(fact, seen.packet);
 		case 'transform':
-			return transformStep(fact);
+			return setting.showFields ? withFields(transformStep(fact), fact) : transformStep(fact);
 		case 'template-check':
 			return templateCheckStep(fact);
 		case 'kept':
@@ -350,6 +353,13 @@ function transformStep(fact: TransformTrace): Step {
 		object: stateRef(state),
 		bytes,
 	};
+}
+
+/** The octets by header fields; what was opened has no ESP around it any more. */
+function withFields(step: Step, { state, before, after }: TransformTrace): Step {
+	const { ivOctets, icvOctets } = state;
+	const sizes = { ivOctets, icvOctets };
+	return { ...step, fields: { before: fieldsOf(before, sizes), after: fieldsOf(after, sizes) } };
 }
 
 /** Facts that the rest of the line tells already. */

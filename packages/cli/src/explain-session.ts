@@ -1,0 +1,171 @@
+/** What `xfrm explain` does with its items: packets are asked about, time passes, commands are carried out. */
+import {
+	type Answer,
+	answerLine,
+	answerText,
+	askBothWays,
+	type BothWays,
+	bothWaysText,
+	type Explainer,
+	findFixes,
+	type Secrets,
+	whyNot,
+} from '@xfrm/explain';
+import type { ExplainArguments, Item } from './explain-arguments.ts';
+import { packetsOf } from './explain-input.ts';
+import { colours, columns } from './terminal.ts';
+import { UsageError } from './usage.ts';
+
+/** Packets with the same cause for which fixes are looked for: a capture has thousands of them. */
+const FIXES_PER_CAUSE = 2;
+/** Different causes in one call. */
+const CAUSES_MAX = 16;
+
+/** What a session works with besides the host that it asks. */
+export interface Surroundings {
+	readonly secrets: Secrets;
+	readonly warn: (text: string) => void;
+	/** The other end, where it is asked about. */
+	readonly peer: (() => Explainer) | undefined;
+}
+
+/** Carries the items out and prints what comes of them. */
+export class Session {
+	readonly #explainer: Explainer;
+	readonly #asked: ExplainArguments;
+	readonly #around: Surroundings;
+	readonly #warn: (text: string) => void;
+	/** Causes for which fixes were looked for: the same cause is not asked again. */
+	readonly #causes: Map<string, number> = new Map();
+	/** Unix seconds when the rules had been loaded. */
+	readonly #loaded: number;
+	#answers: number = 0;
+	#status: number = 0;
+
+	constructor(explainer: Explainer, asked: ExplainArguments, around: Surroundings) {
+		this.#explainer = explainer;
+		this.#asked = asked;
+		this.#around = around;
+		this.#warn = around.warn;
+		this.#loaded = explainer.world.nowUs / 1_000_000;
+	}
+
+	/** The exit status: 1 when a packet was dropped or lacks a state. */
+	run(): number {
+		for (const item of this.#asked.items) {
+			this.#carryOut(item);
+		}
+		for (const event of this.#explainer.takeEvents()) {
+			this.#warn(`event after the last packet: ${event.text}`);
+		}
+		return this.#status;
+	}
+
+	#carryOut(item: Item): void {
+		const { text, time } = item;
+		if (time !== undefined) {
+			const now = this.#explainer.world.nowUs / 1_000_000;
+			const then = time.relative ? this.#loaded + time.seconds : time.seconds;
+			this.#explainer.wait(Math.max(0, then - now));
+		}
+		if (text.startsWith('wait:')) {
+			this.#wait(text.slice(5));
+		} else if (text.startsWith('do:')) {
+			this.#run(text.slice(3));
+		} else {
+			this.#askAll(item);
+		}
+	}
+
+	#wait(seconds: string): void {
+		if (!/^[0-9]+(\.[0-9]+)?$/.test(seconds)) {
+			throw new UsageError(`found "wait:${seconds}", expected wait:SECONDS`);
+		}
+		this.#explainer.wait(Number(seconds));
+	}
+
+	#run(command: string): void {
+		const { status, stderr } = this.#explainer.run(command);
+		if (status === 1 || status === 255) {
+			throw new UsageError(`do: ${stderr}`);
+		}
+		if (status !== 0) {
+			this.#warn(`do: refused: ${stderr}`);
+		}
+	}
+
+	#askAll(item: Item): void {
+		for (const one of packetsOf(item.text, item.options)) {
+			if (one.packet === undefined) {
+				this.#warn(one.note);
+				continue;
+			}
+			const peer = this.#around.peer?.();
+			this.#print(this.#more(this.#explainer.ask(one.packet, one.options), peer));
+		}
+	}
+
+	/** The answer with what was asked for beside it. */
+	#more(answer: Answer, peer: Explainer | undefined): Answer {
+		const { fix, whyNot: questions } = this.#asked;
+		const extra = {
+			...(questions.length === 0
+				? {}
+				: { why_not: questions.map((one) => whyNot(this.#explainer, one)) }),
+			...(fix ? this.#fixes(answer, peer) : {}),
+		};
+		// Last: the answer on its way back is a packet of its own.
+		const both = peer === undefined ? undefined : askBothWays(this.#explainer, peer);
+		return { ...answer, ...(both === undefined ? {} : { both }), ...extra };
+	}
+
+	#fixes(answer: Answer, peer: Explainer | undefined): Pick<Answer, 'fix'> {
+		const { code, policies, states } = answer;
+		const cause = JSON.stringify([code, policies, states]);
+		const times = (this.#causes.get(cause) ?? 0) + 1;
+		this.#causes.set(cause, times);
+		if (times > FIXES_PER_CAUSE || this.#causes.size > CAUSES_MAX) {
+			return {};
+		}
+		const { secrets } = this.#around;
+		const engine = peer?.world.engine;
+		const peerStates =
+			engine === undefined || this.#asked.peerRules.length === 0
+				? []
+				: [...engine.states()].map((state) => engine.snapshotState(state));
+		const found = findFixes(this.#explainer, { keyName: (key) => secrets.nameOf(key), peerStates });
+		return found.length === 0 ? {} : { fix: found };
+	}
+
+	#print(answer: Answer): void {
+		if (!isYes(answer) || (answer.both !== undefined && !isYesBothWays(answer.both))) {
+			this.#status = 1;
+		}
+		if (this.#asked.json) {
+			process.stdout.write(`${answerLine(answer)}\n`);
+			return;
+		}
+		const { brief, steps } = this.#asked;
+		const options = {
+			colours: colours(process.stdout),
+			columns: columns(process.stdout),
+			brief,
+			steps,
+		};
+		const lines = [
+			...answerText(answer, options),
+			...(answer.both === undefined ? [] : bothWaysText(answer.both, options)),
+		];
+		const gap = this.#answers++ === 0 ? '' : '\n';
+		process.stdout.write(`${gap}${lines.join('\n')}\n`);
+	}
+}
+
+function isYes({ outcome }: Answer): boolean {
+	return outcome !== 'drop' && outcome !== 'acquire' && outcome !== 'unknown';
+}
+
+/** The way there and back has to be whole. */
+function isYesBothWays({ peer, reply, back }: BothWays): boolean {
+	return isYes(peer) && reply !== undefined && isYes(reply) && back !== undefined && isYes(back);
+}
