@@ -8,14 +8,20 @@ import { UsageError } from './usage.ts';
 
 /** Runs the command line; the exit status. Output goes to stdout and stderr of the process. */
 export async function main(args: readonly string[]): Promise<number> {
-	// `xfrm … | head` closes our stdout: that is no error.
-	process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-		if (error.code === 'EPIPE') {
-			process.exit(0);
-		}
-		throw error;
-	});
 	try {
+		const [command, ...rest] = args;
+		if (command === 'exec') {
+			// Before anything has touched the streams, which will be another program's.
+			const { execCommand } = await import('./exec-command.ts');
+			return await execCommand(rest);
+		}
+		// `xfrm … | head` closes our stdout: that is no error.
+		process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+			if (error.code === 'EPIPE') {
+				process.exit(0);
+			}
+			throw error;
+		});
 		return await dispatch(args);
 	} catch (error) {
 		if (error instanceof UsageError || isKernelRefusal(error)) {
@@ -78,6 +84,10 @@ async function dispatch(args: readonly string[]): Promise<number> {
 			const { lookupCommand } = await import('./lookup-command.ts');
 			return lookupCommand(rest);
 		}
+		case 'daemon': {
+			const { daemonCommand } = await import('./daemon-command.ts');
+			return daemonCommand(rest);
+		}
 		case 'demo': {
 			const { demoCommand } = await import('./demo.ts');
 			return demoCommand(rest);
@@ -109,7 +119,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
 		}
 		default:
 			throw new UsageError(
-				`found "${command}", expected a command: explain, lookup, state, policy, monitor, save, load, stat, demo, help or --version`,
+				`found "${command}", expected a command: explain, lookup, state, policy, monitor, daemon, exec, save, load, stat, demo, help or --version`,
 			);
 	}
 }

@@ -8,6 +8,7 @@ export type {
 	StreamMessageEffect,
 	StreamWriteEffect,
 } from './effect.ts';
+export { fragmentPacket } from './fragment.ts';
 export * from './host.ts';
 export * from './host-trace.ts';
 export type { RouteConfig, RouteEntry, RouteKind } from './route.ts';

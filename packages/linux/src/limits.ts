@@ -11,3 +11,24 @@ export const DATAGRAM_OCTETS_MAX = 0x4_1000;
 
 /** Datagrams by one `receive`: enough that one wake-up pays for many, few enough to be gentle with memory. */
 export const BATCH_MAX = 64;
+
+/** Answers about routes that are kept; more peers at once than a gateway has. Then all are asked anew. */
+export const KERNEL_ROUTES_MAX = 16_384;
+
+/** Packets in flight in the data plane: a few batches of every device. */
+export const PACKET_SLOTS = 512;
+
+/** Octets of a slot: a jumbo frame with the engine's rooms on both sides. */
+export const PACKET_SLOT_OCTETS = 10_752;
+
+/** Packets that one system call moves. */
+export const PACKETS_PER_CALL = 64;
+
+/** Descriptors of the daemon's loop: devices, sockets of each port and protocol, processes watched. */
+export const POLL_DESCRIPTORS_MAX = 256;
+
+/** Programs that hold a socket to the daemon; a flood of port ids forgets the oldest. */
+export const CLIENTS_MAX = 1024;
+
+/** Datagrams that wait for a client that does not read; more are lost, as in the kernel (ENOBUFS). */
+export const CLIENT_BACKLOG_DATAGRAMS_MAX = 4096;

@@ -1,0 +1,85 @@
+/**
+ * `xfrm daemon`: wiring of the daemon to a terminal or a service manager. Everything it does is in
+ * @xfrm/linux/daemon.
+ */
+import { Daemon, type LogLevel, notifyReady, StartError } from '@xfrm/linux/daemon';
+import { UsageError } from './usage.ts';
+
+interface Asked {
+	readonly noGuard: boolean;
+	readonly json: boolean;
+	readonly readyFd: number | undefined;
+}
+
+function numberOf(option: string, value: string | undefined): number {
+	if (value === undefined || !/^\d{1,6}$/.test(value)) {
+		throw new UsageError(`found "${value ?? ''}", expected a number behind ${option}`);
+	}
+	return Number(value);
+}
+
+function logFormat(value: string | undefined): boolean {
+	if (value !== 'json' && value !== 'text') {
+		throw new UsageError(`found "${value ?? ''}", expected --log json|text`);
+	}
+	return value === 'json';
+}
+
+function parse(args: readonly string[]): Asked {
+	let noGuard = false;
+	let json = false;
+	let readyFd: number | undefined;
+	for (let at = 0; at < args.length; at++) {
+		const word = args[at] ?? '';
+		switch (word) {
+			case '--no-guard':
+				noGuard = true;
+				break;
+			case '--log':
+				json = logFormat(args[++at]);
+				break;
+			case '--ready-fd':
+				readyFd = numberOf(word, args[++at]);
+				break;
+			default:
+				throw new UsageError(
+					`found "${word}", expected --no-guard, --log json|text or --ready-fd N`,
+				);
+		}
+	}
+	return { noGuard, json, readyFd };
+}
+
+function logger(json: boolean): (level: LogLevel, text: string) => void {
+	if (!json) {
+		return (_level, text) => process.stderr.write(`xfrm: ${text}\n`);
+	}
+	return (level, text) => {
+		const time = new Date().toISOString();
+		process.stderr.write(`${JSON.stringify({ schema: 1, time, level, text })}\n`);
+	};
+}
+
+/** Runs until it is told to end; the exit status. */
+export async function daemonCommand(args: readonly string[]): Promise<number> {
+	const { noGuard, json, readyFd } = parse(args);
+	const log = logger(json);
+	try {
+		// Handled before anything is known that a debugger could read.
+		process.on('SIGUSR1', () => log('info', 'SIGUSR1 is not used'));
+		const daemon = new Daemon({ noGuard, log });
+		for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+			process.on(signal, () => daemon.stop());
+		}
+		await daemon.ready;
+		process.stdout.write(`ready pid=${process.pid}\n`);
+		notifyReady(process.env['NOTIFY_SOCKET'], readyFd);
+		return await daemon.ended;
+	} catch (error) {
+		if (error instanceof StartError) {
+			log('error', error.message);
+			return 2;
+		}
+		throw error;
+	}
+}

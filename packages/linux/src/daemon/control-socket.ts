@@ -1,0 +1,219 @@
+/**
+ * The daemon's end of netlink: a NETLINK_USERSOCK socket at a fixed port id, to which the preload shim
+ * leads what programs send to NETLINK_XFRM. The kernel carries datagrams, groups and flow control; here
+ * they are matched with the clients of a `NetlinkServer`.
+ *
+ * Nobody tells when a client has gone or joined a group: /proc/net/netlink is looked at instead, when a
+ * port id is new, and now and then.
+ */
+import { readFileSync } from 'node:fs';
+import { viewOf } from '@xfrm/netlink';
+import type { NetlinkClient, NetlinkServer } from '@xfrm/netlink-server';
+import { Errno } from '@xfrm/wire/xfrm';
+import { CLIENT_BACKLOG_DATAGRAMS_MAX, CLIENTS_MAX } from '../limits.ts';
+import { intValue, Level, SocketOption } from '../native/abi.ts';
+import type { Native } from '../native/seam.ts';
+import { emptyMessage } from '../rtnetlink/rtnetlink-socket.ts';
+import { AF_NETLINK, SOCKET_TYPE, sockaddrNl, sockaddrNlPid } from '../socket-abi.ts';
+import { type Credentials, mayConfigure, senderCredentials } from './credentials.ts';
+import { DAEMON_PORT } from './marks.ts';
+import { NETLINK_USERSOCK, netlinkSockets } from './socket-list.ts';
+
+/** Largest request: as in linux-transport. */
+const DATAGRAM_OCTETS = 0x4_1000;
+/** Octets of queues in the kernel. */
+const QUEUE_OCTETS = 0x100_0000;
+/** Groups of NETLINK_XFRM. */
+const GROUPS_MAX = 9;
+/** Requests that are taken before packets get their turn again. */
+const REQUESTS_PER_TURN = 64;
+
+/** A program's socket as the daemon knows it. */
+interface Peer {
+	readonly client: NetlinkClient;
+	/** Whom the right was looked up for. */
+	pid: number;
+	uid: number;
+	/** What the kernel had no room for yet. */
+	readonly backlog: Uint8Array[];
+}
+
+/** Opens the socket and takes the port id. Answers fd or negative errno: EADDRINUSE when it is taken. */
+export function openControlSocket(native: Native): number {
+	const fd = native.socket(AF_NETLINK, SOCKET_TYPE, NETLINK_USERSOCK);
+	if (fd < 0) {
+		return fd;
+	}
+	const bound = native.bind(fd, sockaddrNl(DAEMON_PORT));
+	if (bound < 0) {
+		native.close(fd);
+		return bound;
+	}
+	return fd;
+}
+
+export class ControlSocket {
+	readonly fd: number;
+	readonly #native: Native;
+	readonly #server: NetlinkServer;
+	readonly #peers: Map<number, Peer> = new Map();
+	/** One client a group, whose notifications go to all sockets that listen to it. */
+	readonly #groups: readonly NetlinkClient[];
+	readonly #scratch: Uint8Array = new Uint8Array(DATAGRAM_OCTETS);
+	readonly #message = emptyMessage(64);
+
+	/** @param fd a bound socket */
+	constructor(native: Native, fd: number, server: NetlinkServer) {
+		this.#native = native;
+		this.fd = fd;
+		this.#server = server;
+		this.#groups = Array.from({ length: GROUPS_MAX }, () => server.connect({ portId: 0 }));
+		native.setOption(fd, Level.Socket, SocketOption.PassCredentials, intValue(1));
+		native.setOption(fd, Level.Socket, SocketOption.ReceiveBufferForce, intValue(QUEUE_OCTETS));
+		native.setOption(fd, Level.Socket, SocketOption.SendBufferForce, intValue(QUEUE_OCTETS));
+		this.lookAround();
+	}
+
+	/** Datagrams wait for clients that do not read: call `flush` soon. */
+	get hasBacklog(): boolean {
+		for (const peer of this.#peers.values()) {
+			if (peer.backlog.length > 0 || peer.client.dump !== undefined) {
+				return true;
+			}
+		}
+		return false;
+	}
+
+	/**
+	 * Carries out what has come. Answers are held back until `flush`, so that what a request has changed can
+	 * take effect before it is acknowledged. True when anything was asked.
+	 */
+	takeRequests(nowUs: number): boolean {
+		let any = false;
+		for (let turn = 0; turn < REQUESTS_PER_TURN; turn++) {
+			const octets = this.#native.receive(this.fd, this.#scratch, this.#message);
+			if (octets === -Errno.ENOBUFS || octets === -Errno.EINTR) {
+				continue;
+			}
+			if (octets < 0) {
+				break;
+			}
+			const portId = sockaddrNlPid(this.#message.name);
+			if (portId !== 0 && portId !== DAEMON_PORT && octets <= this.#scratch.length) {
+				any = true;
+				this.#take(portId, this.#scratch.subarray(0, octets), nowUs);
+			}
+		}
+		return any;
+	}
+
+	/** Sends what waits: answers first, then further parts of dumps. */
+	flush(): void {
+		for (const [portId, peer] of this.#peers) {
+			if (!this.#flushPeer(portId, peer)) {
+				this.#forget(portId, peer);
+			}
+		}
+	}
+
+	/** Sends the engine's news, and those of requests, to who listens. */
+	publish(): void {
+		this.#server.dispatchEvents();
+		for (let group = 1; group <= GROUPS_MAX; group++) {
+			const client = this.#groups[group - 1];
+			if (client === undefined) {
+				continue;
+			}
+			for (const message of client.receiveAll()) {
+				const address = sockaddrNl(0);
+				viewOf(address).setUint32(8, 1 << (group - 1), true);
+				// ECONNREFUSED: the kernel itself does not listen, as nobody else may.
+				this.#native.send(this.fd, message, address);
+			}
+		}
+	}
+
+	/** Looks at who is still there, and at which groups are listened to. */
+	lookAround(): void {
+		const rows = netlinkSockets(readFileSync('/proc/net/netlink', 'latin1'), NETLINK_USERSOCK);
+		const alive = new Set<number>();
+		let listened = 0;
+		for (const { portId, groups } of rows) {
+			alive.add(portId);
+			listened |= portId === DAEMON_PORT ? 0 : groups;
+		}
+		for (const [portId, peer] of this.#peers) {
+			if (!alive.has(portId)) {
+				this.#forget(portId, peer);
+			}
+		}
+		for (const [index, client] of this.#groups.entries()) {
+			const bit = 1 << index;
+			if (client.groups !== (listened & bit)) {
+				this.#server.subscribe(client, listened & bit);
+			}
+		}
+	}
+
+	close(): void {
+		this.#native.close(this.fd);
+	}
+
+	#take(portId: number, datagram: Uint8Array, nowUs: number): void {
+		const peer = this.#peerOf(portId, senderCredentials(this.#message));
+		for (const answer of this.#server.begin(peer.client, datagram, nowUs)) {
+			this.#queue(peer, answer);
+		}
+	}
+
+	/** The peer of a port id, with the right that this sender has. */
+	#peerOf(portId: number, credentials: Credentials | undefined): Peer {
+		const known = this.#peers.get(portId);
+		const { pid, uid } = credentials ?? { pid: -1, uid: -1 };
+		if (known !== undefined && known.pid === pid && known.uid === uid) {
+			return known;
+		}
+		if (known !== undefined) {
+			this.#forget(portId, known);
+		}
+		this.lookAround();
+		const [oldest] = this.#peers;
+		if (this.#peers.size >= CLIENTS_MAX && oldest !== undefined) {
+			this.#forget(...oldest);
+		}
+		const privileged = credentials !== undefined && mayConfigure(credentials);
+		const client = this.#server.connect({ portId, privileged });
+		const peer = { client, pid, uid, backlog: [] };
+		this.#peers.set(portId, peer);
+		return peer;
+	}
+
+	#queue(peer: Peer, datagram: Uint8Array): void {
+		if (peer.backlog.length < CLIENT_BACKLOG_DATAGRAMS_MAX) {
+			peer.backlog.push(datagram);
+		}
+	}
+
+	/** False when the peer is gone. */
+	#flushPeer(portId: number, peer: Peer): boolean {
+		for (;;) {
+			const next = peer.backlog.shift() ?? this.#server.continueDump(peer.client);
+			if (next === undefined) {
+				return true;
+			}
+			const sent = this.#native.send(this.fd, next, sockaddrNl(portId));
+			if (sent === -Errno.EAGAIN || sent === -Errno.ENOBUFS) {
+				peer.backlog.unshift(next);
+				return true;
+			}
+			if (sent < 0) {
+				return false;
+			}
+		}
+	}
+
+	#forget(portId: number, peer: Peer): void {
+		this.#server.disconnect(peer.client);
+		this.#peers.delete(portId);
+	}
+}

@@ -1,0 +1,129 @@
+/**
+ * The daemon as its main thread sees it: takes the port id, starts the worker that does everything, waits
+ * for signals, and ends in order. What the worker has left of Node's own habits that could tell keys is
+ * switched off here.
+ */
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { Errno } from '@xfrm/wire/xfrm';
+import { ffiNative } from '../native/ffi.ts';
+import type { Native } from '../native/seam.ts';
+import { hasNetAdmin } from '../requirement.ts';
+import { openControlSocket } from './control-socket.ts';
+import { StartError } from './start-error.ts';
+import {
+	Command,
+	type LogLevel,
+	type WorkerMessage,
+	type WorkerOptions,
+} from './worker-protocol.ts';
+
+/** `PR_SET_DUMPABLE`. */
+const SET_DUMPABLE = 4;
+/** A worker that does not end by itself is left behind: status 0 within 5 s of SIGTERM is promised. */
+const STOP_MS_MAX = 4500;
+
+export interface DaemonOptions {
+	readonly noGuard: boolean;
+	readonly log: (level: LogLevel, text: string) => void;
+}
+
+/** How the daemon ended: as it was told (0), or by a failure (1). */
+export type DaemonEnd = 0 | 1;
+
+export class Daemon {
+	readonly #worker: Worker;
+	readonly #native: Native;
+	readonly #wakeFd: number;
+	readonly #command: Int32Array;
+	readonly #log: DaemonOptions['log'];
+	/** Resolves when everything is up; rejects with `StartError`. */
+	readonly ready: Promise<void>;
+	/** Resolves when it has ended. */
+	readonly ended: Promise<DaemonEnd>;
+
+	/** @throws StartError when it is clear at once that it can't */
+	constructor(options: DaemonOptions) {
+		this.#native = ffiNative();
+		this.#log = options.log;
+		if (!hasNetAdmin()) {
+			throw new StartError('the daemon needs CAP_NET_ADMIN and CAP_NET_RAW: run it as root');
+		}
+		// Keys are in this memory: no core dumps, no debugger of another user's.
+		this.#native.prctl(SET_DUMPABLE, 0);
+		const controlFd = openControlSocket(this.#native);
+		if (controlFd < 0) {
+			throw new StartError(controlRefusal(-controlFd));
+		}
+		this.#wakeFd = this.#native.eventfd();
+		this.#command = new Int32Array(new SharedArrayBuffer(4));
+		const workerData: WorkerOptions = {
+			controlFd,
+			wakeFd: this.#wakeFd,
+			command: this.#command,
+			noGuard: options.noGuard,
+		};
+		const path = new URL(`./data-plane-worker${extname(import.meta.url)}`, import.meta.url);
+		this.#worker = new Worker(path, { workerData });
+		const { ready, ended } = this.#follow();
+		this.ready = ready;
+		this.ended = ended;
+	}
+
+	/** Ends it in order; `ended` tells. */
+	stop(): void {
+		Atomics.store(this.#command, 0, Command.Stop);
+		this.#native.write(this.#wakeFd, new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]));
+		const late = setTimeout(() => {
+			this.#log('warning', 'the data plane does not end in time and is left behind');
+			this.#worker.terminate();
+		}, STOP_MS_MAX);
+		late.unref();
+	}
+
+	#follow(): { readonly ready: Promise<void>; readonly ended: Promise<DaemonEnd> } {
+		let end: DaemonEnd = 1;
+		const worker = this.#worker;
+		const ready = new Promise<void>((resolve, reject) => {
+			worker.on('message', (message: WorkerMessage) => {
+				switch (message.kind) {
+					case 'log':
+						this.#log(message.level, message.text);
+						return;
+					case 'ready':
+						resolve();
+						return;
+					case 'refused':
+						reject(new StartError(message.text));
+						return;
+					case 'stopped':
+						end = 0;
+						return;
+				}
+			});
+			worker.on('error', (error: Error) => {
+				this.#log('error', `the data plane has failed: ${error.stack ?? error.message}`);
+				reject(error);
+			});
+		});
+		const ended = new Promise<DaemonEnd>((resolve) => {
+			worker.on('exit', () => resolve(Atomics.load(this.#command, 0) === Command.Stop ? 0 : end));
+		});
+		return { ready, ended };
+	}
+}
+
+function controlRefusal(errno: number): string {
+	switch (errno) {
+		case Errno.EADDRINUSE:
+			return (
+				'another xfrm daemon runs in this network namespace: end it first, or run this one in a ' +
+				'namespace of its own ("ip netns exec NAME xfrm daemon")'
+			);
+		case Errno.EPERM:
+		case Errno.EACCES:
+			return 'the daemon needs CAP_NET_ADMIN in this network namespace: run it as root';
+		default:
+			return `the netlink socket cannot be opened (errno ${errno})`;
+	}
+}

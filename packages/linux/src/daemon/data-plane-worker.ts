@@ -1,0 +1,40 @@
+/** The worker thread of the daemon: starts the data plane, runs it, and says what became of it. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { ffiNative } from '../native/ffi.ts';
+import { DataPlane } from './data-plane.ts';
+import { GuardError } from './guard.ts';
+import { StartError } from './start-error.ts';
+import { Command, type WorkerMessage, type WorkerOptions } from './worker-protocol.ts';
+
+const { controlFd, wakeFd, command, noGuard } = workerData as WorkerOptions;
+
+function tell(message: WorkerMessage): void {
+	parentPort?.postMessage(message);
+}
+
+function start(): DataPlane | undefined {
+	try {
+		return new DataPlane({
+			native: ffiNative(),
+			controlFd,
+			wakeFd,
+			noGuard,
+			onWake: () => Atomics.load(command, 0) === Command.Stop,
+			log: (level, text) => tell({ kind: 'log', level, text }),
+		});
+	} catch (error) {
+		if (error instanceof StartError || error instanceof GuardError) {
+			tell({ kind: 'refused', text: error.message });
+			return undefined;
+		}
+		throw error;
+	}
+}
+
+const plane: DataPlane | undefined = start();
+if (plane !== undefined) {
+	tell({ kind: 'ready' });
+	plane.run();
+	plane.close();
+	tell({ kind: 'stopped' });
+}

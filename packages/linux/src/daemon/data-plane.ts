@@ -1,0 +1,298 @@
+/**
+ * The daemon's engine room: one thread that owns engine, netlink server, sockets and devices, in one loop
+ * around poll(2). Nothing in it waits for anything else, and nobody else touches what it owns.
+ *
+ *     poll → requests (and the guard, before they are acknowledged) → packets inward, outward
+ *          → timers → what the engine kept → news to listeners → poll
+ */
+import { randomFillSync } from 'node:crypto';
+import { nodeProvider } from '@xfrm/crypto/node';
+import { Engine, linux619, PacketAction } from '@xfrm/engine';
+import { NetlinkServer } from '@xfrm/netlink-server';
+import { PACKET_SLOT_OCTETS, PACKETS_PER_CALL, POLL_DESCRIPTORS_MAX } from '../limits.ts';
+import { PollSet } from '../native/poll-set.ts';
+import type { Native } from '../native/seam.ts';
+import { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
+import { capturePlan, demandsProtection } from './capture-plan.ts';
+import { nowUs } from './clock.ts';
+import { ControlSocket } from './control-socket.ts';
+import { type EncapPort, EncapPorts } from './encap-ports.ts';
+import { Guard } from './guard.ts';
+import { Inbound } from './inbound.ts';
+import { laneDevice } from './marks.ts';
+import { type Lane, Outbound } from './outbound.ts';
+import { OuterSockets } from './outer-sockets.ts';
+import { Transmitter } from './transmitter.ts';
+import { openTun } from './tun-device.ts';
+
+/** How often the daemon looks for clients, groups and ports that have come or gone, at least. */
+const LOOK_AROUND_US = 500_000;
+/** A datagram that a client had no room for is tried again so soon. */
+const RETRY_MS = 1;
+/** Batches of one device before the others get their turn. */
+const BATCHES_PER_TURN = 4;
+/** The filter is not written more often than this; the first change is at once. */
+const GUARD_INTERVAL_US = 20_000;
+
+export interface DataPlaneOptions {
+	readonly native: Native;
+	/** The bound control socket. */
+	readonly controlFd: number;
+	/** Becomes readable when somebody wants something of the loop. */
+	readonly wakeFd: number;
+	/** Called then; true ends the loop. */
+	readonly onWake: () => boolean;
+	readonly log: (level: 'info' | 'warning', text: string) => void;
+	/** No filter, no routes below the devices': plaintext may leave when the daemon dies. */
+	readonly noGuard: boolean;
+}
+
+export class DataPlane {
+	readonly engine: Engine;
+	readonly #options: DataPlaneOptions;
+	readonly #native: Native;
+	readonly #poll: PollSet = new PollSet(POLL_DESCRIPTORS_MAX);
+	readonly #routes: KernelRoutes;
+	readonly #guard: Guard;
+	readonly #control: ControlSocket;
+	readonly #sockets: OuterSockets;
+	readonly #ports: EncapPorts;
+	readonly #outbound: Outbound;
+	readonly #inbound: Inbound;
+	readonly #transmitter: Transmitter;
+	readonly #lanes: Lane[] = [];
+	#stopped: boolean = false;
+	#lookedAroundUs: number = 0;
+	/** Of the engine's tables, when the guard was last brought up to date. */
+	#guardGeneration: number = 0;
+	#guardedUs: number = 0;
+	/** The same, when ports were last looked for. */
+	#portGeneration: number = 0;
+
+	/** Opens everything; what was opened before a failure goes with the process. @throws StartError */
+	constructor(options: DataPlaneOptions) {
+		this.#options = options;
+		const { native } = options;
+		this.#native = native;
+		this.#routes = new KernelRoutes(native);
+		this.engine = new Engine({
+			profile: linux619,
+			provider: nodeProvider(),
+			random: (octets) => randomFillSync(octets),
+			route: this.#routes.lookup,
+			routeGeneration: () => this.#routes.generation,
+		});
+		this.#sockets = new OuterSockets(native);
+		this.#ports = new EncapPorts(native, this.#portOpened, this.#portClosed);
+		const slab = new Uint8Array(new ArrayBuffer(3 * PACKETS_PER_CALL * PACKET_SLOT_OCTETS));
+		this.#transmitter = new Transmitter(native, this.#sockets, slab, 0);
+		const { engine } = this;
+		this.#outbound = new Outbound(
+			native,
+			engine,
+			this.#routes,
+			this.#ports,
+			this.#transmitter,
+			slab,
+			PACKETS_PER_CALL,
+		);
+		this.#inbound = new Inbound(
+			native,
+			engine,
+			this.#routes,
+			this.#transmitter,
+			slab,
+			2 * PACKETS_PER_CALL,
+		);
+		this.#guard = new Guard(native);
+		const server = new NetlinkServer(this.engine);
+		this.#control = new ControlSocket(native, options.controlFd, server);
+		this.#openLane(0);
+		this.#updateGuard(nowUs());
+		this.#watch();
+	}
+
+	/** Runs until the wake-up says so. */
+	run(): void {
+		while (!this.#stopped) {
+			this.#native.poll(this.#poll, this.#timeoutMs(nowUs()));
+			this.#poll.dispatch();
+			this.#afterEvents(nowUs());
+		}
+	}
+
+	/** Closes everything; the guard stays where policies demand protection. */
+	close(): void {
+		const needed = demandsProtection(this.#plan()) && !this.#options.noGuard;
+		this.#ports.close();
+		this.#sockets.close();
+		for (const { fd } of this.#lanes) {
+			this.#native.close(fd);
+		}
+		if (!needed) {
+			this.#guard.remove();
+		}
+		this.#guard.close();
+		this.#routes.close();
+		this.#control.close();
+		const text = needed ? 'the guard stays, as policies demand protection' : 'the guard is gone';
+		this.#options.log('info', text);
+	}
+
+	#watch(): void {
+		const { wakeFd, onWake } = this.#options;
+		this.#poll.add(wakeFd, () => {
+			this.#native.read(wakeFd, new Uint8Array(8));
+			this.#stopped = onWake();
+		});
+		this.#poll.add(this.#control.fd, () => this.#takeRequests());
+		this.#poll.add(this.#routes.eventFd, () => this.#routes.takeEvents());
+		for (const socket of this.#sockets.receivers) {
+			this.#poll.add(socket.fd, () =>
+				this.#repeat(() => this.#inbound.passRaw(socket, this.#lane(), nowUs())),
+			);
+		}
+	}
+
+	#repeat(pass: () => boolean): void {
+		for (let turn = 0; turn < BATCHES_PER_TURN && pass(); turn++) {}
+	}
+
+	#lane(): Lane {
+		// The first lane is opened by the constructor.
+		return this.#lanes[0] as Lane;
+	}
+
+	/** @throws StartError, GuardError */
+	#openLane(mark: number): void {
+		const index = this.#lanes.length;
+		const tun = openTun(this.#native, laneDevice(index));
+		const lane: Lane = { fd: tun.fd, ifindex: tun.ifindex, mark: mark | 0 };
+		this.#lanes.push(lane);
+		if (!this.#options.noGuard) {
+			this.#guard.prepareLane(index);
+		}
+		this.#guard.openLane(index, tun.ifindex);
+		this.#poll.add(tun.fd, () => this.#repeat(() => this.#outbound.pass(lane, nowUs())));
+	}
+
+	readonly #portOpened = (port: EncapPort): void => {
+		this.#options.log('info', `ESP in UDP shares port ${port.port} with its owner`);
+		this.#poll.add(port.fd, () =>
+			this.#repeat(() => this.#inbound.passDatagrams(port, this.#lane(), nowUs())),
+		);
+		this.#poll.add(port.pidfd, () => this.#ports.drop(port));
+	};
+
+	readonly #portClosed = (port: EncapPort): void => {
+		this.#options.log(
+			'info',
+			`port ${port.port} has lost its owner: ESP in UDP waits for the next`,
+		);
+		this.#poll.remove(port.fd);
+		this.#poll.remove(port.pidfd);
+	};
+
+	/** Requests take effect in the kernel before they are acknowledged, unless they come in great numbers. */
+	#takeRequests(): void {
+		const now = nowUs();
+		if (this.#control.takeRequests(now)) {
+			if (now - this.#guardedUs >= GUARD_INTERVAL_US) {
+				this.#updateGuard(now);
+			}
+			this.#control.flush();
+		}
+	}
+
+	#plan(): ReturnType<typeof capturePlan> {
+		const { engine } = this;
+		const policies = [...engine.policies()]
+			.reverse()
+			.sort((a, b) => a.priority - b.priority)
+			.map((policy) => engine.snapshotPolicy(policy));
+		return capturePlan(policies, engine.net.defaults);
+	}
+
+	#updateGuard(now: number): void {
+		const { generation } = this.engine.net;
+		if (generation === this.#guardGeneration) {
+			return;
+		}
+		this.#guardGeneration = generation;
+		this.#guardedUs = now;
+		const plan = this.#plan();
+		for (let lane = this.#lanes.length; lane < plan.lanes.length; lane++) {
+			this.#openLane(plan.lanes[lane] ?? 0);
+		}
+		this.#guard.apply(plan);
+	}
+
+	#timeoutMs(now: number): number {
+		if (this.#control.hasBacklog) {
+			return RETRY_MS;
+		}
+		const dueUs = Math.min(
+			this.engine.pollTimeout(),
+			this.#lookedAroundUs + LOOK_AROUND_US,
+			this.#guardIsStale ? this.#guardedUs + GUARD_INTERVAL_US : Number.POSITIVE_INFINITY,
+		);
+		return Math.max(0, Math.ceil((dueUs - now) / 1000));
+	}
+
+	get #guardIsStale(): boolean {
+		return this.engine.net.generation !== this.#guardGeneration;
+	}
+
+	#afterEvents(now: number): void {
+		if (this.engine.pollTimeout() <= now) {
+			this.engine.handleTimeout(now);
+		}
+		this.#sendKept(now);
+		if (this.#guardIsStale && now - this.#guardedUs >= GUARD_INTERVAL_US) {
+			this.#updateGuard(now);
+		}
+		this.#control.publish();
+		this.#control.flush();
+		if (this.engine.net.generation !== this.#portGeneration) {
+			this.#portGeneration = this.engine.net.generation;
+			const ports = this.#encapPorts();
+			if ([...ports].some((port) => !this.#ports.hasPort(port))) {
+				this.#ports.lookAround(ports);
+			}
+		}
+		if (now - this.#lookedAroundUs >= LOOK_AROUND_US) {
+			this.#lookedAroundUs = now;
+			this.#control.lookAround();
+			this.#ports.lookAround(this.#encapPorts());
+		}
+	}
+
+	/** Packets that the engine had kept, or made. */
+	#sendKept(now: number): void {
+		const lane = this.#lane();
+		for (
+			let packet = this.engine.pollPacket();
+			packet !== undefined;
+			packet = this.engine.pollPacket()
+		) {
+			if (packet.action === PacketAction.Reinject) {
+				this.#inbound.receiveInner(packet, lane, now);
+			} else {
+				this.#outbound.finish(packet, lane, now);
+			}
+		}
+		this.#transmitter.flush();
+	}
+
+	/** Ports that states in UDP have at this end. */
+	#encapPorts(): ReadonlySet<number> {
+		const ports = new Set<number>();
+		for (const { encap, config, family } of this.engine.states()) {
+			if (encap !== undefined) {
+				const inbound = this.#routes.isLocal(family, config.id.daddr);
+				ports.add(inbound ? encap.dport : encap.sport);
+			}
+		}
+		return ports;
+	}
+}

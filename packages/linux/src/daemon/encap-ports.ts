@@ -1,0 +1,302 @@
+/**
+ * ESP in UDP on a port that belongs to an IKE daemon: a second socket is bound to the same address, and a
+ * classic BPF program sends to it what begins with an SPI, to the owner what begins with the non-ESP
+ * marker or is a keepalive. Nothing is asked of the owner: its socket is found in /proc, and made to share
+ * its port by a copy of its descriptor (pidfd_getfd(2)).
+ *
+ * The second socket goes at once when its owner's process does (a pidfd tells), as the next owner could
+ * not bind otherwise, and within a look around when only the socket has gone.
+ */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+	HEADROOM_OCTETS,
+	IPV4_HEADER_OCTETS,
+	IPV6_HEADER_OCTETS,
+	type PacketBuffer,
+	UDP_HEADER_OCTETS,
+	writeIpv4,
+	writeUdp,
+} from '@xfrm/wire';
+import { anyAddress, Family, IpProto } from '@xfrm/wire/xfrm';
+import {
+	AF_INET,
+	AF_INET6,
+	Ipv6Option,
+	intValue,
+	Level,
+	SocketKind,
+	SocketOption,
+	sockaddr,
+	sockaddrAddressAt,
+} from '../native/abi.ts';
+import { LOCAL_OCTETS, type PacketBatch, PEER_OCTETS } from '../native/packet-batch.ts';
+import type { Native } from '../native/seam.ts';
+import { prepareOuterSocket, writeOuterIpv6 } from './outer-sockets.ts';
+import { type UdpSocketRow, udpSockets } from './socket-list.ts';
+
+/** A socket beside its owner's. */
+export interface EncapPort {
+	readonly fd: number;
+	readonly family: number;
+	readonly port: number;
+	/** Of the owner's socket. */
+	readonly inode: number;
+	/** Becomes readable when the owner's process has ended. */
+	readonly pidfd: number;
+}
+
+/** Opcodes of classic BPF: load a word, the packet's length; jump if equal, if greater or equal; return. */
+const Bpf = {
+	LoadWord: 0x20,
+	LoadLength: 0x80,
+	JumpEqual: 0x15,
+	JumpNotBelow: 0x35,
+	Return: 6,
+} as const;
+
+/** Indexes of the sockets of a port, in the order of their coming. */
+const OWNER = 0;
+const OURS = 1;
+
+/**
+ * Which socket a datagram is for. The program sees the UDP payload.
+ *
+ *     length < 4 → owner;  first word 0 (non-ESP marker) → owner;  else → ours
+ */
+function espFilter(): Uint8Array {
+	const rows: readonly (readonly [number, number, number, number])[] = [
+		[Bpf.LoadLength, 0, 0, 0],
+		[Bpf.JumpNotBelow, 0, 3, 4],
+		[Bpf.LoadWord, 0, 0, 0],
+		[Bpf.JumpEqual, 1, 0, 0],
+		[Bpf.Return, 0, 0, OURS],
+		[Bpf.Return, 0, 0, OWNER],
+	];
+	const bytes = new Uint8Array(8 * rows.length);
+	const view = new DataView(bytes.buffer);
+	for (const [index, [code, jumpTrue, jumpFalse, value]] of rows.entries()) {
+		view.setUint16(8 * index, code, true);
+		view.setUint8(8 * index + 2, jumpTrue);
+		view.setUint8(8 * index + 3, jumpFalse);
+		view.setUint32(8 * index + 4, value, true);
+	}
+	return bytes;
+}
+
+export class EncapPorts {
+	readonly ports: Map<number, EncapPort> = new Map();
+	readonly #native: Native;
+	readonly #opened: (port: EncapPort) => void;
+	readonly #closed: (port: EncapPort) => void;
+
+	/** The callbacks tell which sockets come and go, to wait for or no longer. */
+	constructor(
+		native: Native,
+		opened: (port: EncapPort) => void,
+		closed: (port: EncapPort) => void,
+	) {
+		this.#native = native;
+		this.#opened = opened;
+		this.#closed = closed;
+	}
+
+	/** Has any socket of this family this port? */
+	serves(family: number, port: number): boolean {
+		for (const known of this.ports.values()) {
+			if (known.family === family && known.port === port) {
+				return true;
+			}
+		}
+		return false;
+	}
+
+	/** Is this port shared at all? */
+	hasPort(port: number): boolean {
+		return this.serves(Family.Ipv4, port) || this.serves(Family.Ipv6, port);
+	}
+
+	/** Closes what has lost its owner, and opens what the states' ports have gained. */
+	lookAround(wanted: ReadonlySet<number>): void {
+		for (const [path, family] of [
+			['/proc/net/udp', Family.Ipv4],
+			['/proc/net/udp6', Family.Ipv6],
+		] as const) {
+			const rows = readRows(path).filter(({ port }) => wanted.has(port));
+			this.#lookAt(family, rows);
+		}
+	}
+
+	/** Its owner has ended. */
+	drop(port: EncapPort): void {
+		if (this.ports.delete(port.inode)) {
+			this.#closed(port);
+			this.#native.close(port.fd);
+			this.#native.close(port.pidfd);
+		}
+	}
+
+	close(): void {
+		for (const port of [...this.ports.values()]) {
+			this.drop(port);
+		}
+	}
+
+	#lookAt(family: number, rows: readonly UdpSocketRow[]): void {
+		const inodes = new Set(rows.map(({ inode }) => inode));
+		for (const port of [...this.ports.values()]) {
+			if (port.family === family && !inodes.has(port.inode)) {
+				this.drop(port);
+			}
+		}
+		for (const row of rows) {
+			if (!this.ports.has(row.inode) && !this.#isOurs(row)) {
+				this.#share(family, row);
+			}
+		}
+	}
+
+	/** Is it the socket that we opened beside another? */
+	#isOurs(row: UdpSocketRow): boolean {
+		return findOwner(row.inode, ['self']) !== undefined;
+	}
+
+	#share(family: number, row: UdpSocketRow): void {
+		const owner = findOwner(row.inode, processes());
+		if (owner === undefined) {
+			return;
+		}
+		const pidfd = this.#native.pidfdOpen(owner.pid);
+		if (pidfd < 0) {
+			return;
+		}
+		const copy = this.#native.pidfdGetfd(pidfd, owner.fd);
+		if (copy < 0) {
+			this.#native.close(pidfd);
+			return;
+		}
+		this.#native.setOption(copy, Level.Socket, SocketOption.ReusePort, intValue(1));
+		this.#native.close(copy);
+		const fd = this.#bindBeside(family, row);
+		if (fd < 0) {
+			this.#native.close(pidfd);
+			return;
+		}
+		const port = { fd, family, port: row.port, inode: row.inode, pidfd };
+		this.ports.set(row.inode, port);
+		this.#opened(port);
+	}
+
+	#bindBeside(family: number, row: UdpSocketRow): number {
+		const native = this.#native;
+		const domain = family === Family.Ipv4 ? AF_INET : AF_INET6;
+		const fd = native.socket(domain, SocketKind.Datagram, 0);
+		if (fd < 0) {
+			return fd;
+		}
+		native.setOption(fd, Level.Socket, SocketOption.ReusePort, intValue(1));
+		if (family === Family.Ipv6) {
+			native.setOption(fd, Level.Ipv6, Ipv6Option.OnlyIpv6, intValue(1));
+		}
+		prepareOuterSocket(native, fd, family);
+		const address = anyAddress();
+		address.set(row.address);
+		const bound = native.bind(fd, sockaddr(family, address, row.port));
+		const filtered = bound < 0 ? bound : native.attachReusePortFilter(fd, espFilter());
+		if (filtered < 0) {
+			native.close(fd);
+			return filtered;
+		}
+		return fd;
+	}
+}
+
+function readRows(path: string): UdpSocketRow[] {
+	try {
+		return udpSockets(readFileSync(path, 'latin1'));
+	} catch {
+		// A kernel without IPv6 has no such file.
+		return [];
+	}
+}
+
+function processes(): string[] {
+	return readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+}
+
+/** The process, of these, that has a socket, and its descriptor there. */
+function findOwner(
+	inode: number,
+	pids: readonly string[],
+): { readonly pid: number; readonly fd: number } | undefined {
+	const link = `socket:[${inode}]`;
+	for (const pid of pids) {
+		const folder = `/proc/${pid}/fd`;
+		for (const fd of descriptors(folder)) {
+			if (linkOf(`${folder}/${fd}`) === link) {
+				return { pid: Number(pid), fd: Number(fd) };
+			}
+		}
+	}
+	return undefined;
+}
+
+/** Processes end while one looks. */
+function descriptors(folder: string): string[] {
+	try {
+		return readdirSync(folder);
+	} catch {
+		return [];
+	}
+}
+function linkOf(path: string): string {
+	try {
+		return readlinkSync(path);
+	} catch {
+		return '';
+	}
+}
+
+/** Octets in front of a datagram's payload that are needed for its headers. */
+export function udpGap(family: number): number {
+	return (family === Family.Ipv4 ? IPV4_HEADER_OCTETS : IPV6_HEADER_OCTETS) + UDP_HEADER_OCTETS;
+}
+
+const NO_OPTIONS = new Uint8Array(0);
+
+/** Makes a whole packet of a datagram: headers as they were, as far as the kernel tells. */
+export function takeDatagram(
+	packet: PacketBuffer,
+	batch: PacketBatch,
+	row: number,
+	port: EncapPort,
+): void {
+	const { family } = port;
+	const octets = UDP_HEADER_OCTETS + (batch.octets[row] ?? 0);
+	packet.family = family;
+	packet.proto = IpProto.Udp;
+	packet.iif = batch.ifindex[row] ?? 0;
+	packet.start = HEADROOM_OCTETS;
+	packet.transportAt = packet.start + udpGap(family) - UDP_HEADER_OCTETS;
+	packet.end = packet.transportAt + octets;
+	const sport = batch.peerView.getUint16(row * PEER_OCTETS + 2);
+	writeUdp(packet.view, packet.transportAt, sport, port.port, octets);
+	if (family === Family.Ipv6) {
+		packet.nextHeaderAt = packet.start + 6;
+		writeOuterIpv6(packet, batch, row, IpProto.Udp);
+		return;
+	}
+	packet.nextHeaderAt = packet.start + 9;
+	const peerAt = row * PEER_OCTETS + sockaddrAddressAt(family);
+	const localAt = row * LOCAL_OCTETS;
+	writeIpv4(packet.view, packet.start, {
+		tos: batch.trafficClass[row] ?? 0,
+		totalLength: packet.end - packet.start,
+		id: 0,
+		fragmentWord: 0,
+		ttl: batch.hopLimit[row] ?? 0,
+		protocol: IpProto.Udp,
+		source: batch.peer.subarray(peerAt, peerAt + 4),
+		destination: batch.local.subarray(localAt, localAt + 4),
+		options: NO_OPTIONS,
+	});
+}

@@ -1,0 +1,4 @@
+export { Daemon, type DaemonEnd, type DaemonOptions } from './daemon.ts';
+export { notifyReady } from './ready.ts';
+export { StartError } from './start-error.ts';
+export type { LogLevel } from './worker-protocol.ts';

@@ -1,0 +1,235 @@
+/**
+ * Captured packets, from a lane's device to the network, in the order in which they are processed:
+ *
+ *     read      a batch from the device; family, mark and route of each
+ *     lookup    policies and states (the engine)
+ *     size      what does not fit the path is told to its sender, where it may not be cut
+ *     transform headers, numbers, sealing (the engine)
+ *     send      pieces where the outer packet is too long; by raw socket
+ *
+ * All packets of a device count as forwarded: who sent them, this host or one behind it, hears of their
+ * size by ICMP in either case.
+ *
+ * @hotpath
+ */
+import { Batch, type Engine, PacketAction } from '@xfrm/engine';
+import { fragmentPacket } from '@xfrm/host';
+import {
+	fitsIpv4,
+	fitsIpv6,
+	IPV6_HEADER_OCTETS,
+	ipv4DontFragment,
+	ipv4HeaderOctets,
+	ipv4Protocol,
+	ipv4TotalLength,
+	ipv6NextHeader,
+	ipv6PayloadLength,
+	type PacketBuffer,
+	udpSourcePort,
+} from '@xfrm/wire';
+import { addressFrom, Errno, Family, IpProto } from '@xfrm/wire/xfrm';
+import { PACKETS_PER_CALL } from '../limits.ts';
+import type { Native } from '../native/seam.ts';
+import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
+import type { EncapPorts } from './encap-ports.ts';
+import { tooBigError } from './icmp-error.ts';
+import { PacketRows } from './packet-rows.ts';
+import type { Transmitter } from './transmitter.ts';
+
+/** A device that packets of one mark are captured by. */
+export interface Lane {
+	readonly fd: number;
+	readonly ifindex: number;
+	/** Mark that its packets had. */
+	readonly mark: number;
+}
+
+export class Outbound {
+	readonly #native: Native;
+	readonly #engine: Engine;
+	readonly #routes: KernelRoutes;
+	readonly #ports: EncapPorts;
+	readonly #transmitter: Transmitter;
+	readonly #rows: PacketRows;
+	readonly #batch: Batch = new Batch();
+	readonly #one: Batch = new Batch();
+	/** ESP in UDP that could not go, as nobody has its port. */
+	portless: number = 0;
+
+	constructor(
+		native: Native,
+		engine: Engine,
+		routes: KernelRoutes,
+		ports: EncapPorts,
+		transmitter: Transmitter,
+		slab: Uint8Array,
+		firstSlot: number,
+	) {
+		this.#native = native;
+		this.#engine = engine;
+		this.#routes = routes;
+		this.#ports = ports;
+		this.#transmitter = transmitter;
+		this.#rows = new PacketRows(slab, firstSlot, PACKETS_PER_CALL);
+	}
+
+	/** Reads once from a lane's device and sends what comes of it; false when nothing was there. */
+	pass(lane: Lane, nowUs: number): boolean {
+		const rows = this.#rows;
+		rows.prepare(0);
+		const count = this.#native.receivePackets(lane.fd, 'tun', rows.batch);
+		if (count <= 0) {
+			return false;
+		}
+		const batch = this.#batch;
+		batch.nowUs = nowUs;
+		batch.packets.length = 0;
+		for (let row = 0; row < count; row++) {
+			const packet = rows.fresh(row);
+			packet.end = packet.start + (rows.batch.octets[row] ?? 0);
+			if (this.#begin(packet, lane)) {
+				batch.packets.push(packet);
+			}
+		}
+		this.#engine.lookup(batch);
+		this.#dropTooBig(batch, lane);
+		this.#engine.transform(batch);
+		for (const packet of batch.packets) {
+			this.finish(packet, lane, nowUs);
+		}
+		this.#transmitter.flush();
+		return true;
+	}
+
+	/** Carries out what the engine has decided for a packet. */
+	finish(packet: PacketBuffer, lane: Lane, nowUs: number): void {
+		switch (packet.action) {
+			case PacketAction.Pass:
+			case PacketAction.Transformed:
+				this.#send(packet, lane);
+				return;
+			case PacketAction.Fragment:
+				this.#transformPieces(packet, lane, nowUs);
+				return;
+			case PacketAction.Drop:
+				if (packet.error === Errno.EMSGSIZE && packet.mtu > 0) {
+					this.#tellTooBig(packet, packet.mtu, lane);
+				}
+				return;
+			default:
+				return;
+		}
+	}
+
+	/** What the engine has to know of a packet; false when it is none, or has nowhere to go. */
+	#begin(packet: PacketBuffer, lane: Lane): boolean {
+		const { view, bytes, start, end } = packet;
+		if (fitsIpv4(view, start, end)) {
+			packet.family = Family.Ipv4;
+			packet.end = Math.min(end, start + ipv4TotalLength(view, start));
+		} else if (fitsIpv6(view, start, end)) {
+			packet.family = Family.Ipv6;
+			packet.end = Math.min(end, start + IPV6_HEADER_OCTETS + ipv6PayloadLength(view, start));
+		} else {
+			return false;
+		}
+		packet.forwarded = true;
+		packet.mark = lane.mark;
+		const ipv4 = packet.family === Family.Ipv4;
+		const octets = ipv4 ? 4 : 16;
+		const source = addressFrom(bytes, start + (ipv4 ? 12 : 8), octets);
+		const destination = addressFrom(bytes, start + (ipv4 ? 16 : 24), octets);
+		packet.route = this.#routes.lookup(packet.family, destination, source, lane.mark, 0) ?? null;
+		return true;
+	}
+
+	/** Takes packets out of the batch that are too long for their bundle and may not be cut. */
+	#dropTooBig(batch: Batch, lane: Lane): void {
+		const { packets } = batch;
+		let kept = 0;
+		for (let i = 0; i < packets.length; i++) {
+			const packet = packets[i];
+			if (packet === undefined) {
+				continue;
+			}
+			if (this.#isTooBig(packet)) {
+				this.#tellTooBig(packet, packet.mtu, lane);
+			} else {
+				packets[kept++] = packet;
+			}
+		}
+		packets.length = kept;
+	}
+
+	/** IPv6 tunnels are the engine's to judge; what it does not cut is too big here as well. */
+	#isTooBig(packet: PacketBuffer): boolean {
+		const goes = packet.action === PacketAction.Transformed || packet.action === PacketAction.Pass;
+		if (!goes || packet.length <= packet.mtu) {
+			return false;
+		}
+		return packet.family === Family.Ipv6 || ipv4DontFragment(packet.view, packet.start);
+	}
+
+	#tellTooBig(packet: PacketBuffer, mtu: number, lane: Lane): void {
+		const error = tooBigError(packet, mtu);
+		if (error !== undefined) {
+			this.#transmitter.toKernel(error, lane.fd);
+		}
+	}
+
+	#transformPieces(packet: PacketBuffer, lane: Lane, nowUs: number): void {
+		const one = this.#one;
+		one.nowUs = nowUs;
+		for (const piece of fragmentPacket(packet, packet.mtu, randomId()) ?? []) {
+			one.packets.length = 0;
+			one.packets.push(piece);
+			this.#engine.transform(one);
+			this.finish(piece, lane, nowUs);
+		}
+	}
+
+	/** Out, in pieces if it is too long. */
+	#send(packet: PacketBuffer, lane: Lane): void {
+		const { route } = packet;
+		if (route === null || !this.#hasPort(packet)) {
+			return;
+		}
+		if (packet.length <= route.mtu) {
+			this.#transmitter.toNetwork(packet);
+			return;
+		}
+		const whole = packet.family === Family.Ipv4 && ipv4DontFragment(packet.view, packet.start);
+		const pieces = whole ? undefined : fragmentPacket(packet, route.mtu, randomId());
+		if (pieces === undefined) {
+			this.#tellTooBig(packet, route.mtu, lane);
+			return;
+		}
+		for (const piece of pieces) {
+			this.#transmitter.toNetwork(piece);
+		}
+	}
+
+	/** ESP in UDP goes only as long as somebody has its port, as in Linux. */
+	#hasPort(packet: PacketBuffer): boolean {
+		if (packet.action !== PacketAction.Transformed) {
+			return true;
+		}
+		const { view, start, family } = packet;
+		const ipv4 = family === Family.Ipv4;
+		const proto = ipv4 ? ipv4Protocol(view, start) : ipv6NextHeader(view, start);
+		if (proto !== IpProto.Udp) {
+			return true;
+		}
+		const at = start + (ipv4 ? ipv4HeaderOctets(view, start) : IPV6_HEADER_OCTETS);
+		if (this.#ports.serves(family, udpSourcePort(view, at))) {
+			return true;
+		}
+		this.portless++;
+		return false;
+	}
+}
+
+/** Identification of the pieces of a packet. */
+function randomId(): number {
+	return (Math.random() * 2 ** 32) | 0;
+}

@@ -1,0 +1,99 @@
+/** A TUN device of the daemon's: bare IP packets in and out (Documentation/networking/tuntap.txt). */
+import { writeFileSync } from 'node:fs';
+import { Errno } from '@xfrm/wire/xfrm';
+import { interfaceIndex } from '../interface-name.ts';
+import { IFNAMSIZ, OpenFlag, TunFlag, TunRequest } from '../native/abi.ts';
+import type { Native } from '../native/seam.ts';
+import { setLinkUp } from '../rtnetlink/rtnetlink-message.ts';
+import { RtnetlinkSocket } from '../rtnetlink/rtnetlink-socket.ts';
+import { StartError } from './start-error.ts';
+
+/**
+ * Larger than any packet that comes: how long packets may be is the policies' matter, and told by the
+ * daemon.
+ */
+const TUN_MTU = 9000;
+
+/** sysctls of a device: it has no neighbours, and packets of any source come out of it. */
+const SYSCTLS: readonly (readonly [string, string])[] = [
+	['ipv4/conf/NAME/rp_filter', '0'],
+	['ipv4/conf/NAME/accept_local', '1'],
+	['ipv4/conf/NAME/send_redirects', '0'],
+	['ipv6/conf/NAME/accept_ra', '0'],
+	['ipv6/conf/NAME/router_solicitations', '0'],
+	['ipv6/conf/NAME/addr_gen_mode', '1'],
+	['ipv6/conf/NAME/accept_dad', '0'],
+];
+
+export interface TunDevice {
+	readonly fd: number;
+	readonly name: string;
+	readonly ifindex: number;
+}
+
+/** Makes a device, up and ready. @throws StartError */
+export function openTun(native: Native, name: string): TunDevice {
+	const { ReadWrite, NonBlock, CloseOnExec } = OpenFlag;
+	const fd = native.open('/dev/net/tun', ReadWrite | NonBlock | CloseOnExec);
+	if (fd < 0) {
+		throw new StartError(tunRefusal(-fd));
+	}
+	const request = new Uint8Array(40);
+	request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
+	const view = new DataView(request.buffer);
+	view.setUint16(IFNAMSIZ, TunFlag.Tun | TunFlag.NoPacketInfo, true);
+	const made = native.ioctl(fd, TunRequest.SetInterface, request);
+	if (made < 0) {
+		native.close(fd);
+		throw new StartError(deviceRefusal(-made, name));
+	}
+	setSysctls(name);
+	const ifindex = interfaceIndex(name) ?? 0;
+	const socket = new RtnetlinkSocket(native);
+	const { errno } = socket.request(setLinkUp(ifindex, TUN_MTU));
+	socket.close();
+	if (errno !== 0) {
+		native.close(fd);
+		throw new StartError(`the device ${name} cannot be set up (errno ${errno})`);
+	}
+	return { fd, name, ifindex };
+}
+
+/** What of it the kernel does not have (no IPv6, /proc/sys read-only) is left; doctor tells. */
+function setSysctls(name: string): void {
+	for (const [path, value] of SYSCTLS) {
+		try {
+			writeFileSync(`/proc/sys/net/${path.replace('NAME', name)}`, value);
+		} catch (error) {
+			if (!(error instanceof Error && 'code' in error)) {
+				throw error;
+			}
+		}
+	}
+}
+
+function tunRefusal(errno: number): string {
+	switch (errno) {
+		case Errno.ENOENT:
+		case Errno.ENODEV:
+			return (
+				'there is no /dev/net/tun: load the module with "modprobe tun"; in a container, pass it with ' +
+				'"--device /dev/net/tun"'
+			);
+		case Errno.EPERM:
+		case Errno.EACCES:
+			return '/dev/net/tun may not be opened: in a container, pass it with "--device /dev/net/tun"';
+		default:
+			return `/dev/net/tun cannot be opened (errno ${errno})`;
+	}
+}
+
+function deviceRefusal(errno: number, name: string): string {
+	if (errno === Errno.EPERM) {
+		return 'a TUN device needs CAP_NET_ADMIN: run the daemon as root';
+	}
+	if (errno === Errno.EBUSY) {
+		return `the device ${name} is another program's: end that program, or remove the device`;
+	}
+	return `the device ${name} cannot be made (errno ${errno})`;
+}

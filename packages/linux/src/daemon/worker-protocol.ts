@@ -1,0 +1,28 @@
+/**
+ * What the two threads of the daemon tell each other. The worker's loop never returns to Node's event
+ * loop, so that it can send messages but gets none: it is told by a flag in shared memory, and woken by an
+ * eventfd.
+ */
+
+/** What the worker is started with. */
+export interface WorkerOptions {
+	readonly controlFd: number;
+	readonly wakeFd: number;
+	/** One `Command`, shared. */
+	readonly command: Int32Array;
+	readonly noGuard: boolean;
+}
+
+/** What the worker is to do when it is woken. */
+export const Command = { None: 0, Stop: 1 } as const;
+
+export type WorkerMessage =
+	| { readonly kind: 'log'; readonly level: LogLevel; readonly text: string }
+	/** Everything is up. */
+	| { readonly kind: 'ready' }
+	/** It could not start, and has left nothing behind. */
+	| { readonly kind: 'refused'; readonly text: string }
+	/** The loop has ended as it was told. */
+	| { readonly kind: 'stopped' };
+
+export type LogLevel = 'info' | 'warning' | 'error';

@@ -1,0 +1,59 @@
+/**
+ * Is there a daemon in this network namespace? Asked as the shim asks: a message that needs no right and
+ * is answered by the daemon only. A port id that a keeper holds while the daemon is away does not answer.
+ */
+import { viewOf } from '@xfrm/netlink';
+import { DAEMON_PORT } from '../daemon/marks.ts';
+import { NETLINK_USERSOCK } from '../daemon/socket-list.ts';
+import { PollSet } from '../native/poll-set.ts';
+import type { Native } from '../native/seam.ts';
+import { emptyMessage } from '../rtnetlink/rtnetlink-socket.ts';
+import { AF_NETLINK, SOCKET_TYPE, sockaddrNl, sockaddrNlPid } from '../socket-abi.ts';
+
+/** NLMSG_NOOP that wants an acknowledgement. */
+function hello(): Uint8Array {
+	const bytes = new Uint8Array(16);
+	const view = viewOf(bytes);
+	view.setUint32(0, 16, true);
+	view.setUint16(4, 1, true);
+	view.setUint16(6, 5, true);
+	return bytes;
+}
+
+/** Waits at most so long for one answer. */
+export function daemonAnswers(native: Native, waitMs: number): boolean {
+	const fd = native.socket(AF_NETLINK, SOCKET_TYPE, NETLINK_USERSOCK);
+	if (fd < 0) {
+		return false;
+	}
+	try {
+		if (native.send(fd, hello(), sockaddrNl(DAEMON_PORT)) < 0) {
+			return false;
+		}
+		const set = new PollSet(1);
+		set.add(fd, () => {});
+		if (native.poll(set, waitMs) <= 0) {
+			return false;
+		}
+		const message = emptyMessage(0);
+		const octets = native.receive(fd, new Uint8Array(256), message);
+		return octets >= 16 && sockaddrNlPid(message.name) === DAEMON_PORT;
+	} finally {
+		native.close(fd);
+	}
+}
+
+/** Waits up to so many milliseconds until a daemon answers. */
+export async function waitForDaemon(native: Native, waitMs: number): Promise<boolean> {
+	const until = performance.now() + waitMs;
+	for (;;) {
+		const left = until - performance.now();
+		if (daemonAnswers(native, Math.max(0, Math.min(left, 1000)))) {
+			return true;
+		}
+		if (left <= 0) {
+			return false;
+		}
+		await new Promise((resolve) => setTimeout(resolve, 20));
+	}
+}

@@ -1,0 +1,161 @@
+/**
+ * The structs of recvmmsg(2) and sendmmsg(2) for a batch, laid out once; what changes from call to call is
+ * where the octets are.
+ *
+ *     struct mmsghdr   name 8 | name octets 4 + 4 | iov 8 | iov count 8 | control 8 | control octets 8
+ *                      | flags 4 + 4 | message octets 4 + 4                                       = 64
+ *     struct iovec     base 8 | octets 8
+ *     struct cmsghdr   octets 8 | level 4 | type 4 | value, to a multiple of 8
+ */
+import { viewOf } from '@xfrm/netlink';
+import { Family } from '@xfrm/wire/xfrm';
+import { IpOption, Ipv6Option, Level, SOCKADDR_OCTETS_MAX, sockaddrOctets } from './abi.ts';
+import { LOCAL_OCTETS, type PacketBatch, PEER_OCTETS } from './packet-batch.ts';
+
+const HEADER_OCTETS = 64;
+const IOVEC_OCTETS = 16;
+const CONTROL_OCTETS = 128;
+const CMSG_HEADER_OCTETS = 16;
+
+/** Offsets in `struct mmsghdr`. */
+const NameOctetsAt = 8;
+const IovAt = 16;
+const IovCountAt = 24;
+const ControlAt = 32;
+const ControlOctetsAt = 40;
+const MessageOctetsAt = 56;
+
+/** Writes a 64-bit number that a double holds exactly. */
+export function setPointer(view: DataView, at: number, value: number): void {
+	view.setUint32(at, value % 2 ** 32, true);
+	view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+}
+
+/** Finds the address of a typed array's memory. */
+export type AddressOf = (bytes: Uint8Array) => number;
+
+export class MessageRows {
+	readonly headers: Uint8Array;
+	readonly headersAddress: number;
+	readonly #view: DataView;
+	readonly #iovecs: DataView;
+	readonly #control: Uint8Array;
+	readonly #controlView: DataView;
+	readonly #controlAddress: number;
+	readonly #slabAddress: number;
+	/** Memory that C knows by address only. */
+	readonly #kept: readonly Uint8Array[];
+
+	constructor(batch: PacketBatch, addressOf: AddressOf) {
+		const { capacity, slab, peer } = batch;
+		this.headers = new Uint8Array(capacity * HEADER_OCTETS);
+		this.#view = viewOf(this.headers);
+		const iovecs = new Uint8Array(capacity * IOVEC_OCTETS);
+		this.#iovecs = viewOf(iovecs);
+		this.#control = new Uint8Array(capacity * CONTROL_OCTETS);
+		this.#controlView = viewOf(this.#control);
+		this.headersAddress = addressOf(this.headers);
+		this.#controlAddress = addressOf(this.#control);
+		this.#slabAddress = addressOf(slab);
+		this.#kept = [iovecs, slab, peer];
+		const iovecsAddress = addressOf(iovecs);
+		const peerAddress = addressOf(peer);
+		for (let row = 0; row < capacity; row++) {
+			const at = row * HEADER_OCTETS;
+			setPointer(this.#view, at, peerAddress + row * PEER_OCTETS);
+			setPointer(this.#view, at + IovAt, iovecsAddress + row * IOVEC_OCTETS);
+			setPointer(this.#view, at + IovCountAt, 1);
+		}
+	}
+
+	/** Makes all rows ready to be received into. */
+	prepareReceive(batch: PacketBatch): void {
+		for (let row = 0; row < batch.capacity; row++) {
+			const at = row * HEADER_OCTETS;
+			this.#view.setUint32(at + NameOctetsAt, SOCKADDR_OCTETS_MAX, true);
+			setPointer(this.#view, at + ControlAt, this.#controlAddress + row * CONTROL_OCTETS);
+			setPointer(this.#view, at + ControlOctetsAt, CONTROL_OCTETS);
+			setPointer(this.#iovecs, row * IOVEC_OCTETS, this.#slabAddress + (batch.at[row] ?? 0));
+			setPointer(this.#iovecs, row * IOVEC_OCTETS + 8, batch.room[row] ?? 0);
+		}
+	}
+
+	/** Takes what was received into the first `count` rows. */
+	finishReceive(batch: PacketBatch, count: number): void {
+		for (let row = 0; row < count; row++) {
+			batch.octets[row] = this.#view.getUint32(row * HEADER_OCTETS + MessageOctetsAt, true);
+			batch.segmentOctets[row] = 0;
+			this.#readControl(batch, row);
+		}
+	}
+
+	/** Makes rows `from` to `count` ready to be sent. */
+	prepareSend(batch: PacketBatch): void {
+		for (let row = 0; row < batch.count; row++) {
+			const at = row * HEADER_OCTETS;
+			const family = batch.peerView.getUint16(row * PEER_OCTETS, true);
+			this.#view.setUint32(at + NameOctetsAt, sockaddrOctets(family), true);
+			setPointer(this.#view, at + ControlAt, 0);
+			setPointer(this.#view, at + ControlOctetsAt, 0);
+			setPointer(this.#iovecs, row * IOVEC_OCTETS, this.#slabAddress + (batch.at[row] ?? 0));
+			setPointer(this.#iovecs, row * IOVEC_OCTETS + 8, batch.octets[row] ?? 0);
+		}
+	}
+
+	/** Address of a row's header. */
+	addressOfRow(row: number): number {
+		return this.headersAddress + row * HEADER_OCTETS;
+	}
+
+	/** Whoever keeps this object keeps all memory that the structs point to. */
+	get kept(): readonly Uint8Array[] {
+		return this.#kept;
+	}
+
+	#readControl(batch: PacketBatch, row: number): void {
+		const base = row * CONTROL_OCTETS;
+		const octets = this.#view.getUint32(row * HEADER_OCTETS + ControlOctetsAt, true);
+		const end = base + Math.min(octets, CONTROL_OCTETS);
+		const view = this.#controlView;
+		batch.ifindex[row] = 0;
+		batch.trafficClass[row] = 0;
+		batch.hopLimit[row] = 0;
+		for (let at = base; at + CMSG_HEADER_OCTETS <= end; ) {
+			const length = view.getUint32(at, true);
+			if (length < CMSG_HEADER_OCTETS || at + length > end) {
+				return;
+			}
+			const level = view.getInt32(at + 8, true);
+			const type = view.getInt32(at + 12, true);
+			this.#takeControl(batch, row, level, type, at + CMSG_HEADER_OCTETS);
+			at += (length + 7) & ~7;
+		}
+	}
+
+	#takeControl(batch: PacketBatch, row: number, level: number, type: number, at: number): void {
+		const view = this.#controlView;
+		if (level === Level.Ip && type === IpOption.PacketInfo) {
+			// struct in_pktinfo: interface, address that it is for, destination in the header.
+			batch.ifindex[row] = view.getInt32(at, true);
+			this.#copyLocal(batch, row, at + 8, Family.Ipv4);
+		} else if (level === Level.Ipv6 && type === Ipv6Option.PacketInfo) {
+			batch.ifindex[row] = view.getInt32(at + 16, true);
+			this.#copyLocal(batch, row, at, Family.Ipv6);
+		} else if (level === Level.Ip && type === IpOption.Tos) {
+			batch.trafficClass[row] = view.getUint8(at);
+		} else if (level === Level.Ipv6 && type === Ipv6Option.TrafficClass) {
+			batch.trafficClass[row] = view.getInt32(at, true);
+		} else if (level === Level.Ip && type === IpOption.Ttl) {
+			batch.hopLimit[row] = view.getInt32(at, true);
+		} else if (level === Level.Ipv6 && type === Ipv6Option.HopLimit) {
+			batch.hopLimit[row] = view.getInt32(at, true);
+		}
+	}
+
+	#copyLocal(batch: PacketBatch, row: number, at: number, family: number): void {
+		const octets = family === Family.Ipv4 ? 4 : 16;
+		for (let i = 0; i < LOCAL_OCTETS; i++) {
+			batch.local[row * LOCAL_OCTETS + i] = i < octets ? (this.#control[at + i] ?? 0) : 0;
+		}
+	}
+}

@@ -1,0 +1,336 @@
+/**
+ * The seam over koffi: the C library called by name, with no compiler. A call costs about a tenth of a
+ * microsecond, so sockets move packets by recvmmsg(2) and sendmmsg(2); a TUN device has no such call.
+ *
+ * Memory is given to C by address. A typed array that is an argument stays referenced until the call has
+ * returned; structs that outlive a call are kept in `MessageRows`, which the batch's entry here keeps.
+ */
+import { createRequire } from 'node:module';
+import { TransportError } from '@xfrm/netlink';
+import { Errno } from '@xfrm/wire/xfrm';
+import { Level, SocketOption } from './abi.ts';
+import { MessageRows, setPointer } from './ffi-message.ts';
+import type { PacketBatch } from './packet-batch.ts';
+import type { PollSet } from './poll-set.ts';
+import type { Native, PortKind, ReceivedMessage } from './seam.ts';
+
+type Call = (...values: readonly unknown[]) => number;
+
+interface Koffi {
+	load(path: null): { func(prototype: string): Call };
+	errno(): number;
+	address(bytes: Uint8Array): bigint;
+	as(value: unknown, type: string): unknown;
+}
+
+/** Numbers of system calls without a function in every C library; the same on both machines that we know. */
+const SyscallNumber = { PidfdOpen: 434, PidfdGetfd: 438 } as const;
+
+/** `MSG_DONTWAIT | MSG_NOSIGNAL`. */
+const SEND_FLAGS = 0x4040;
+/** `MSG_DONTWAIT`. */
+const RECEIVE_FLAGS = 0x40;
+/** `EFD_CLOEXEC | EFD_NONBLOCK`. */
+const EVENTFD_FLAGS = 0o2004000;
+
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+const SIG_DFL = 0;
+const SIG_IGN = 1;
+const SIGNAL_MAX = 64;
+const SIG_SETMASK = 2;
+/** Octets of a C library's sigset_t, which is larger than the kernel's. */
+const SIGSET_OCTETS = 128;
+const RLIMIT_NOFILE = 7;
+
+const PROTOTYPES = {
+	open: 'int open(const char *path, int flags)',
+	close: 'int close(int fd)',
+	read: 'long read(int fd, void *bytes, size_t octets)',
+	readAt: 'long read(int fd, uint64_t bytes, size_t octets)',
+	write: 'long write(int fd, const void *bytes, size_t octets)',
+	writeAt: 'long write(int fd, uint64_t bytes, size_t octets)',
+	ioctl: 'int ioctl(int fd, unsigned long request, void *argument)',
+	socket: 'int socket(int domain, int type, int protocol)',
+	bind: 'int bind(int fd, const void *address, uint32_t octets)',
+	getsockname: 'int getsockname(int fd, void *address, void *octets)',
+	setsockopt: 'int setsockopt(int fd, int level, int name, const void *value, uint32_t octets)',
+	getsockopt: 'int getsockopt(int fd, int level, int name, void *value, void *octets)',
+	sendto:
+		'long sendto(int fd, const void *bytes, size_t octets, int flags, const void *address, uint32_t addressOctets)',
+	recvmsg: 'long recvmsg(int fd, void *message, int flags)',
+	eventfd: 'int eventfd(unsigned int value, int flags)',
+	syscall2: 'long syscall(long number, long a, long b)',
+	syscall3: 'long syscall(long number, long a, long b, long c)',
+	prctl:
+		'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
+	fcntl: 'int fcntl(int fd, int command, long value)',
+	signal: 'uintptr_t signal(int number, uintptr_t handler)',
+	sigprocmask: 'int sigprocmask(int how, const void *set, void *old)',
+	setrlimit: 'int setrlimit(int resource, const void *limit)',
+	execve: 'int execve(const char *path, const void *arguments, const void *environment)',
+	poll: 'int poll(void *set, unsigned long count, int timeout)',
+	recvmmsg: 'int recvmmsg(int fd, uint64_t rows, unsigned int count, int flags, void *timeout)',
+	sendmmsg: 'int sendmmsg(int fd, uint64_t rows, unsigned int count, int flags)',
+} as const;
+
+type Functions = { readonly [name in keyof typeof PROTOTYPES]: Call };
+
+/** Loads the provider. @throws TransportError ENOSYS where koffi or Linux is not there */
+export function ffiNative(): Native {
+	const { platform, arch } = process;
+	if (platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) {
+		const text = `the daemon needs Linux on x86-64 or arm64; this is ${platform} on ${arch}`;
+		throw new TransportError(Errno.ENOSYS, text);
+	}
+	let koffi: Koffi;
+	try {
+		koffi = createRequire(import.meta.url)('koffi') as Koffi;
+	} catch (error) {
+		const why = error instanceof Error ? error.message : String(error);
+		throw new TransportError(Errno.ENOSYS, `the package koffi cannot be loaded: ${why}`);
+	}
+	return new FfiNative(koffi);
+}
+
+class FfiNative implements Native {
+	readonly name: string = 'ffi';
+	readonly #koffi: Koffi;
+	readonly #c: Functions;
+	readonly #rows: WeakMap<PacketBatch, MessageRows> = new WeakMap();
+	readonly #slabs: WeakMap<Uint8Array, number> = new WeakMap();
+
+	constructor(koffi: Koffi) {
+		this.#koffi = koffi;
+		const library = koffi.load(null);
+		const functions: Record<string, Call> = {};
+		for (const [name, prototype] of Object.entries(PROTOTYPES)) {
+			functions[name] = library.func(prototype);
+		}
+		// A row of PROTOTYPES for each.
+		this.#c = functions as Functions;
+	}
+
+	open(path: string, flags: number): number {
+		return this.#answer(this.#c.open(path, flags));
+	}
+	close(fd: number): number {
+		return this.#answer(this.#c.close(fd));
+	}
+	read(fd: number, bytes: Uint8Array): number {
+		return this.#answer(this.#c.read(fd, bytes, bytes.length));
+	}
+	write(fd: number, bytes: Uint8Array): number {
+		return this.#answer(this.#c.write(fd, bytes, bytes.length));
+	}
+	ioctl(fd: number, request: number, argument: Uint8Array): number {
+		return this.#answer(this.#c.ioctl(fd, request, argument));
+	}
+	socket(domain: number, type: number, protocol: number): number {
+		return this.#answer(this.#c.socket(domain, type, protocol));
+	}
+	bind(fd: number, address: Uint8Array): number {
+		return this.#answer(this.#c.bind(fd, address, address.length));
+	}
+	socketName(fd: number, address: Uint8Array): number {
+		const octets = new Uint32Array([address.length]);
+		const done = this.#answer(this.#c.getsockname(fd, address, octets));
+		return done < 0 ? done : (octets[0] ?? 0);
+	}
+	setOption(fd: number, level: number, name: number, value: Uint8Array): number {
+		return this.#answer(this.#c.setsockopt(fd, level, name, value, value.length));
+	}
+	getOption(fd: number, level: number, name: number, value: Uint8Array): number {
+		const octets = new Uint32Array([value.length]);
+		const done = this.#answer(this.#c.getsockopt(fd, level, name, value, octets));
+		return done < 0 ? done : (octets[0] ?? 0);
+	}
+
+	attachReusePortFilter(fd: number, instructions: Uint8Array): number {
+		// struct sock_fprog: count u16, padding, pointer.
+		const program = new Uint8Array(16);
+		const view = new DataView(program.buffer);
+		view.setUint16(0, instructions.length >> 3, true);
+		setPointer(view, 8, this.#addressOf(instructions));
+		return this.setOption(fd, Level.Socket, SocketOption.AttachReusePortCbpf, program);
+	}
+
+	send(fd: number, bytes: Uint8Array, address: Uint8Array | null): number {
+		const octets = address?.length ?? 0;
+		return this.#answer(this.#c.sendto(fd, bytes, bytes.length, SEND_FLAGS, address, octets));
+	}
+
+	receive(fd: number, bytes: Uint8Array, message: ReceivedMessage): number {
+		const header = new Uint8Array(56);
+		const vector = new Uint8Array(16);
+		const view = new DataView(header.buffer);
+		const vectorView = new DataView(vector.buffer);
+		setPointer(vectorView, 0, this.#addressOf(bytes));
+		setPointer(vectorView, 8, bytes.length);
+		setPointer(view, 0, this.#addressOf(message.name));
+		view.setUint32(8, message.name.length, true);
+		setPointer(view, 16, this.#addressOf(vector));
+		setPointer(view, 24, 1);
+		setPointer(view, 32, this.#addressOf(message.control));
+		setPointer(view, 40, message.control.length);
+		const octets = this.#answer(this.#c.recvmsg(fd, header, RECEIVE_FLAGS));
+		// The call above has the vector's memory by address only.
+		message.nameOctets = vector.length > 0 ? view.getUint32(8, true) : 0;
+		message.controlOctets = view.getUint32(40, true);
+		message.flags = view.getInt32(48, true);
+		return octets;
+	}
+
+	eventfd(): number {
+		return this.#answer(this.#c.eventfd(0, EVENTFD_FLAGS));
+	}
+	pidfdOpen(pid: number): number {
+		return this.#answer(this.#c.syscall2(SyscallNumber.PidfdOpen, pid, 0));
+	}
+	pidfdGetfd(pidfd: number, fd: number): number {
+		return this.#answer(this.#c.syscall3(SyscallNumber.PidfdGetfd, pidfd, fd, 0));
+	}
+	prctl(option: number, value: number): number {
+		return this.#answer(this.#c.prctl(option, value, 0, 0, 0));
+	}
+
+	setCloseOnExec(fd: number, close: boolean): number {
+		return this.#answer(this.#c.fcntl(fd, F_SETFD, close ? FD_CLOEXEC : 0));
+	}
+	setSignals(ignored: readonly number[]): number {
+		for (let number = 1; number <= SIGNAL_MAX; number++) {
+			// SIGKILL, SIGSTOP and the C library's own two are refused.
+			this.#c.signal(number, ignored.includes(number) ? SIG_IGN : SIG_DFL);
+		}
+		return this.#answer(this.#c.sigprocmask(SIG_SETMASK, new Uint8Array(SIGSET_OCTETS), null));
+	}
+	setOpenFilesLimit(soft: number, hard: number): number {
+		const limit = new Uint8Array(16);
+		const view = new DataView(limit.buffer);
+		for (const [index, value] of [soft, hard].entries()) {
+			if (Number.isFinite(value)) {
+				setPointer(view, 8 * index, value);
+			} else {
+				limit.fill(0xff, 8 * index, 8 * index + 8);
+			}
+		}
+		return this.#answer(this.#c.setrlimit(RLIMIT_NOFILE, limit));
+	}
+
+	execve(path: string, args: readonly string[], environment: readonly string[]): number {
+		const strings = [...args, ...environment].map((text) => Buffer.from(`${text}\0`));
+		const addresses = strings.map((bytes) => this.#addressOf(bytes));
+		const vector = (from: number, count: number): Uint8Array => {
+			const bytes = new Uint8Array(8 * (count + 1));
+			const view = new DataView(bytes.buffer);
+			for (let i = 0; i < count; i++) {
+				setPointer(view, 8 * i, addresses[from + i] ?? 0);
+			}
+			return bytes;
+		};
+		const done = this.#answer(
+			this.#c.execve(path, vector(0, args.length), vector(args.length, environment.length)),
+		);
+		// Still here: the strings, known by address only, were needed until now.
+		return strings.length >= 0 ? done : 0;
+	}
+
+	poll(set: PollSet, timeoutMs: number): number {
+		return this.#answer(this.#c.poll(set.bytes, set.count, timeoutMs));
+	}
+
+	receivePackets(fd: number, kind: PortKind, batch: PacketBatch): number {
+		if (kind === 'tun') {
+			return this.#readPackets(fd, batch);
+		}
+		const rows = this.#rowsOf(batch);
+		rows.prepareReceive(batch);
+		const { recvmmsg } = this.#c;
+		const count = this.#answer(
+			recvmmsg(fd, rows.headersAddress, batch.capacity, RECEIVE_FLAGS, null),
+		);
+		if (count < 0) {
+			return count === -Errno.EAGAIN || count === -Errno.EINTR ? 0 : count;
+		}
+		rows.finishReceive(batch, count);
+		batch.count = count;
+		return count;
+	}
+
+	sendPackets(fd: number, kind: PortKind, batch: PacketBatch): void {
+		if (kind === 'tun') {
+			this.#writePackets(fd, batch);
+			return;
+		}
+		const rows = this.#rowsOf(batch);
+		rows.prepareSend(batch);
+		for (let row = 0; row < batch.count; ) {
+			const { sendmmsg } = this.#c;
+			const left = batch.count - row;
+			const sent = this.#answer(sendmmsg(fd, rows.addressOfRow(row), left, SEND_FLAGS));
+			if (sent > 0) {
+				batch.status.fill(0, row, row + sent);
+				row += sent;
+			} else {
+				batch.status[row] = sent;
+				row++;
+			}
+		}
+	}
+
+	#readPackets(fd: number, batch: PacketBatch): number {
+		const base = this.#slabAddress(batch.slab);
+		const { readAt } = this.#c;
+		let row = 0;
+		for (; row < batch.capacity; row++) {
+			const octets = readAt(fd, base + (batch.at[row] ?? 0), batch.room[row] ?? 0);
+			if (octets < 0) {
+				const errno = this.#koffi.errno();
+				if (errno !== Errno.EAGAIN && errno !== Errno.EINTR && row === 0) {
+					batch.count = 0;
+					return -errno;
+				}
+				break;
+			}
+			batch.octets[row] = octets;
+			batch.segmentOctets[row] = 0;
+		}
+		batch.count = row;
+		return row;
+	}
+
+	#writePackets(fd: number, batch: PacketBatch): void {
+		const base = this.#slabAddress(batch.slab);
+		const { writeAt } = this.#c;
+		for (let row = 0; row < batch.count; row++) {
+			const octets = writeAt(fd, base + (batch.at[row] ?? 0), batch.octets[row] ?? 0);
+			batch.status[row] = octets < 0 ? -this.#koffi.errno() : 0;
+		}
+	}
+
+	#rowsOf(batch: PacketBatch): MessageRows {
+		let rows = this.#rows.get(batch);
+		if (rows === undefined) {
+			rows = new MessageRows(batch, (bytes) => this.#addressOf(bytes));
+			this.#rows.set(batch, rows);
+		}
+		return rows;
+	}
+
+	#slabAddress(slab: Uint8Array): number {
+		let address = this.#slabs.get(slab);
+		if (address === undefined) {
+			address = this.#addressOf(slab);
+			this.#slabs.set(slab, address);
+		}
+		return address;
+	}
+
+	#addressOf(bytes: Uint8Array): number {
+		return Number(this.#koffi.address(bytes));
+	}
+
+	#answer(value: number): number {
+		return value < 0 ? -this.#koffi.errno() : value;
+	}
+}

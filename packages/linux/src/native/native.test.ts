@@ -1,0 +1,134 @@
+// What every provider has to do, without any right. A provider that is not there on this machine is skipped.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Errno, Family, parseAddress } from '@xfrm/wire/xfrm';
+import {
+	getLink,
+	getRoute,
+	parseLinkMtu,
+	parseRoute,
+	RouteType,
+} from '../rtnetlink/rtnetlink-message.ts';
+import { RtnetlinkSocket } from '../rtnetlink/rtnetlink-socket.ts';
+import { AF_INET, IpOption, intValue, Level, OpenFlag, SocketKind, sockaddr } from './abi.ts';
+import { ffiNative } from './ffi.ts';
+import { PacketBatch } from './packet-batch.ts';
+import { PollSet } from './poll-set.ts';
+import type { Native } from './seam.ts';
+
+const linux = process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch);
+const skip = linux ? false : 'needs Linux on x86-64 or arm64';
+const loopback = parseAddress('127.0.0.1')?.address ?? new Uint8Array(16);
+
+/** A UDP socket on a free port of 127.0.0.1. */
+function udp(native: Native): { readonly fd: number; readonly address: Uint8Array } {
+	const fd = native.socket(AF_INET, SocketKind.Datagram, 0);
+	assert.ok(fd >= 0);
+	assert.equal(native.bind(fd, sockaddr(Family.Ipv4, loopback, 0)), 0);
+	const address = new Uint8Array(16);
+	assert.equal(native.socketName(fd, address), 16);
+	native.setOption(fd, Level.Ip, IpOption.PacketInfo, intValue(1));
+	native.setOption(fd, Level.Ip, IpOption.ReceiveTos, intValue(1));
+	native.setOption(fd, Level.Ip, IpOption.ReceiveTtl, intValue(1));
+	return { fd, address };
+}
+
+for (const make of [ffiNative]) {
+	test(`${make.name}: errors are negative numbers`, { skip }, () => {
+		const native = make();
+		assert.equal(native.close(1_000_000), -Errno.EBADF);
+		assert.equal(native.open('/nowhere', OpenFlag.ReadWrite), -Errno.ENOENT);
+		assert.equal(native.execve('/nowhere', ['x'], []), -Errno.ENOENT);
+	});
+
+	test(`${make.name}: an eventfd wakes a poll`, { skip }, () => {
+		const native = make();
+		const fd = native.eventfd();
+		const set = new PollSet(2);
+		let woken = 0;
+		set.add(fd, () => woken++);
+		assert.equal(native.poll(set, 0), 0);
+		set.dispatch();
+		assert.equal(native.write(fd, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)), 8);
+		assert.equal(native.poll(set, 1000), 1);
+		set.dispatch();
+		assert.equal(woken, 1);
+		set.remove(fd);
+		assert.equal(set.count, 0);
+		native.close(fd);
+	});
+
+	test(`${make.name}: packets through sockets, many a call`, { skip }, () => {
+		const native = make();
+		const [from, to] = [udp(native), udp(native)];
+		const slab = new Uint8Array(8 * 64);
+		const out = new PacketBatch(slab, 4);
+		for (let row = 0; row < 3; row++) {
+			slab.set([row, 1, 2], row * 64);
+			out.at[row] = row * 64;
+			out.octets[row] = 3 + row;
+			out.setPeer(row, to.address);
+		}
+		// A row in the middle that cannot go does not stop the others.
+		out.setPeer(1, sockaddr(Family.Ipv4, new Uint8Array(16).fill(255), 9));
+		out.count = 3;
+		native.sendPackets(from.fd, 'socket', out);
+		assert.deepEqual([...out.status.subarray(0, 3)], [0, -Errno.EACCES, 0]);
+
+		const into = new PacketBatch(slab, 4);
+		for (let row = 0; row < 4; row++) {
+			into.at[row] = (row + 4) * 64;
+			into.room[row] = 64;
+		}
+		assert.equal(native.receivePackets(to.fd, 'socket', into), 2);
+		assert.deepEqual([...into.octets.subarray(0, 2)], [3, 5]);
+		assert.deepEqual([...slab.subarray(4 * 64, 4 * 64 + 3)], [0, 1, 2]);
+		assert.equal(slab[5 * 64], 2);
+		assert.deepEqual([...into.local.subarray(0, 4)], [127, 0, 0, 1]);
+		assert.equal(into.ifindex[0], 1);
+		assert.equal(into.hopLimit[0], 64);
+		assert.deepEqual(into.peer.slice(0, 8), from.address.slice(0, 8));
+		assert.equal(native.receivePackets(to.fd, 'socket', into), 0);
+		native.close(from.fd);
+		native.close(to.fd);
+	});
+
+	test(`${make.name}: a copy of a descriptor by pidfd`, { skip }, () => {
+		const native = make();
+		const pidfd = native.pidfdOpen(process.pid);
+		assert.ok(pidfd >= 0);
+		const fd = native.eventfd();
+		const copy = native.pidfdGetfd(pidfd, fd);
+		assert.ok(copy > fd);
+		native.write(copy, Uint8Array.of(5, 0, 0, 0, 0, 0, 0, 0));
+		const counted = new Uint8Array(8);
+		assert.equal(native.read(fd, counted), 8);
+		assert.equal(counted[0], 5);
+		for (const open of [copy, fd, pidfd]) {
+			native.close(open);
+		}
+	});
+
+	test(`${make.name}: the kernel answers questions about routes and links`, { skip }, () => {
+		const native = make();
+		const socket = new RtnetlinkSocket(native);
+		const question = {
+			family: Family.Ipv4,
+			daddr: loopback,
+			saddr: new Uint8Array(16),
+			mark: 0,
+			oif: 0,
+		};
+		const [route] = socket.request(getRoute(question)).messages;
+		assert.ok(route !== undefined);
+		const { type, oif, source } = parseRoute(route) ?? {};
+		assert.deepEqual([type, oif, source], [RouteType.Local, 1, loopback]);
+		const [link] = socket.request(getLink(1)).messages;
+		assert.ok(link !== undefined);
+		const mtu = Number(readFileSync('/sys/class/net/lo/mtu', 'latin1'));
+		assert.equal(parseLinkMtu(link), mtu);
+		assert.notEqual(socket.request(getLink(0x7fff_ffff)).errno, 0);
+		socket.close();
+	});
+}

@@ -1,0 +1,61 @@
+/**
+ * Packets between the operating system and the engine: one slab of memory that never moves, and columns
+ * that say where in it packets are and where they come from or go to. A native provider reads the columns
+ * without touching an object.
+ *
+ * @hotpath
+ */
+import { SOCKADDR_OCTETS_MAX } from './abi.ts';
+
+/** Octets of a row of `peer`: a socket address, and room to the next multiple of eight. */
+export const PEER_OCTETS = 32;
+/** Octets of a row of `local`. */
+export const LOCAL_OCTETS = 16;
+
+export class PacketBatch {
+	readonly slab: Uint8Array;
+	readonly capacity: number;
+	/** Rows in use. */
+	count: number = 0;
+	/** Offset of the packet in the slab. */
+	readonly at: Int32Array;
+	/** Octets that may be received there. */
+	readonly room: Int32Array;
+	readonly octets: Int32Array;
+	/** Payload of each segment when the row is several packets in one (GSO, GRO); 0 for one packet. */
+	readonly segmentOctets: Int32Array;
+	/** Socket addresses. */
+	readonly peer: Uint8Array;
+	readonly peerView: DataView;
+	/** Address of ours that it came to. */
+	readonly local: Uint8Array;
+	readonly ifindex: Int32Array;
+	readonly trafficClass: Int32Array;
+	readonly hopLimit: Int32Array;
+	/** What became of it: 0, or a negative errno. */
+	readonly status: Int32Array;
+
+	constructor(slab: Uint8Array, capacity: number) {
+		this.slab = slab;
+		this.capacity = capacity;
+		this.at = new Int32Array(capacity);
+		this.room = new Int32Array(capacity);
+		this.octets = new Int32Array(capacity);
+		this.segmentOctets = new Int32Array(capacity);
+		this.peer = new Uint8Array(capacity * PEER_OCTETS);
+		this.peerView = new DataView(this.peer.buffer);
+		this.local = new Uint8Array(capacity * LOCAL_OCTETS);
+		this.ifindex = new Int32Array(capacity);
+		this.trafficClass = new Int32Array(capacity);
+		this.hopLimit = new Int32Array(capacity);
+		this.status = new Int32Array(capacity);
+	}
+
+	/** Copies a row's peer out of a socket address. */
+	setPeer(row: number, address: Uint8Array): void {
+		const octets = Math.min(address.length, SOCKADDR_OCTETS_MAX);
+		for (let i = 0; i < octets; i++) {
+			this.peer[row * PEER_OCTETS + i] = address[i] ?? 0;
+		}
+	}
+}

@@ -1,0 +1,157 @@
+/**
+ * The engine's question `route(daddr, saddr, mark, oif)`, answered by the kernel's own routing and kept
+ * until anything that could change an answer has changed: links, addresses, routes, rules (told by
+ * netlink), or a path MTU (told by whoever sees the ICMP error; Linux tells nobody).
+ */
+import type { RouteLookup } from '@xfrm/engine';
+import type { Route } from '@xfrm/wire';
+import { type Address, addressOctets, anyAddress, Family, isAnyAddress } from '@xfrm/wire/xfrm';
+import { KERNEL_ROUTES_MAX } from '../limits.ts';
+import type { Native } from '../native/seam.ts';
+import {
+	getLink,
+	getRoute,
+	parseLinkMtu,
+	parseRoute,
+	type RouteReply,
+	RouteType,
+} from './rtnetlink-message.ts';
+import { emptyMessage, openRouteSocket, RtnetlinkSocket } from './rtnetlink-socket.ts';
+
+/** RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE as bits. */
+const GROUPS: number = 1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x4_0000;
+
+const LOOPBACK = 1;
+const HOP_LIMIT = 64;
+
+function kindOf(type: number): Route['kind'] {
+	switch (type) {
+		case RouteType.Local:
+			return 'local';
+		case RouteType.Broadcast:
+			return 'broadcast';
+		case RouteType.Multicast:
+			return 'multicast';
+		default:
+			return 'unicast';
+	}
+}
+
+export class KernelRoutes {
+	/** Changes whenever any answer may have changed. */
+	generation: number = 1;
+	/** Wakes when something has changed. */
+	readonly eventFd: number;
+	readonly #native: Native;
+	readonly #socket: RtnetlinkSocket;
+	readonly #scratch: Uint8Array = new Uint8Array(0x8000);
+	readonly #known: Map<string, Route | undefined> = new Map();
+	readonly #linkMtus: Map<number, number> = new Map();
+
+	constructor(native: Native) {
+		this.#native = native;
+		this.#socket = new RtnetlinkSocket(native);
+		this.eventFd = openRouteSocket(native, GROUPS);
+	}
+
+	/** The engine's question. */
+	readonly lookup: RouteLookup = (family, daddr, saddr, mark, oif) => {
+		const key = keyOf(family, daddr, saddr, mark, oif);
+		const known = this.#known.get(key);
+		if (known !== undefined || this.#known.has(key)) {
+			return known;
+		}
+		const route = this.#ask(family, daddr, saddr, mark, oif);
+		if (this.#known.size >= KERNEL_ROUTES_MAX) {
+			this.#known.clear();
+		}
+		this.#known.set(key, route);
+		return route;
+	};
+
+	/** Is it an address of this host? */
+	isLocal(family: number, address: Address): boolean {
+		return this.lookup(family, address, anyAddress(), 0, 0)?.kind === 'local';
+	}
+
+	/** Forgets all answers. */
+	forget(): void {
+		this.generation = (this.generation + 1) | 0;
+		this.#known.clear();
+		this.#linkMtus.clear();
+	}
+
+	/** Takes what netlink has told; whatever it was, nothing that is known counts any more. */
+	takeEvents(): void {
+		const message = emptyMessage(0);
+		// ENOBUFS says that events were lost, which changes nothing here.
+		while (this.#native.receive(this.eventFd, this.#scratch, message) > 0) {}
+		this.forget();
+	}
+
+	close(): void {
+		this.#socket.close();
+		this.#native.close(this.eventFd);
+	}
+
+	#ask(
+		family: number,
+		daddr: Address,
+		saddr: Address,
+		mark: number,
+		oif: number,
+	): Route | undefined {
+		const reply = this.#askKernel(family, daddr, saddr, mark, oif);
+		if (reply === undefined || reply.type === RouteType.Unreachable) {
+			return undefined;
+		}
+		return {
+			family,
+			ifindex: reply.oif,
+			loopback: reply.oif === LOOPBACK,
+			kind: kindOf(reply.type),
+			source: isAnyAddress(saddr, family) ? reply.source : saddr,
+			...(reply.gateway === undefined ? {} : { gateway: reply.gateway }),
+			mtu: reply.mtu === 0 ? this.linkMtu(reply.oif) : reply.mtu,
+			hopLimit: reply.hopLimit === 0 ? HOP_LIMIT : reply.hopLimit,
+			noXfrm: false,
+		};
+	}
+
+	/** A source that is not ours is refused (EINVAL): then the route is that of any source. */
+	#askKernel(
+		family: number,
+		daddr: Address,
+		saddr: Address,
+		mark: number,
+		oif: number,
+	): RouteReply | undefined {
+		const asked = { family, daddr, mark, oif };
+		const any = anyAddress();
+		for (const source of isAnyAddress(saddr, family) ? [any] : [saddr, any]) {
+			const { errno, messages } = this.#socket.request(getRoute({ ...asked, saddr: source }));
+			const [raw] = messages;
+			if (errno === 0 && raw !== undefined) {
+				return parseRoute(raw);
+			}
+		}
+		return undefined;
+	}
+
+	/** MTU of a device; 1500 for one that is gone. */
+	linkMtu(ifindex: number): number {
+		let mtu = this.#linkMtus.get(ifindex);
+		if (mtu === undefined) {
+			const [raw] = this.#socket.request(getLink(ifindex)).messages;
+			mtu = (raw === undefined ? undefined : parseLinkMtu(raw)) ?? 1500;
+			this.#linkMtus.set(ifindex, mtu);
+		}
+		return mtu;
+	}
+}
+
+function keyOf(family: number, daddr: Address, saddr: Address, mark: number, oif: number): string {
+	const octets = addressOctets(family);
+	const numbers = [mark, oif, ...daddr.subarray(0, octets), ...saddr.subarray(0, octets)];
+	return String.fromCharCode(family === Family.Ipv4 ? 4 : 6) + numbers.join();
+}

@@ -1,0 +1,248 @@
+/**
+ * Messages of NETLINK_ROUTE that the daemon sends and reads (rtnetlink(7); uapi/linux/rtnetlink.h,
+ * if_link.h, fib_rules.h):
+ *
+ *     struct rtmsg         family 1 | dst len 1 | src len 1 | tos 1 | table 1 | protocol 1 | scope 1 | type 1 | flags 4
+ *     struct ifinfomsg     family 1 | pad 1 | type 2 | index 4 | flags 4 | change 4
+ *     struct fib_rule_hdr  family 1 | dst len 1 | src len 1 | tos 1 | table 1 | res 2 | action 1 | flags 4
+ */
+import {
+	AttributeReader,
+	MessageFlag,
+	MessageWriter,
+	type RawMessage,
+	viewOf,
+} from '@xfrm/netlink';
+import { type Address, addressFrom, anyAddress, Family, isAnyAddress } from '@xfrm/wire/xfrm';
+
+const Type = {
+	NewLink: 16,
+	DelLink: 17,
+	GetLink: 18,
+	NewRoute: 24,
+	DelRoute: 25,
+	GetRoute: 26,
+	NewRule: 32,
+	DelRule: 33,
+} as const;
+
+const RouteAttribute = {
+	Destination: 1,
+	Source: 2,
+	Oif: 4,
+	Gateway: 5,
+	Priority: 6,
+	PreferredSource: 7,
+	Metrics: 8,
+	Table: 15,
+	Mark: 16,
+	Via: 18,
+} as const;
+const MetricMtu = 2;
+const MetricHopLimit = 10;
+
+const LinkAttribute = { Name: 3, Mtu: 4 } as const;
+const IFF_UP = 1;
+
+const RuleAttribute = { Priority: 6, Mark: 10, Table: 15, MarkMask: 16 } as const;
+const RULE_TO_TABLE = 1;
+
+/** `RTN_*`. */
+export const RouteType = {
+	Unicast: 1,
+	Local: 2,
+	Broadcast: 3,
+	Multicast: 5,
+	Unreachable: 7,
+} as const;
+
+/** `RTPROT_*` of all that the daemon adds: nobody else's number, so that it knows its own. */
+export const ROUTE_PROTOCOL = 0x58;
+
+const SCOPE_LINK = 253;
+
+function header(type: number, flags: number): MessageWriter {
+	return new MessageWriter({ type, flags: MessageFlag.Request | flags, seq: 0, pid: 0 });
+}
+
+function appendU32(writer: MessageWriter, type: number, value: number): void {
+	const at = writer.appendAttribute(type, 4);
+	writer.view.setUint32(at, value >>> 0, true);
+}
+
+function appendAddress(
+	writer: MessageWriter,
+	type: number,
+	address: Address,
+	family: number,
+): void {
+	const octets = family === Family.Ipv4 ? 4 : 16;
+	const at = writer.appendAttribute(type, octets);
+	writer.bytes.set(address.subarray(0, octets), at);
+}
+
+/** What is asked of the kernel's routing. */
+export interface RouteQuestion {
+	readonly family: number;
+	readonly daddr: Address;
+	/** Any-address: the kernel chooses. */
+	readonly saddr: Address;
+	readonly mark: number;
+	readonly oif: number;
+}
+
+export function getRoute(question: RouteQuestion): MessageWriter {
+	const { family, daddr, saddr, mark, oif } = question;
+	const bits = family === Family.Ipv4 ? 32 : 128;
+	const writer = header(Type.GetRoute, 0);
+	const at = writer.append(12);
+	writer.view.setUint8(at, family);
+	writer.view.setUint8(at + 1, bits);
+	appendAddress(writer, RouteAttribute.Destination, daddr, family);
+	if (!isAnyAddress(saddr, family)) {
+		writer.view.setUint8(at + 2, bits);
+		appendAddress(writer, RouteAttribute.Source, saddr, family);
+	}
+	if (mark !== 0) {
+		appendU32(writer, RouteAttribute.Mark, mark);
+	}
+	if (oif !== 0) {
+		appendU32(writer, RouteAttribute.Oif, oif);
+	}
+	return writer;
+}
+
+/** The kernel's answer. */
+export interface RouteReply {
+	/** `RouteType`. */
+	readonly type: number;
+	readonly oif: number;
+	readonly source: Address;
+	readonly gateway: Address | undefined;
+	/** 0 when the route tells none: then the device's counts. */
+	readonly mtu: number;
+	readonly hopLimit: number;
+}
+
+export function parseRoute(raw: RawMessage): RouteReply | undefined {
+	if (raw.type !== Type.NewRoute || raw.payload.length < 12) {
+		return undefined;
+	}
+	const { payload } = raw;
+	const octets = payload[0] === Family.Ipv4 ? 4 : 16;
+	let oif = 0;
+	let source = anyAddress();
+	let gateway: Address | undefined;
+	let mtu = 0;
+	let hopLimit = 0;
+	for (const reader = new AttributeReader(payload, 12); reader.next(); ) {
+		const { at, length } = reader;
+		if (reader.type === RouteAttribute.Oif && length >= 4) {
+			oif = reader.view.getUint32(at, true);
+		} else if (reader.type === RouteAttribute.PreferredSource && length >= octets) {
+			source = addressFrom(payload, at, octets);
+		} else if (reader.type === RouteAttribute.Gateway && length >= octets) {
+			gateway = addressFrom(payload, at, octets);
+		} else if (reader.type === RouteAttribute.Metrics) {
+			for (const metric = new AttributeReader(payload, at, at + length); metric.next(); ) {
+				const value = metric.length >= 4 ? metric.view.getUint32(metric.at, true) : 0;
+				mtu = metric.type === MetricMtu ? value : mtu;
+				hopLimit = metric.type === MetricHopLimit ? value : hopLimit;
+			}
+		}
+	}
+	return { type: payload[7] ?? 0, oif, source, gateway, mtu, hopLimit };
+}
+
+/** A default route of a table: by a device, or, without one, unreachable. */
+export interface DefaultRoute {
+	readonly family: number;
+	readonly table: number;
+	/** 0: unreachable. */
+	readonly oif: number;
+	/** The smaller wins. */
+	readonly metric: number;
+}
+
+function defaultRoute(type: number, flags: number, route: DefaultRoute): MessageWriter {
+	const { family, table, oif, metric } = route;
+	const writer = header(type, MessageFlag.Ack | flags);
+	const at = writer.append(12);
+	writer.view.setUint8(at, family);
+	writer.view.setUint8(at + 5, ROUTE_PROTOCOL);
+	writer.view.setUint8(at + 6, oif === 0 || family === Family.Ipv6 ? 0 : SCOPE_LINK);
+	writer.view.setUint8(at + 7, oif === 0 ? RouteType.Unreachable : RouteType.Unicast);
+	appendU32(writer, RouteAttribute.Table, table);
+	appendU32(writer, RouteAttribute.Priority, metric);
+	if (oif !== 0) {
+		appendU32(writer, RouteAttribute.Oif, oif);
+	}
+	return writer;
+}
+
+/** Adds a route, or finds it there. */
+export function replaceDefaultRoute(route: DefaultRoute): MessageWriter {
+	return defaultRoute(Type.NewRoute, MessageFlag.Create | MessageFlag.Replace, route);
+}
+export function deleteDefaultRoute(route: DefaultRoute): MessageWriter {
+	return defaultRoute(Type.DelRoute, 0, route);
+}
+
+/** A rule that sends packets of a mark to a table. */
+export interface MarkRule {
+	readonly family: number;
+	readonly priority: number;
+	readonly mark: number;
+	readonly table: number;
+}
+
+function markRule(type: number, flags: number, rule: MarkRule): MessageWriter {
+	const { family, priority, mark, table } = rule;
+	const writer = header(type, MessageFlag.Ack | flags);
+	const at = writer.append(12);
+	writer.view.setUint8(at, family);
+	writer.view.setUint8(at + 7, RULE_TO_TABLE);
+	appendU32(writer, RuleAttribute.Priority, priority);
+	appendU32(writer, RuleAttribute.Mark, mark);
+	appendU32(writer, RuleAttribute.MarkMask, 0xffff_ffff);
+	appendU32(writer, RuleAttribute.Table, table);
+	return writer;
+}
+
+export function addMarkRule(rule: MarkRule): MessageWriter {
+	return markRule(Type.NewRule, MessageFlag.Create | MessageFlag.Exclusive, rule);
+}
+export function deleteMarkRule(rule: MarkRule): MessageWriter {
+	return markRule(Type.DelRule, 0, rule);
+}
+
+/** Brings a device up, with this MTU. */
+export function setLinkUp(ifindex: number, mtu: number): MessageWriter {
+	const writer = header(Type.NewLink, MessageFlag.Ack);
+	const at = writer.append(16);
+	writer.view.setInt32(at + 4, ifindex, true);
+	writer.view.setUint32(at + 8, IFF_UP, true);
+	writer.view.setUint32(at + 12, IFF_UP, true);
+	appendU32(writer, LinkAttribute.Mtu, mtu);
+	return writer;
+}
+
+export function getLink(ifindex: number): MessageWriter {
+	const writer = header(Type.GetLink, 0);
+	const at = writer.append(16);
+	writer.view.setInt32(at + 4, ifindex, true);
+	return writer;
+}
+
+/** The MTU of the device that a link message tells of; undefined when it is none. */
+export function parseLinkMtu(raw: RawMessage): number | undefined {
+	if (raw.type !== Type.NewLink || raw.payload.length < 16) {
+		return undefined;
+	}
+	for (const reader = new AttributeReader(raw.payload, 16); reader.next(); ) {
+		if (reader.type === LinkAttribute.Mtu && reader.length >= 4) {
+			return viewOf(raw.payload).getUint32(reader.at, true);
+		}
+	}
+	return undefined;
+}
