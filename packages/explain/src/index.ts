@@ -1,4 +1,5 @@
 export * from './answer.ts';
+export * from './both-ways.ts';
 export * from './counters.ts';
 export { type Loaded, loadObject } from './dump-loader.ts';
 export * from './event-text.ts';
@@ -15,4 +16,5 @@ export * from './packet-text.ts';
 export * from './recorder.ts';
 export * from './secrets.ts';
 export * from './text.ts';
+export * from './why-not.ts';
 export * from './world.ts';
