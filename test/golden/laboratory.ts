@@ -5,6 +5,7 @@ import { type Observed, World } from '@xfrm/explain';
 import type { LinkCounters } from '@xfrm/host';
 import { formatHex, parseHex } from '@xfrm/wire';
 import { addressFrom } from '@xfrm/wire/xfrm';
+import { setSocketPolicy } from './socket-policy.ts';
 
 /** When the world of a case begins: some time in 2023, so that times are of a real size. */
 const START_US = 1_700_000_000_500_000;
@@ -47,6 +48,8 @@ export interface Laboratory {
 	readonly links: Map<string, LinkCounters>;
 	/** The case's TCP connection, 0 for none. */
 	connection: number;
+	/** Sockets that take what is delivered, by family and port or protocol. */
+	readonly receivers: ReadonlyMap<string, number>;
 	/** Raw sockets that have sent, by what they are bound to: they stay open, and get what is theirs. */
 	readonly senders: Map<string, number>;
 	/** Our compressor made other octets than the kernel's, maybe longer ones: states around it count them. */
@@ -86,12 +89,15 @@ export function makeLaboratory(
 	world.host.addDevice('wan', first + (ether ? 2 : 1));
 	world.run('link set lan up mtu 1500');
 	world.run('link set wan up mtu 1500');
+	const receivers = new Map<string, number>();
 	for (const family of [2, 10]) {
+		const version = family === 2 ? 4 : 6;
 		for (const proto of [family === 2 ? 1 : 58, 253]) {
-			world.host.openRaw({ family, proto });
+			receivers.set(`${version} ${proto}`, world.host.openRaw({ family, proto }).value ?? 0);
 		}
 		for (const port of [4242, 4243]) {
-			world.host.openUdp({ family, port, receiveErrors: newer });
+			const opened = world.host.openUdp({ family, port, receiveErrors: newer });
+			receivers.set(`${version} ${port}`, opened.value ?? 0);
 		}
 	}
 	const otherKernel = newer !== (profile.name !== 'linux61');
@@ -103,25 +109,31 @@ export function makeLaboratory(
 		ownHeader: false,
 		links: new Map(),
 		connection: 0,
+		receivers,
 		senders: new Map(),
 		otherOctets: false,
 	};
 }
 
-/** A raw socket sends a packet with its header; sockets are made once for source, protocol and mark. */
-export function sendByRawSocket(
-	lab: Laboratory,
-	packet: Uint8Array,
-	mark: number,
-	device?: string,
-): Observed {
+/** How a raw socket of a step is made. */
+export interface RawSender {
+	readonly mark?: number;
+	/** Device that it is bound to. */
+	readonly bind_dev?: string;
+	/** Its policy, as a command. */
+	readonly policy?: string;
+}
+
+/** A raw socket sends a packet with its header; sockets are made once for source, protocol and options. */
+export function sendByRawSocket(lab: Laboratory, packet: Uint8Array, sender: RawSender): Observed {
 	const { world, senders } = lab;
+	const { mark = 0, bind_dev: device, policy } = sender;
 	const ipv4 = (packet[0] ?? 0) >> 4 === 4;
 	const next = packet[ipv4 ? 9 : 6] ?? 0;
 	const proto = !ipv4 && EXTENSION_HEADERS.includes(next) ? 255 : next;
 	const source = ipv4 ? addressFrom(packet, 12, 4) : addressFrom(packet, 8, 16);
 	const family = ipv4 ? 2 : 10;
-	const key = `${family} ${proto} ${mark} ${formatHex(source)} ${device ?? ''}`;
+	const key = `${family} ${proto} ${mark} ${formatHex(source)} ${device ?? ''} ${policy ?? ''}`;
 	let socketId = senders.get(key);
 	if (socketId === undefined) {
 		const bound = device === undefined ? {} : { device };
@@ -132,6 +144,9 @@ export function sendByRawSocket(
 		}
 		socketId = opened.value;
 		senders.set(key, socketId);
+		if (policy !== undefined) {
+			setSocketPolicy(world, socketId, policy);
+		}
 	}
 	return world.observe(world.host.sendRaw(socketId, packet, world.nowUs));
 }

@@ -52,6 +52,8 @@ export interface VectorStep {
 	readonly burst?: readonly string[];
 	readonly mark?: number;
 	readonly sender?: string;
+	/** Policy of the sending socket (IP_XFRM_POLICY), as a command of `ip xfrm policy add`. */
+	readonly policy?: string;
 	readonly bind_dev?: string;
 	readonly cpu?: number;
 	readonly note?: string;
@@ -86,6 +88,19 @@ export interface TcpConnection {
 	readonly ulp?: boolean;
 }
 
+/** A policy of one of the sockets that take what is delivered: a UDP socket's port, else a protocol. */
+export interface ReceiverPolicy {
+	readonly family: 4 | 6;
+	readonly socket: number;
+	readonly policy: string;
+}
+
+/** A request, and every datagram that came back. */
+export interface Conversation {
+	readonly request: string;
+	readonly answers: readonly string[];
+}
+
 export interface VectorCase {
 	readonly id: string;
 	readonly tags: readonly string[];
@@ -93,9 +108,14 @@ export interface VectorCase {
 	readonly setup: readonly string[];
 	readonly xfrm: readonly string[];
 	readonly encap?: readonly EncapSocketText[];
+	readonly policies?: readonly ReceiverPolicy[];
 	readonly steps: readonly VectorStep[];
 	readonly errors?: Readonly<Record<string, string>>;
-	readonly after: { readonly states: readonly VectorState[] };
+	/** `answers`: dumps of NETLINK_XFRM, as test:kernel takes them. */
+	readonly after: {
+		readonly states: readonly VectorState[];
+		readonly answers?: readonly Conversation[];
+	};
 	readonly nl?: readonly string[];
 	readonly answers?: readonly (readonly string[])[];
 	readonly wan?: string;

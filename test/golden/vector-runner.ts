@@ -2,12 +2,13 @@
  * Runs a case of kernel-vectors*.jsonl: the host that the kernel had, the same commands and packets, and
  * all that came out compared with what the kernel did.
  */
-import type { Available, KernelProfile } from '@xfrm/engine';
+import type { Available, KernelProfile, Tracer } from '@xfrm/engine';
 import type { Observed, World } from '@xfrm/explain';
 import { formatHex } from '@xfrm/wire';
 import { errnoName } from '@xfrm/wire/xfrm';
 import { fixChosenValues } from './chosen-values.ts';
 import { type Difference, differs } from './difference.ts';
+import { compareDumps } from './dump-compare.ts';
 import {
 	bytesOf,
 	type Laboratory,
@@ -15,6 +16,7 @@ import {
 	STEP_US,
 	sendByRawSocket,
 } from './laboratory.ts';
+import { setSocketPolicy } from './socket-policy.ts';
 import { afterStates } from './state-view.ts';
 import { openConnection } from './tcp-connection.ts';
 import type { VectorCase, VectorStep } from './vector-case.ts';
@@ -31,12 +33,14 @@ export type CaseResult = Difference | Skipped | undefined;
  * Runs a case; undefined when everything agrees.
  *
  * @param newer the case was captured from a kernel that tells more of states, see `afterStates`
+ * @param tracer is told what the engine does
  */
 export function runVectorCase(
 	vector: VectorCase,
 	profile: KernelProfile,
 	available: Available,
 	newer: boolean,
+	tracer?: Tracer,
 ): CaseResult {
 	if (vector.tags.includes('kernel-bug')) {
 		return { skipped: 'a kernel bug' };
@@ -44,7 +48,8 @@ export function runVectorCase(
 	const loaded = { ...available, modules: new Set(vector.modules) };
 	const lab = makeLaboratory(profile, loaded, newer, vector.wan === 'ether');
 	const { world } = lab;
-	const setup = setUp(world, vector);
+	world.engine.net.tracer = tracer ?? null;
+	const setup = setUp(lab, vector);
 	const lacking = lackingCipher(world);
 	if (lacking !== undefined) {
 		return { skipped: `the provider lacks ${lacking}` };
@@ -63,7 +68,11 @@ export function runVectorCase(
 		}
 	}
 	const told = { newer, ifIds: vector.modules !== undefined };
-	return afterStates(world, vector.after.states, told, lab.otherOctets);
+	const { states, answers = [] } = vector.after;
+	return (
+		afterStates(world, states, told, lab.otherOctets) ??
+		compareDumps(world, answers, lab.otherOctets)
+	);
 }
 
 function lackingCipher(world: World): string | undefined {
@@ -81,7 +90,8 @@ function lackingCipher(world: World): string | undefined {
 	return undefined;
 }
 
-function setUp(world: World, vector: VectorCase): Difference | undefined {
+function setUp(lab: Laboratory, vector: VectorCase): Difference | undefined {
+	const { world } = lab;
 	for (const [name, value] of Object.entries(vector.sysctl ?? {})) {
 		const { stderr } = world.setSysctl(name, Number(value));
 		if (stderr !== '') {
@@ -101,6 +111,9 @@ function setUp(world: World, vector: VectorCase): Difference | undefined {
 		if (refused !== undefined) {
 			return refused;
 		}
+	}
+	for (const { family, socket, policy } of vector.policies ?? []) {
+		setSocketPolicy(world, lab.receivers.get(`${family} ${socket}`) ?? 0, policy);
 	}
 	return compareAnswers(world, nl, answers, 'answers');
 }
@@ -179,7 +192,7 @@ function inject(lab: Laboratory, step: VectorStep, packet: Uint8Array): Observed
 	}
 	return step.sender === 'udp'
 		? lab.world.send(packet, { ...mark, ...device, sender: 'udp' })
-		: sendByRawSocket(lab, packet, step.mark ?? 0, step.bind_dev);
+		: sendByRawSocket(lab, packet, step);
 }
 
 function merge(seen: readonly Observed[]): Observed {

@@ -1,31 +1,27 @@
 /**
  * `npm run test:kernel`: random cases put to a real Linux 6.1 and to the engine, everything observable
- * compared. Prints a line a kind, and for each difference the case as one line of the golden form, which
- * `--case FILE` runs again.
+ * compared.
  *
- *     npm run test:kernel -- [--cases 860] [--seed N] [--only KIND] [--guests 2] [--keep FILE]
+ *     npm run test:kernel -- [--seconds S] [--cases 860] [--seed N] [--only KIND] [--guests 2] [--keep FILE]
  *     npm run test:kernel -- --case FILE
  *
- * KERNEL_SEED is --seed. Needs root and Debian's packages (oracle/setup fetches the kernel).
+ * KERNEL_SECONDS and KERNEL_SEED are --seconds and --seed. Needs root and Debian's packages (oracle/setup
+ * fetches the kernel).
  */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
-import { linux61 } from '@xfrm/engine';
 import { formatDifference } from '../golden/difference.ts';
-import { availableOf, readProfiles } from '../golden/golden-files.ts';
 import type { VectorCase } from '../golden/vector-case.ts';
-import { type CaseResult, runVectorCase } from '../golden/vector-runner.ts';
 import { kinds } from './cases.ts';
-import { fieldsOf, ivOctetsBySpi } from './fields.ts';
-import type { Kind } from './kind.ts';
+import { judge } from './judge.ts';
 import { GuestError, Oracle, setUpOracle } from './oracle.ts';
-import { Random } from './random.ts';
-import type { Case } from './scenario.ts';
+import { type Failure, type Row, Run } from './run.ts';
 
 const { values: options } = parseArgs({
 	options: {
-		cases: { type: 'string', default: '860' },
+		cases: { type: 'string' },
+		seconds: { type: 'string', default: process.env['KERNEL_SECONDS'] },
 		seed: { type: 'string', default: process.env['KERNEL_SEED'] ?? '1' },
 		only: { type: 'string', default: '' },
 		guests: { type: 'string', default: '2' },
@@ -34,119 +30,52 @@ const { values: options } = parseArgs({
 	},
 });
 
-const available = availableOf(availableText());
-const GUEST_SECONDS_MAX = 3600;
-
-function availableText(): Parameters<typeof availableOf>[0] {
-	const text = readProfiles().available['uml61'];
-	if (text === undefined) {
-		throw new RangeError('golden/profiles.json says nothing of uml61');
-	}
-	return text;
-}
-
-interface Row {
-	cases: number;
-	equal: number;
-	skipped: number;
-}
-
-/** Seed, kind and number in one number, so that a kind's n-th case is the same whatever else runs. */
-function caseSeed(seed: number, kind: string, n: number): number {
-	let hash = 0x811c9dc5;
-	for (const octet of Buffer.from(kind)) {
-		hash = Math.imul(hash ^ octet, 0x01000193);
-	}
-	return Math.imul(seed, 0x9e3779b1) ^ hash ^ Math.imul(n + 1, 0xc2b2ae35);
-}
-
-/** The kernel's answer as a golden case, with what it chose told in `fields`. */
-async function askKernel(oracle: Oracle, question: Case): Promise<VectorCase> {
-	const answer = await oracle.ask<VectorCase>(question);
-	const ivOctets = ivOctetsBySpi([...question.xfrm, ...question.steps.flatMap(ipOf)]);
-	for (const step of answer.steps) {
-		for (const emitted of step.expect.emit ?? []) {
-			if (emitted.dev === 'wan') {
-				Object.assign(emitted, { fields: fieldsOf(emitted.packet, ivOctets) });
-			}
-		}
-	}
-	return answer;
-}
-
-function ipOf(step: Case['steps'][number]): readonly string[] {
-	return 'ip' in step ? step.ip : [];
-}
-
-function judge(answer: VectorCase): CaseResult {
-	try {
-		return runVectorCase(answer, linux61, available, false);
-	} catch (error) {
-		const have = error instanceof Error ? (error.stack ?? error.message) : String(error);
-		return { field: 'exception', want: 'none', have };
-	}
-}
-
 let differences = 0;
 
-function record(row: Row, answer: VectorCase): void {
-	const result = judge(answer);
-	row.cases++;
-	if (options.keep !== undefined) {
-		appendFileSync(options.keep, `${JSON.stringify(answer)}\n`);
-	}
-	if (result === undefined) {
-		row.equal++;
-	} else if ('skipped' in result) {
-		row.skipped++;
-	} else {
-		differences++;
-		const file = `${tmpdir()}/xfrm-difference-${answer.id}.jsonl`;
-		writeFileSync(file, `${JSON.stringify(answer)}\n`);
-		process.stdout.write(`DIFFERS ${answer.id}: ${formatDifference(result)}\n  case in ${file}\n`);
-	}
+function print(line: string): void {
+	process.stdout.write(`${line}\n`);
 }
 
-async function runKind(oracle: Oracle, kind: Kind, count: number): Promise<Row> {
-	const row: Row = { cases: 0, equal: 0, skipped: 0 };
-	for (let n = 0; row.cases < count; n++) {
-		const random = new Random(caseSeed(Number(options.seed), kind.name, n));
-		const scenario = kind.make(random, `${kind.name}-${options.seed}-${n}`);
-		const first = await askKernel(oracle, scenario.first);
-		record(row, first);
-		const emitted = first.steps.flatMap((step) =>
-			(step.expect.emit ?? []).filter(({ dev }) => dev === 'wan').map(({ packet }) => packet),
-		);
-		for (const question of scenario.inbound?.(emitted) ?? []) {
-			record(row, await askKernel(oracle, question));
-		}
+async function onFailure({ answer, result }: Failure): Promise<void> {
+	if ('skipped' in result) {
+		return;
 	}
-	return row;
+	differences++;
+	const file = `${tmpdir()}/xfrm-difference-${answer.id}.jsonl`;
+	writeFileSync(file, `${JSON.stringify(answer)}\n`);
+	print(`DIFFERS ${answer.id}: ${formatDifference(result)}\n  case in ${file}`);
 }
 
-/** Each guest takes the next kind until none is left. */
 async function runAll(): Promise<void> {
 	const chosen = kinds.filter((kind) => kind.name.includes(options.only));
-	const count = Math.max(1, Math.ceil(Number(options.cases) / Math.max(1, chosen.length)));
-	const rows = new Map<string, Row>();
-	const queue = [...chosen];
-	const started = process.hrtime.bigint();
-	const work = async (): Promise<void> => {
-		const oracle = new Oracle(GUEST_SECONDS_MAX);
-		try {
-			for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-				rows.set(next.name, await runKind(oracle, next, count));
+	const timed = options.seconds !== undefined;
+	const cases = Number(options.cases ?? 860);
+	const run = new Run(chosen, {
+		seed: Number(options.seed),
+		casesEach:
+			timed && options.cases === undefined
+				? Number.POSITIVE_INFINITY
+				: Math.max(1, Math.ceil(cases / Math.max(1, chosen.length))),
+		seconds: Number(options.seconds ?? Number.POSITIVE_INFINITY),
+		onAnswer: (answer) => {
+			if (options.keep !== undefined) {
+				appendFileSync(options.keep, `${JSON.stringify(answer)}\n`);
 			}
-		} finally {
-			await oracle.close();
+		},
+		onFailure,
+	});
+	const oracles = Array.from({ length: Number(options.guests) }, () => new Oracle());
+	const started = process.hrtime.bigint();
+	try {
+		await run.carryOut(oracles);
+	} finally {
+		const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+		for (const [row, count] of [...run.coverage.rows].sort()) {
+			print(`${row.padEnd(50)} ${count}`);
 		}
-	};
-	await Promise.all(Array.from({ length: Number(options.guests) }, work));
-	printTable(
-		chosen.map((kind) => kind.name),
-		rows,
-		Number(process.hrtime.bigint() - started) / 1e9,
-	);
+		printTable(run.rows, seconds);
+		await Promise.all(oracles.map((oracle) => oracle.close()));
+	}
 }
 
 /** False when a guest gave up. */
@@ -158,55 +87,51 @@ async function runOrTell(): Promise<boolean> {
 		if (!(error instanceof GuestError)) {
 			throw error;
 		}
-		process.stdout.write(`test:kernel stops: ${error.message}\n`);
+		print(`test:kernel stops: ${error.message}`);
 		return false;
 	}
 }
 
-function printTable(
-	names: readonly string[],
-	rows: ReadonlyMap<string, Row>,
-	seconds: number,
-): void {
+function printTable(rows: ReadonlyMap<string, Row>, seconds: number): void {
 	const total: Row = { cases: 0, equal: 0, skipped: 0 };
-	process.stdout.write(`${'kind'.padEnd(22)} cases  equal  not judged\n`);
-	for (const name of names) {
-		const row = rows.get(name) ?? { cases: 0, equal: 0, skipped: 0 };
+	print(`${'kind'.padEnd(22)} cases  equal  not judged`);
+	for (const [name, row] of rows) {
 		total.cases += row.cases;
 		total.equal += row.equal;
 		total.skipped += row.skipped;
 		printRow(name, row);
 	}
 	printRow('total', total);
-	process.stdout.write(
+	print(
 		`seed ${options.seed}, ${seconds.toFixed(0)} s, ${(total.cases / seconds).toFixed(1)} cases/s, ` +
-			`${differences} differences\n`,
+			`${differences} differences`,
 	);
 }
 
 function printRow(name: string, row: Row): void {
-	const columns = [
-		String(row.cases).padStart(6),
-		String(row.equal).padStart(6),
-		String(row.skipped).padStart(6),
-	];
-	process.stdout.write(`${name.padEnd(22)}${columns.join(' ')}\n`);
+	const columns = [row.cases, row.equal, row.skipped].map((value) => String(value).padStart(6));
+	print(`${name.padEnd(22)}${columns.join(' ')}`);
 }
 
 if (options.case !== undefined) {
 	for (const line of readFileSync(options.case, 'utf8').split('\n')) {
 		if (line !== '') {
-			record({ cases: 0, equal: 0, skipped: 0 }, JSON.parse(line) as VectorCase);
+			const answer = JSON.parse(line) as VectorCase;
+			const result = judge(answer);
+			if (result !== undefined && !('skipped' in result)) {
+				differences++;
+				print(`DIFFERS ${answer.id}: ${formatDifference(result)}`);
+			}
 		}
 	}
-	process.stdout.write(`${differences} differences\n`);
+	print(`${differences} differences`);
 	process.exitCode = differences === 0 ? 0 : 1;
 } else {
 	const reason = setUpOracle();
 	if (reason === undefined) {
 		process.exitCode = (await runOrTell()) && differences === 0 ? 0 : 1;
 	} else {
-		process.stdout.write(`test:kernel can't run: ${reason}\n`);
+		print(`test:kernel can't run: ${reason}`);
 		process.exitCode = process.env['CI'] === 'true' ? 1 : 0;
 	}
 }

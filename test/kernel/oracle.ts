@@ -1,11 +1,19 @@
 /**
- * A real Linux 6.1 to ask: Debian's user-mode-linux, an ordinary process, booted by oracle/boot with
- * oracle/lab.py as a server on a pipe. A case goes in as a line of JSON, and comes back with what the
- * kernel did (form: golden/README.md).
+ * Real Linuxes 6.1 to ask: Debian's user-mode-linux, an ordinary process, booted by oracle/boot with
+ * oracle/relay.py in it. Jobs go in as files, many at a time, answers come back as lines.
  */
-import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
-import { createInterface, type Interface } from 'node:readline';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { formatHex } from '@xfrm/wire';
+import { bytesOf } from '../golden/laboratory.ts';
+import type { VectorCase } from '../golden/vector-case.ts';
+import type { Dialogue } from './commands.ts';
+import { Job, type JobAnswer } from './job.ts';
+import type { Case } from './scenario.ts';
 
 const folder: string = fileURLToPath(new URL('./oracle/', import.meta.url));
 
@@ -22,72 +30,187 @@ export function setUpOracle(): string | undefined {
 }
 
 const SAID_CHARACTERS_MAX = 2000;
+const GUEST_SECONDS_MAX = 7200;
+/** A guest is given up for a fresh one after so many namespaces that cannot be taken down, or jobs. */
+const LEFT_MAX = 80;
+const JOBS_MAX = 3000;
 
 /** The guest did not do what it is there for; the message says all that is known. */
 export class GuestError extends Error {}
 
-/** One guest. Cases are answered in the order they were asked. */
-export class Oracle {
-	readonly #child: ChildProcessWithoutNullStreams;
-	readonly #lines: Interface;
-	readonly #waiting: ((line: string | undefined) => void)[] = [];
+/** What the relay writes: an answer, a question in a dialogue, or that a job could not be carried out. */
+type Line =
+	| JobAnswer
+	| { readonly n: number; readonly ask: true; readonly back?: readonly string[] }
+	| { readonly n: number; readonly failed: string };
+
+interface Waiting {
+	readonly job: Job;
+	readonly resolve: (answer: JobAnswer) => void;
+	readonly reject: (error: GuestError) => void;
+	/** Whoever waits for what came back in a dialogue. */
+	back?: (datagrams: readonly Uint8Array[]) => void;
+}
+
+/** One guest. */
+class Guest {
+	readonly #child: ChildProcess;
+	readonly #run: string = mkdtempSync(join(tmpdir(), 'xfrm-guest-'));
+	readonly #waiting: Map<number, Waiting> = new Map();
+	readonly #ended: Promise<void>;
+	/** Lines that the next file takes along. */
+	#lines: string[] = [];
+	#files = 0;
+	#jobs = 0;
+	#answered = 0;
+	#left = 0;
 	/** The last that the guest, or `boot`, said on stderr. */
 	#said = '';
-	#answered = 0;
-	#ended: string | undefined;
+	#end: string | undefined;
 
-	constructor(secondsMax: number) {
-		this.#child = spawn(
-			`${folder}boot`,
-			['-t', String(secondsMax), '-C', folder, '--', 'python3', 'lab.py'],
-			{
-				stdio: ['pipe', 'pipe', 'pipe'],
-			},
-		);
-		this.#child.stderr.on('data', (data: Buffer) => {
+	constructor() {
+		const args = [
+			'-t',
+			String(GUEST_SECONDS_MAX),
+			'-r',
+			this.#run,
+			'--',
+			'python3',
+			'-S',
+			'relay.py',
+		];
+		this.#child = spawn(`${folder}boot`, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+		this.#child.stderr?.on('data', (data: Buffer) => {
 			this.#said = (this.#said + data.toString()).slice(-SAID_CHARACTERS_MAX);
 		});
-		// Somebody who writes to a guest that is gone learns so by its end, not by EPIPE.
-		this.#child.stdin.on('error', () => undefined);
-		this.#lines = createInterface({ input: this.#child.stdout });
-		this.#lines.on('line', (line) => this.#waiting.shift()?.(line));
-		this.#child.on('close', (status) => {
-			const when = this.#answered === 0 ? 'did not come up' : `ended after ${this.#answered} cases`;
-			this.#ended = `the guest ${when} (boot's status ${status}): ${this.#said.trim()}`;
-			for (const wake of this.#waiting.splice(0)) {
-				wake(undefined);
-			}
+		if (this.#child.stdout !== null) {
+			createInterface({ input: this.#child.stdout }).on('line', (line) => this.#take(line));
+		}
+		this.#ended = new Promise((resolve) => {
+			this.#child.on('close', (status) => {
+				const when =
+					this.#answered === 0 ? 'did not come up' : `ended after ${this.#answered} cases`;
+				this.#end = `the guest ${when} (boot's status ${status}): ${this.#said.trim()}`;
+				for (const { reject } of this.#waiting.values()) {
+					reject(new GuestError(this.#end));
+				}
+				this.#waiting.clear();
+				rmSync(this.#run, { recursive: true, force: true });
+				resolve();
+			});
 		});
 	}
 
-	/** What the kernel did; throws, and says why, when the guest is gone or could not run the case. */
-	async ask<T>(question: object): Promise<T> {
-		const line = await new Promise<string | undefined>((resolve) => {
-			if (this.#ended !== undefined) {
-				resolve(undefined);
+	/** Is it time for another guest? */
+	get isWorn(): boolean {
+		return this.#left >= LEFT_MAX || this.#jobs >= JOBS_MAX;
+	}
+
+	get isIdle(): boolean {
+		return this.#waiting.size === 0;
+	}
+
+	/** What the kernel did; rejects, and says why, when the guest is gone or could not run the case. */
+	ask(question: Case): Promise<VectorCase> {
+		const job = new Job(question);
+		const n = this.#jobs++;
+		return new Promise<JobAnswer>((resolve, reject) => {
+			if (this.#end !== undefined) {
+				reject(new GuestError(this.#end));
 				return;
 			}
-			this.#waiting.push(resolve);
-			this.#child.stdin.write(`${JSON.stringify(question)}\n`);
-		});
-		if (line === undefined) {
-			throw new GuestError(this.#ended ?? 'the guest is gone');
-		}
-		this.#answered++;
-		const answer = JSON.parse(line) as T & { failed?: string };
-		if (answer.failed !== undefined) {
-			throw new GuestError(`the guest could not run a case: ${answer.failed}`);
-		}
-		return answer;
+			this.#waiting.set(n, { job, resolve, reject });
+			this.#send({ n, ...job.body });
+		}).then((answer) => job.golden(answer));
 	}
 
 	/** Ends the guest and waits for it. */
 	async close(): Promise<void> {
-		if (this.#ended !== undefined) {
+		if (this.#end === undefined) {
+			this.#flush();
+			this.#write('');
+		}
+		await this.#ended;
+	}
+
+	#send(message: object): void {
+		this.#lines.push(JSON.stringify(message));
+		if (this.#lines.length === 1) {
+			setImmediate(() => this.#flush());
+		}
+	}
+
+	#flush(): void {
+		if (this.#lines.length > 0) {
+			this.#write(`${this.#lines.join('\n')}\n`);
+			this.#lines = [];
+		}
+	}
+
+	#write(text: string): void {
+		if (this.#end === undefined) {
+			writeFileSync(join(this.#run, 'new'), text);
+			renameSync(join(this.#run, 'new'), join(this.#run, `in.${this.#files++}`));
+		}
+	}
+
+	#take(text: string): void {
+		const line = JSON.parse(text) as Line;
+		const waiting = this.#waiting.get(line.n);
+		if (waiting === undefined) {
 			return;
 		}
-		const gone = new Promise((resolve) => this.#child.once('close', resolve));
-		this.#child.stdin.end('quit\n');
-		await gone;
+		if ('ask' in line) {
+			this.#talk(line.n, waiting, line.back);
+			return;
+		}
+		this.#waiting.delete(line.n);
+		this.#answered++;
+		if ('failed' in line) {
+			waiting.reject(new GuestError(`the guest could not run a case: ${line.failed}`));
+		} else {
+			this.#left = line.left;
+			waiting.resolve(line);
+		}
+	}
+
+	#talk(n: number, waiting: Waiting, back: readonly string[] | undefined): void {
+		if (back !== undefined) {
+			waiting.back?.(back.map(bytesOf));
+			return;
+		}
+		const dialogue: Dialogue = (datagram) =>
+			new Promise((resolve) => {
+				waiting.back = resolve;
+				this.#send({ n, send: formatHex(datagram) });
+			});
+		void waiting.job.talk(dialogue).then(() => this.#send({ n, send: null }));
+	}
+}
+
+/** A place for guests, one after the other: a fresh one when the last is worn. */
+export class Oracle {
+	#guest: Guest = new Guest();
+	#ending: Promise<void>[] = [];
+
+	/** What a kernel did, as a golden case. @throws GuestError */
+	async ask(question: Case): Promise<VectorCase> {
+		const guest = this.#guest;
+		if (guest.isWorn) {
+			this.#guest = new Guest();
+		}
+		try {
+			return await this.#guest.ask(question);
+		} finally {
+			if (guest !== this.#guest && guest.isIdle) {
+				this.#ending.push(guest.close());
+			}
+		}
+	}
+
+	/** Ends the guests and waits for them. */
+	async close(): Promise<void> {
+		await Promise.all([this.#guest.close(), ...this.#ending]);
+		this.#ending = [];
 	}
 }

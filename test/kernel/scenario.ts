@@ -3,13 +3,25 @@
  * made of what the kernel then emitted, the cases of the receiving host.
  */
 
+import type { EncapSocketText, ReceiverPolicy } from '../golden/vector-case.ts';
 import type { Ends } from './association.ts';
 import type { IpVersion, PlainPacket } from './packet.ts';
 import { fragmentPacket, makePacket, randomPayload } from './packet.ts';
 import type { Random } from './random.ts';
 
+/** A packet that is put in; `policy`: that of the raw socket that sends it, as a command. */
+export interface PacketStep {
+	readonly at: 'lan' | 'wan' | 'local';
+	readonly packet: string;
+	readonly mark?: number;
+	readonly note?: string;
+	readonly sender?: 'udp';
+	readonly bind_dev?: string;
+	readonly policy?: string;
+}
+
 export type Step =
-	| { at: 'lan' | 'wan' | 'local'; packet: string; mark?: number; note?: string; sender?: 'udp' }
+	| PacketStep
 	/** Commands without the word `ip`; with `sleep_ms` what comes out is told after a while. */
 	| { ip: string[]; sleep_ms?: number }
 	| { sleep_ms: number };
@@ -20,7 +32,9 @@ export interface Case {
 	readonly sysctl?: Readonly<Record<string, number>>;
 	readonly setup: readonly string[];
 	readonly xfrm: readonly string[];
-	readonly encap?: readonly { family: IpVersion; port: number; type: string }[];
+	readonly encap?: readonly EncapSocketText[];
+	/** Policies of sockets that take what is delivered. */
+	readonly policies?: readonly ReceiverPolicy[];
 	readonly steps: readonly Step[];
 }
 

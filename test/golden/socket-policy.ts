@@ -1,0 +1,32 @@
+/** Policies of sockets, which cases tell as `ip xfrm policy add` commands. */
+import type { World } from '@xfrm/explain';
+import { parseCommand } from '@xfrm/iproute/commands';
+import {
+	attributeValue,
+	decodeMessage,
+	policyConfigOf,
+	splitMessages,
+	type XfrmMessage,
+} from '@xfrm/netlink';
+import { errnoName } from '@xfrm/wire/xfrm';
+
+/** The request that the command would send. */
+export function socketPolicyMessage(command: string): XfrmMessage & { name: 'newpolicy' } {
+	const [datagram] = parseCommand(command).command?.requests ?? [];
+	const [raw] = datagram === undefined ? [] : splitMessages(datagram);
+	const message = raw === undefined ? undefined : decodeMessage(raw);
+	if (message?.name !== 'newpolicy') {
+		throw new RangeError(`no policy: ${command}`);
+	}
+	return message;
+}
+
+/** Sets a socket's policy; the errno's name when it is refused, else empty. */
+export function setSocketPolicy(world: World, socketId: number, command: string): string {
+	const { body, attributes } = socketPolicyMessage(command);
+	const config = policyConfigOf(body, {
+		get: (name) => attributeValue(attributes, name),
+	});
+	const refusal = world.host.setSocketPolicy(socketId, body.direction, config, world.nowUs);
+	return refusal === undefined ? '' : errnoName(refusal.errno);
+}
