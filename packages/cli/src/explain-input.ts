@@ -85,9 +85,15 @@ export function readRules(path: string): RulesText {
 	return { file: nameOf(file), text: new TextDecoder().decode(readBytes(file)), host };
 }
 
+/** Dumps with -s and JSON tell times, commands none: reading a large file twice takes its time. */
+const TELLS_TIME = /lifetime|^\s*[[{]/;
+
 /** The newest time (Unix seconds) that the rules tell of, undefined when they tell none. */
 export function newestTimeOf(rules: readonly RulesText[]): number | undefined {
 	const times = rules.map(({ text, host }) => {
+		if (!TELLS_TIME.test(text)) {
+			return 0;
+		}
 		// Only times are looked for: any interface will do.
 		const context = { interfaceIndex: () => 1, utcOffsetSeconds };
 		const { steps } = parseRulesFile(text, host === undefined ? context : { ...context, host });

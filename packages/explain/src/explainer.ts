@@ -96,7 +96,9 @@ export class Explainer {
 	/** Carries out a command of `ip xfrm` that was read before. */
 	carryOut(command: Command): CommandOutcome {
 		const outcome = this.world.carryOut(command);
-		this.#journal.note('setting', (other) => other.carryOut(command));
+		const adds = command.object === 'policy' && command.action === 'add' && outcome.status === 0;
+		const made = adds ? newest(this.world.engine.policies()) : undefined;
+		this.#journal.note('setting', (other) => other.carryOut(command), made);
 		this.#keepEvents(this.world.observe(0));
 		return outcome;
 	}
@@ -122,7 +124,9 @@ export class Explainer {
 	/** Loads an object of a dump; a state's hidden keys are remembered as unknown. */
 	load(object: DumpedObject): Loaded {
 		const loaded = loadObject(this.world, object);
-		this.#journal.note('setting', (other) => other.load(object));
+		const adds = object.kind === 'policy' && loaded.outcome.status === 0;
+		const made = adds ? newest(this.world.engine.policies()) : undefined;
+		this.#journal.note('setting', (other) => other.load(object), made);
 		this.#keepEvents(this.world.observe(0));
 		if (loaded.state !== undefined) {
 			this.#hidden.note(loaded.state, object.untold.hiddenKeys);
@@ -216,9 +220,9 @@ export class Explainer {
 
 	/** The key of the state made last is not known. */
 	hideNewestKey(): void {
-		for (const state of this.world.engine.states()) {
+		const state = newest(this.world.engine.states());
+		if (state !== undefined) {
 			this.#hidden.note(state, ['aead']);
-			return;
 		}
 	}
 
@@ -489,6 +493,14 @@ function everything(options: WorldOptions): Available {
 		modes: new Set([Mode.Transport, Mode.Tunnel, Mode.RouteOptimization, Mode.Beet, Mode.Iptfs]),
 		algorithm: (kind, name) => kind !== 'comp' || options.provider.supports(kind, name),
 	};
+}
+
+/** The first of what comes newest first. */
+function newest<T>(objects: Iterable<T>): T | undefined {
+	for (const one of objects) {
+		return one;
+	}
+	return undefined;
 }
 
 function senderText(sender: 'socket' | 'hdrincl' | undefined): string {

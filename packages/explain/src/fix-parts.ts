@@ -35,6 +35,8 @@ export interface Situation {
 	readonly keyName: KeyWriter;
 	/** States that were there once, and are no more. */
 	readonly gone: readonly StateConfig[];
+	/** Policies that trials are made with. */
+	readonly isWanted: (policy: XfrmPolicy) => boolean;
 	/** States of the peer, none where it is not known. */
 	readonly peerStates: readonly StateConfig[];
 }

@@ -56,7 +56,7 @@ export const shrinkPacket: Generator = (at) => {
 	/** By halves: each try is a world of its own. */
 	function largest(): number | undefined {
 		let [fits, over] = [MTU_MIN, packet.length];
-		if (explainer.journal.length > 2000 || over <= MTU_MIN || !goes(fits)) {
+		if (over <= MTU_MIN || !goes(fits)) {
 			return undefined;
 		}
 		while (over - fits > 1) {
@@ -68,6 +68,6 @@ export const shrinkPacket: Generator = (at) => {
 
 	function goes(length: number): boolean {
 		const edit: Edit = { text: '', commands: [], packet: cutTo(packet, length), want: 'protected' };
-		return attempt(explainer, [edit])?.question.answer.outcome === 'transform';
+		return attempt(explainer, [edit], at.isWanted)?.question.answer.outcome === 'transform';
 	}
 };

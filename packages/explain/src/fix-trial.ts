@@ -4,8 +4,15 @@
  * world that was asked.
  */
 import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
-import { addressEquals, type Mark, type PolicyConfig, type StateConfig } from '@xfrm/wire/xfrm';
+import {
+	addressEquals,
+	type Mark,
+	type PolicyConfig,
+	PolicyType,
+	type StateConfig,
+} from '@xfrm/wire/xfrm';
 import type { Outcome } from './answer.ts';
+import type { Digest } from './digest.ts';
 import type { Explainer, PacketOptions } from './explainer.ts';
 import type { Question } from './journal.ts';
 
@@ -56,25 +63,40 @@ function trialRandom(): (bytes: Uint8Array) => void {
 }
 
 /** The world behind the last rule, before the packets: rules as they were, keys and all. */
-export function worldBefore(asked: Explainer): Explainer | undefined {
+export function worldBefore(
+	asked: Explainer,
+	isWanted: (policy: XfrmPolicy) => boolean,
+): Explainer | undefined {
 	const before = asked.fresh(trialRandom());
 	let reached = false;
 	// Stops where an edit would be.
-	asked.journal.replay(before, () => {
-		reached = true;
-		return false;
-	});
+	asked.journal.replay(
+		before,
+		() => {
+			reached = true;
+			return false;
+		},
+		isWanted,
+	);
 	return reached ? before : undefined;
 }
 
 /** Carries edits out on everything again; undefined when one of them is refused. */
-export function attempt(asked: Explainer, edits: readonly Edit[]): Attempt | undefined {
+export function attempt(
+	asked: Explainer,
+	edits: readonly Edit[],
+	isWanted: (policy: XfrmPolicy) => boolean,
+): Attempt | undefined {
 	const { question } = asked;
 	if (question === undefined) {
 		return undefined;
 	}
 	const other = asked.fresh(trialRandom());
-	const done = asked.journal.replay(other, () => edits.every((edit) => carryOut(other, edit)));
+	const done = asked.journal.replay(
+		other,
+		() => edits.every((edit) => carryOut(other, edit)),
+		isWanted,
+	);
 	if (!done) {
 		return undefined;
 	}
@@ -82,9 +104,23 @@ export function attempt(asked: Explainer, edits: readonly Edit[]): Attempt | und
 	const packet = edits.findLast((edit) => edit.packet !== undefined)?.packet ?? question.packet;
 	other.ask(packet, options);
 	const tried = other.question;
-	return tried === undefined
+	return tried === undefined || !wouldDecideAlike(asked, tried.digest, isWanted)
 		? undefined
 		: { edits, explainer: other, question: tried, earlier: other.journal.earlierOutcomes() };
+}
+
+/** No policy that was left out would have won one of the lookups. */
+function wouldDecideAlike(
+	asked: Explainer,
+	digest: Digest,
+	isWanted: (policy: XfrmPolicy) => boolean,
+): boolean {
+	const { spd } = asked.world.engine.net;
+	return digest.policyLookups.every(({ table, flow, direction, ifId }) => {
+		const type = table === 'sub' ? PolicyType.Sub : PolicyType.Main;
+		const winner = table === 'socket' ? null : spd.best(flow, direction, type, ifId);
+		return winner === null || isWanted(winner);
+	});
 }
 
 function carryOut(explainer: Explainer, edit: Edit): boolean {

@@ -4,6 +4,8 @@
  * with all packets of the case, and only what came out right is told. Where one edit is not enough, the
  * next is looked for in what became of the packet after it.
  */
+import type { XfrmPolicy } from '@xfrm/engine';
+import { Flow } from '@xfrm/wire';
 import type { StateConfig } from '@xfrm/wire/xfrm';
 import type { Fix, Outcome } from './answer.ts';
 import type { Explainer, PacketOptions } from './explainer.ts';
@@ -16,6 +18,7 @@ import { addPolicyFor, mendTemplates, preferPolicy } from './fix-policy.ts';
 import { shrinkPacket } from './fix-size.ts';
 import { type Attempt, attempt, type Edit, worldBefore } from './fix-trial.ts';
 import type { Question } from './journal.ts';
+import { misses } from './near-miss.ts';
 
 /** Fixes that are told. */
 export const FIXES_MAX = 3;
@@ -23,9 +26,11 @@ export const FIXES_MAX = 3;
 const DEPTH_MAX = 3;
 /** Attempts whose outcome is looked at further, at each depth. */
 const BREADTH_MAX = 3;
-/** Worlds that are made to find fixes, and entries that are gone through again, for one packet. */
+/** Worlds that are made to find fixes for one packet, and packets that are asked about again in them. */
 const TRIALS_MAX = 48;
-const ENTRIES_TRIED_MAX = 60_000;
+const PACKETS_TRIED_MAX = 4_000;
+/** Of more entries than this only the policies near the packet are carried out again. */
+const SMALL_MAX = 2_000;
 /** Above this many entries it is not looked for states that are no more. */
 const GONE_ENTRIES_MAX = 400;
 
@@ -62,8 +67,50 @@ export function findFixes(explainer: Explainer, options: FixOptions): readonly F
 	if (question === undefined || !WRONG.has(question.answer.outcome)) {
 		return [];
 	}
-	const before = worldBefore(explainer);
-	return before === undefined ? [] : new Search(explainer, question, before, options).run();
+	const isWanted = wantedPolicies(explainer, question);
+	const before = worldBefore(explainer, isWanted);
+	return before === undefined
+		? []
+		: new Search(explainer, question, before, isWanted, options).run();
+}
+
+/**
+ * Policies that trials are made with. All of them in a small table; in a large one those that the packet's flows
+ * (and the answers to them) could meet, and the nearest. Whether one that is left out would have decided is
+ * looked up in the whole table behind each trial.
+ */
+function wantedPolicies(
+	explainer: Explainer,
+	{ digest }: Question<PacketOptions>,
+): (policy: XfrmPolicy) => boolean {
+	if (explainer.journal.length <= SMALL_MAX) {
+		return () => true;
+	}
+	const wanted = new Set<XfrmPolicy>(digest.policies);
+	for (const { flow, ifId } of digest.policyLookups) {
+		const back = reversed(flow);
+		for (const policy of explainer.world.engine.policies()) {
+			const near =
+				misses(policy, flow, ifId) <= NEAR_MISSES || misses(policy, back, ifId) <= NEAR_MISSES;
+			if (near && wanted.size < SMALL_MAX) {
+				wanted.add(policy);
+			}
+		}
+	}
+	return (policy) => wanted.has(policy);
+}
+
+/** At most a mark, an if_id or a port is not as the flow has it. */
+const NEAR_MISSES = 1;
+
+function reversed(flow: Flow): Flow {
+	const back = new Flow();
+	back.copyFrom(flow);
+	back.saddr.set(flow.daddr);
+	back.daddr.set(flow.saddr);
+	back.sport = flow.dport;
+	back.dport = flow.sport;
+	return back;
 }
 
 /** An attempt that came out right. */
@@ -76,9 +123,11 @@ class Search {
 	readonly #explainer: Explainer;
 	readonly #question: Question<PacketOptions>;
 	readonly #before: Explainer;
+	readonly #isWanted: (policy: XfrmPolicy) => boolean;
 	readonly #keyName: KeyWriter;
 	readonly #earlier: readonly Outcome[];
 	readonly #peerStates: readonly StateConfig[];
+	readonly #depthMax: number;
 	#trialsLeft: number;
 	#gone: readonly StateConfig[] | undefined;
 
@@ -86,22 +135,26 @@ class Search {
 		explainer: Explainer,
 		question: Question<PacketOptions>,
 		before: Explainer,
+		isWanted: (policy: XfrmPolicy) => boolean,
 		options: FixOptions,
 	) {
 		this.#explainer = explainer;
 		this.#question = question;
 		this.#before = before;
+		this.#isWanted = isWanted;
 		this.#keyName = options.keyName;
 		this.#peerStates = options.peerStates ?? [];
 		this.#earlier = explainer.journal.earlierOutcomes();
-		const affordable = Math.floor(ENTRIES_TRIED_MAX / Math.max(1, explainer.journal.length));
+		const affordable = Math.floor(PACKETS_TRIED_MAX / (this.#earlier.length + 1));
 		this.#trialsLeft = Math.max(FIXES_MAX, Math.min(TRIALS_MAX, affordable));
+		// Numbers of policies are those of the whole table only before the first edit.
+		this.#depthMax = explainer.journal.length > SMALL_MAX ? 1 : DEPTH_MAX;
 	}
 
 	run(): readonly Fix[] {
 		const successes: Success[] = [];
 		let level: readonly (Attempt | undefined)[] = [undefined];
-		for (let depth = 1; depth <= DEPTH_MAX && level.length > 0; depth++) {
+		for (let depth = 1; depth <= this.#depthMax && level.length > 0; depth++) {
 			const next: Attempt[] = [];
 			for (const from of level) {
 				this.#expand(from, successes, next);
@@ -126,7 +179,7 @@ class Search {
 					return;
 				}
 				this.#trialsLeft--;
-				const tried = attempt(this.#explainer, [...edits, edit]);
+				const tried = attempt(this.#explainer, [...edits, edit], this.#isWanted);
 				if (tried === undefined) {
 					continue;
 				}
@@ -151,6 +204,7 @@ class Search {
 			keyName: this.#keyName,
 			gone: this.#goneStates(),
 			peerStates: this.#peerStates,
+			isWanted: this.#isWanted,
 		};
 	}
 

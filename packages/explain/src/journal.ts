@@ -2,6 +2,7 @@
  * What an explainer went through, so that it can be gone through once more in another world: to try an edit
  * of the rules behind the last of them, with every packet since.
  */
+import type { XfrmPolicy } from '@xfrm/engine';
 import type { Answer, Outcome } from './answer.ts';
 import type { Digest } from './digest.ts';
 
@@ -10,6 +11,8 @@ interface Entry<T> {
 	/** Rules and settings change what is there; waits and packets only use it. */
 	readonly kind: 'setting' | 'event';
 	readonly again: (other: T) => void;
+	/** The policy that it added: most of a large table has nothing to do with a packet. */
+	readonly made: XfrmPolicy | undefined;
 	/** Of a packet. */
 	outcome?: Outcome;
 }
@@ -35,12 +38,12 @@ export class Journal<T> {
 		return this.#entries.length;
 	}
 
-	note(kind: Entry<T>['kind'], again: (other: T) => void): void {
+	note(kind: Entry<T>['kind'], again: (other: T) => void, made?: XfrmPolicy): void {
 		if (this.#entries.length >= ENTRIES_MAX) {
 			this.#full = true;
 			return;
 		}
-		this.#entries.push({ kind, again });
+		this.#entries.push({ kind, again, made });
 	}
 
 	/** What became of the packet just noted. */
@@ -62,9 +65,14 @@ export class Journal<T> {
 	 * Does everything but the last entry, a packet, again.
 	 *
 	 * @param edit done behind the last setting; false ends it
+	 * @param isWanted the policies that are added again; default all
 	 * @returns false when the edit failed, or there is too much to do again
 	 */
-	replay(other: T, edit: (other: T) => boolean): boolean {
+	replay(
+		other: T,
+		edit: (other: T) => boolean,
+		isWanted: (policy: XfrmPolicy) => boolean = () => true,
+	): boolean {
 		if (this.#full) {
 			return false;
 		}
@@ -73,7 +81,9 @@ export class Journal<T> {
 			if (i === at && !edit(other)) {
 				return false;
 			}
-			entry.again(other);
+			if (entry.made === undefined || entry.made.dead || isWanted(entry.made)) {
+				entry.again(other);
+			}
 		}
 		return at < this.#entries.length - 1 || edit(other);
 	}

@@ -301,10 +301,13 @@ export class World {
 
 	#raised(): ReadonlyMap<string, number> {
 		const raised = new Map<string, number>();
-		for (const [verdict, count] of this.engine.net.counters.entries()) {
+		const { counters } = this.engine.net;
+		// Asked for behind every rule, of which there may be many: by number, and mostly nothing.
+		for (let verdict = 0; verdict < counters.length; verdict++) {
+			const count = counters[verdict] ?? 0;
 			const more = count - (this.#seen[verdict] ?? 0);
-			const name = verdictName(verdict);
-			if (more !== 0 && name !== undefined) {
+			const name = more === 0 ? undefined : verdictName(verdict);
+			if (name !== undefined) {
 				raised.set(name, more);
 			}
 			this.#seen[verdict] = count;
