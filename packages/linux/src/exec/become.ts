@@ -3,8 +3,8 @@
  * limits as whoever started us has them, since Node changes both for itself.
  *
  * Node ignores SIGPIPE and SIGXFSZ, sets all other signals to their default, raises the number of open
- * files to its maximum, and has every descriptor that it was given closed on exec. What they were is read from the process that started Node (the outermost Node
- * in a chain such as npx, sh, node).
+ * files to its maximum, and has every descriptor that it was given closed on exec. What they were is read
+ * from the process that started Node (the outermost Node in a chain such as npx, sh, node).
  */
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';

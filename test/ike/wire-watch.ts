@@ -1,0 +1,83 @@
+/** Listens on a wire, and tells protected packets from plaintext. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { openCapture } from '@xfrm/wire';
+import type { Host, Running } from './laboratory.ts';
+import { pause, until } from './laboratory.ts';
+
+/** What was seen, in order. */
+export interface Seen {
+	/** ESP, in UDP or not. */
+	readonly esp: readonly { readonly spi: number; readonly seq: number }[];
+	/** IP packets between inner addresses that were in clear. */
+	readonly plain: number;
+}
+
+export class WireWatch {
+	readonly #file: string;
+	readonly #running: Running;
+
+	private constructor(file: string, running: Running) {
+		this.#file = file;
+		this.#running = running;
+	}
+
+	static async start(host: Host, device: string): Promise<WireWatch> {
+		const file = join(host.folder, `${device}-${Date.now()}.pcap`);
+		const how = ['-U', '-n', '--immediate-mode', '-B', '16384'];
+		const running = host.start(['tcpdump', ...how, '-i', device, '-w', file, 'ip or ip6']);
+		await until('tcpdump', () => running.stderr.includes('listening on'));
+		return new WireWatch(file, running);
+	}
+
+	/** Ends the capture. @param isInner tells an address of the plaintext side */
+	async stop(isInner: (address: string) => boolean): Promise<Seen> {
+		// What was the last on the wire has to get through tcpdump.
+		await pause(100);
+		this.#running.kill('SIGINT');
+		await this.#running.ended;
+		return summary(readFileSync(this.#file), isInner);
+	}
+}
+
+const ETHERNET_OCTETS = 14;
+
+function summary(bytes: Uint8Array, isInner: (address: string) => boolean): Seen {
+	const esp: { spi: number; seq: number }[] = [];
+	let plain = 0;
+	for (const frame of frames(bytes)) {
+		const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+		const ipAt = ETHERNET_OCTETS;
+		const ipv4 = view.getUint8(ipAt) >> 4 === 4;
+		const proto = view.getUint8(ipAt + (ipv4 ? 9 : 6));
+		const upperAt = ipAt + (ipv4 ? (view.getUint8(ipAt) & 15) * 4 : 40);
+		const isUdp = proto === 17 && upperAt + 12 <= view.byteLength;
+		const isEncap =
+			isUdp && view.getUint16(upperAt + 2) === 4500 && view.getUint32(upperAt + 8) !== 0;
+		if (proto === 50 || isEncap) {
+			const at = upperAt + (isEncap ? 8 : 0);
+			if (at + 8 <= view.byteLength) {
+				esp.push({ spi: view.getUint32(at), seq: view.getUint32(at + 4) });
+			}
+			continue;
+		}
+		plain += isInner(addressText(view, ipAt, ipv4)) ? 1 : 0;
+	}
+	return { esp, plain };
+}
+
+/** Source of a packet, as far as tests compare them. */
+function addressText(view: DataView, ipAt: number, ipv4: boolean): string {
+	if (ipv4) {
+		return [12, 13, 14, 15].map((at) => view.getUint8(ipAt + at)).join('.');
+	}
+	const words = [8, 10, 12, 14, 16, 18, 20, 22].map((at) => view.getUint16(ipAt + at).toString(16));
+	return words.join(':');
+}
+
+function* frames(bytes: Uint8Array): Generator<Uint8Array> {
+	const reader = openCapture(bytes);
+	for (let packet = reader.next(); packet !== undefined; packet = reader.next()) {
+		yield packet.data;
+	}
+}
