@@ -26,6 +26,8 @@ export interface Asked {
 
 export interface Explained {
 	readonly explainer: Explainer;
+	/** What the command says of rules that Linux refuses, a line each. */
+	readonly refused: readonly string[];
 	readonly asked: readonly Asked[];
 }
 
@@ -52,7 +54,9 @@ export function explainPage(page: CasePage, useDump: boolean, chosen?: Chosen): 
 			explainer.world.setSysctl(sysctl[1] ?? '', Number(sysctl[2]));
 		}
 	}
-	loadRules(explainer, rules, new Secrets(false));
+	const refused = loadRules(explainer, rules, new Secrets(false)).map(
+		({ file, line, text: why }) => `xfrm: ${file}:${line}: refused: ${why}`,
+	);
 	explainer.takeEvents();
 	const asked: Asked[] = [];
 	for (const item of itemsOf(page)) {
@@ -71,5 +75,5 @@ export function explainPage(page: CasePage, useDump: boolean, chosen?: Chosen): 
 			}
 		}
 	}
-	return { explainer, asked };
+	return { explainer, refused, asked };
 }

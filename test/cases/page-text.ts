@@ -6,7 +6,7 @@ import { type Explained, explainPage } from './explain-page.ts';
 import { kernelOutcome } from './judge-page.ts';
 
 /** Hex digits of a packet that are shown in a command line. */
-const HEX_SHOWN = 24;
+const HEX_SHOWN = 56;
 
 /** The page as it should be, given what the kernel did. */
 export function renderPage(page: CasePage, kernel: VectorCase): string {
@@ -15,9 +15,11 @@ export function renderPage(page: CasePage, kernel: VectorCase): string {
 	return withSection(answered, KERNEL, kernelSection(kernel));
 }
 
-function answerSection(page: CasePage, { asked }: Explained): string {
+function answerSection(page: CasePage, { asked, refused }: Explained): string {
 	const texts = asked.map(({ answer }) => answerText(answer, { colours: false }).join('\n'));
-	return ['```text', commandOf(page), ...texts.join('\n\n').split('\n'), '```'].join('\n');
+	return ['```text', commandOf(page), ...refused, ...texts.join('\n\n').split('\n'), '```'].join(
+		'\n',
+	);
 }
 
 function commandOf(page: CasePage): string {
