@@ -21,7 +21,7 @@ import { seededRandom } from '../golden/laboratory.ts';
 import { Random } from '../kernel/random.ts';
 import { RequestRandom } from '../kernel-netlink/request-random.ts';
 import { goldenRequests, hostileDatagram } from './netlink-mutation.ts';
-import { type Course, heapOctets, type Outcome, type Target } from './target.ts';
+import { type Course, check, Fault, heapOctets, type Outcome, type Target } from './target.ts';
 
 /** Datagrams to one server before it is emptied and looked at. */
 const DATAGRAMS_A_WORLD = 1500;
@@ -36,14 +36,6 @@ const START_US = 1_700_000_000_000_000;
 const ERRNOS: ReadonlySet<number> = new Set([
 	0, 1, 2, 3, 11, 12, 16, 17, 19, 22, 34, 38, 61, 71, 92, 93, 95, 97,
 ]);
-
-class Fault extends Error {}
-
-function check(holds: boolean, what: string): void {
-	if (!holds) {
-		throw new Fault(what);
-	}
-}
 
 /** Types of what the kernel sends on its own or as an answer. */
 const KERNEL_TYPES: ReadonlySet<number> = new Set([

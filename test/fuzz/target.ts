@@ -12,10 +12,24 @@ export interface Outcome {
 	readonly inputs: number;
 	/** What went wrong, with the input that did it; undefined when nothing did. */
 	readonly fault: string | undefined;
+	/** The input that does it alone, made as short as was possible: a row for the tests. */
+	readonly row?: Uint8Array | undefined;
+	/** Inputs that did something that none before had done. */
+	readonly kept?: readonly Uint8Array[];
 }
 
 export interface Target {
 	run(course: Course): Outcome;
+}
+
+/** Something that may not happen did. */
+export class Fault extends Error {}
+
+/** Throws a Fault unless it holds. */
+export function check(holds: boolean, what: string): void {
+	if (!holds) {
+		throw new Fault(what);
+	}
 }
 
 /** Octets of the heap in use after the garbage is gone. */

@@ -11,14 +11,17 @@ const INPUT_OCTETS_MAX = 1 << 20;
 const HEAD_WORDS = 2;
 
 const WORKER = `
-const { workerData: { shared, ms } } = require('node:worker_threads');
+const { workerData: { shared, ms, rows } } = require('node:worker_threads');
 const head = new Int32Array(shared, 0, ${HEAD_WORDS});
 let last = -1;
 setInterval(() => {
 	const count = Atomics.load(head, 0);
 	if (count === last) {
 		const input = Buffer.from(new Uint8Array(shared, ${4 * HEAD_WORDS}, Atomics.load(head, 1)));
-		require('node:fs').writeSync(1, 'input ' + count + ' hangs: ' + input.toString('hex') + '\\n');
+		const { appendFileSync, mkdirSync, writeSync } = require('node:fs');
+		writeSync(1, 'input ' + count + ' hangs: ' + input.toString('hex') + '\\n');
+		mkdirSync(require('node:path').dirname(rows), { recursive: true });
+		appendFileSync(rows, '# hangs\\n' + input.toString('hex') + '\\n');
 		process.kill(process.pid, 'SIGKILL');
 	}
 	last = count;
@@ -29,11 +32,16 @@ export class Watchdog {
 	readonly #shared: SharedArrayBuffer = new SharedArrayBuffer(4 * HEAD_WORDS + INPUT_OCTETS_MAX);
 	readonly #head: Int32Array = new Int32Array(this.#shared, 0, HEAD_WORDS);
 	readonly #input: Uint8Array = new Uint8Array(this.#shared, 4 * HEAD_WORDS);
-	readonly #worker: Worker = new Worker(WORKER, {
-		eval: true,
-		execArgv: [],
-		workerData: { shared: this.#shared, ms: INPUT_MS_MAX },
-	});
+	readonly #worker: Worker;
+
+	/** @param rows file that an input which hangs is added to */
+	constructor(rows: string) {
+		this.#worker = new Worker(WORKER, {
+			eval: true,
+			execArgv: [],
+			workerData: { shared: this.#shared, ms: INPUT_MS_MAX, rows },
+		});
+	}
 
 	/** Notes the input that is about to be given in. */
 	watch(input: Uint8Array): void {
