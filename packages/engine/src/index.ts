@@ -16,5 +16,6 @@ export { restoreLarval, restorePolicyUse, restoreStateUse } from './restore.ts';
 export { destinationHash, pairHash, seqHash } from './sad.ts';
 export { Spd } from './spd.ts';
 export * from './state.ts';
+export type { TableWatcher } from './table-watcher.ts';
 export * from './trace.ts';
 export * from './verdict.ts';

@@ -103,6 +103,7 @@ export function allocSpi(net: Namespace, request: AllocSpiRequest): Answer<XfrmS
 			return refuse(Errno.ENOENT, 'No SPI available in the requested range');
 		}
 		net.sad.assignSpi(state, spi);
+		net.watcher?.stateChanged(state);
 	}
 	if (request.direction !== undefined) {
 		state.direction = request.direction;

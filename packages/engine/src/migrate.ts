@@ -73,6 +73,7 @@ export function migrate(net: Namespace, request: MigrateRequest): Refusal | unde
 		return { errno: Errno.ENODATA };
 	}
 	net.generation++;
+	net.watcher?.policyChanged(policy, null);
 	olds.forEach((state) => void deleteState(net, state));
 	const { selector, direction, type, entries, kmAddress, encap } = request;
 	net.emit({

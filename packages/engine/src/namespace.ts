@@ -16,6 +16,7 @@ import { OutputRun } from './output-run.ts';
 import { PolicyCheckRun } from './policy-check-run.ts';
 import { Sad } from './sad.ts';
 import { Spd } from './spd.ts';
+import type { TableWatcher } from './table-watcher.ts';
 import { TimerTable } from './timer-table.ts';
 import type { Tracer } from './trace.ts';
 import { COUNTER_COUNT } from './verdict.ts';
@@ -114,6 +115,8 @@ export class Namespace {
 	/** Why the last `selectState` found none: positive errno (S-25 … S-28). */
 	selectErrno: number = 0;
 	tracer: Tracer | null = null;
+	/** Told of changes of the tables. */
+	watcher: TableWatcher | null = null;
 	fixed: FixedFields | null = null;
 	/** A lookup is only tried (rehearsal.ts): nothing is counted, told or made. */
 	rehearsing: boolean = false;

@@ -30,6 +30,7 @@ export function insertPolicy(
 		replaced.bundle = null;
 	}
 	net.generation++;
+	net.watcher?.policyChanged(policy, replaced);
 }
 
 /** Takes a policy out of the table; false when it is dead already. */
@@ -42,6 +43,7 @@ export function removePolicy(net: Namespace, policy: XfrmPolicy): boolean {
 	purgeHeld(net, policy);
 	policy.bundle = null;
 	net.generation++;
+	net.watcher?.policyGone(policy);
 	return true;
 }
 

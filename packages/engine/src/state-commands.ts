@@ -195,6 +195,7 @@ function changeState(net: Namespace, old: XfrmState, update: XfrmState): void {
 	if ((old.lifetime[Current.UseTime] ?? 0) !== 0) {
 		checkExpire(net, old);
 	}
+	net.watcher?.stateChanged(old);
 }
 
 /**
@@ -298,6 +299,7 @@ export function updateAevent(
 	replay.maxAgeTicks = update.expiryTimer ?? replay.maxAgeTicks;
 	replay.maxDiff = update.replayThreshold ?? replay.maxDiff;
 	state.mappingThresholdSeconds = update.mappingThresholdSeconds ?? state.mappingThresholdSeconds;
+	net.watcher?.stateChanged(state);
 	return answer(state);
 }
 

@@ -31,6 +31,7 @@ export function insertState(net: Namespace, state: XfrmState): void {
 	}
 	startKeepalive(net, state);
 	net.generation++;
+	net.watcher?.stateChanged(state);
 }
 
 /**
@@ -44,6 +45,7 @@ export function insertLarval(net: Namespace, state: XfrmState): void {
 	net.sad.insert(state);
 	const lifeUs = net.sysctl.xfrm_acq_expires * 1_000_000;
 	net.timers.set(state.lifetimeTimer, (net.now[0] ?? 0) + lifeUs);
+	net.watcher?.stateChanged(state);
 }
 
 /**
@@ -63,6 +65,7 @@ export function deleteState(net: Namespace, state: XfrmState): boolean {
 		net.helperSpis.release(state.saddr);
 	}
 	net.generation++;
+	net.watcher?.stateGone(state);
 	disposeState(net, state);
 	const { aead, auth, crypt } = state.config;
 	aead?.key.fill(0);
