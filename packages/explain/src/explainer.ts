@@ -67,6 +67,8 @@ export class Explainer {
 	#events: EventRef[] = [];
 	#local: readonly LocalAddress[] = [];
 	#prepared: boolean = false;
+	/** Were values fixed for the packet before? */
+	#isFixed: boolean = false;
 	readonly #hidden: HiddenKeys = new HiddenKeys();
 	readonly #options: WorldOptions;
 	readonly #journal: Journal<Explainer> = new Journal();
@@ -347,6 +349,10 @@ export class Explainer {
 	#fix(options: PacketOptions): void {
 		const { iv, ipId, padding } = options;
 		const any = iv !== undefined || ipId !== undefined || padding !== undefined;
+		if (!any && !this.#isFixed) {
+			return; // somebody else's, or nobody's
+		}
+		this.#isFixed = any;
 		this.world.engine.net.fixed = any
 			? {
 					ivs: iv === undefined ? [] : [iv],
