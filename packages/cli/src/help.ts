@@ -5,6 +5,8 @@ const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and a
 
   xfrm explain --rules FILE [HOST] [[OPTIONS] PACKET]…   what happens to a packet, and why
   xfrm lookup --rules FILE FLOW | --batch FILE           which policies and states a flow meets
+  xfrm prove --rules FILE QUESTION…                      does a claim hold for all flows of a set?
+  xfrm diff BEFORE AFTER                                 flows that other rules treat otherwise
   xfrm [OPTIONS] state|policy|monitor …                  as ip xfrm, on the running kernel
   xfrm save [-o FILE]                                    states and policies of the kernel as JSON
   xfrm load [--dry-run] FILE                             rules into the kernel, all or none
@@ -80,6 +82,44 @@ Exit status as of explain; with --batch 0 unless a line cannot be read.
 Examples, in a checkout
   xfrm lookup --rules examples/site-a.xfrm src 10.1.0.5 dst 10.2.0.9 proto udp dport 53 dir fwd
   xfrm lookup --rules examples/site-a.xfrm --batch flows.txt | jq -r .outcome | sort | uniq -c`;
+
+const PROVE = `xfrm prove --rules FILE QUESTION…
+
+Does a claim hold for every flow of a set? Answers with the flows for which it does not, and an
+example; exact, by cutting the set up, not by trying. Without a claim it tells what becomes of all.
+
+QUESTION  [src PREFIX,…] [dst PREFIX,…] [proto NAME,…] [sport A-B,…] [dport A-B,…] [type …] [code …]
+       [mark V/M] [if_id N] [dev NAME] dir in|out|fwd [via SPI…] [never|always OUTCOME,…]
+       what is not named is any; but if_id is 0, and in and fwd are unprotected without via
+OUTCOME   pass (clear), transform (protected), drop, acquire, consume
+RULES  as for xfrm explain
+       --boxes N         boxes of flows that are told (20)
+       --json            packages/cli/schema/prove.schema.json
+       --no-listener     no key manager listens
+       --profile linux61|linux619|linux72   --strict
+
+Exit status 0 it holds, 1 it does not, 2 bad usage.
+
+Examples, in a checkout
+  xfrm prove --rules examples/site-a.xfrm 'src 10.1.0.0/16 dst 10.0.0.0/8 dir out never pass'
+  xfrm prove --rules examples/site-a.xfrm 'dst 10.1.0.0/16 dir fwd always drop'`;
+
+const DIFF = `xfrm diff BEFORE AFTER
+
+Which flows are treated in another way by other rules: boxes of flows with an example each, for
+every direction, if_id and device; arriving ones also as they come through each association. New
+SPIs and keys, numbers and order of policies are no difference; rekeyed associations are listed.
+
+BEFORE, AFTER  rules as for xfrm explain: commands, dumps, snapshots of xfrm save
+       --json            packages/cli/schema/diff.schema.json
+       --no-listener     no key manager listens
+       --profile linux61|linux619|linux72
+
+Exit status 0 every flow is treated as before, 1 some are not, 2 bad usage.
+
+Example
+  sudo xfrm save -o before.json; sudo swanctl --reload-conns; sudo xfrm save -o after.json
+  xfrm diff before.json after.json`;
 
 const IP = `xfrm [OPTIONS] state|policy|monitor …
 
@@ -162,6 +202,8 @@ export function printHelp(command: string | undefined): number {
 	const texts: Readonly<Record<string, string>> = {
 		explain: EXPLAIN,
 		lookup: LOOKUP,
+		prove: PROVE,
+		diff: DIFF,
 		state: IP,
 		sa: IP,
 		policy: IP,
@@ -176,7 +218,7 @@ export function printHelp(command: string | undefined): number {
 	const text = command === undefined || command.startsWith('-') ? MAIN : texts[command];
 	if (text === undefined) {
 		throw new UsageError(
-			`found "${command}", expected a command: explain, lookup, state, policy, monitor, save, load, stat, doctor, demo or help`,
+			`found "${command}", expected a command: explain, lookup, prove, diff, state, policy, monitor, save, load, stat, doctor, demo or help`,
 		);
 	}
 	process.stdout.write(`${text}\n`);

@@ -88,6 +88,14 @@ async function dispatch(args: readonly string[]): Promise<number> {
 			const { daemonCommand } = await import('./daemon-command.ts');
 			return daemonCommand(rest);
 		}
+		case 'prove': {
+			const { proveCommand } = await import('./prove-command.ts');
+			return proveCommand(rest);
+		}
+		case 'diff': {
+			const { diffCommand } = await import('./diff-command.ts');
+			return diffCommand(rest);
+		}
 		case 'demo': {
 			const { demoCommand } = await import('./demo.ts');
 			return demoCommand(rest);
@@ -119,7 +127,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
 		}
 		default:
 			throw new UsageError(
-				`found "${command}", expected a command: explain, lookup, state, policy, monitor, daemon, exec, save, load, stat, demo, help or --version`,
+				`found "${command}", expected a command: explain, lookup, prove, diff, state, policy, monitor, daemon, exec, save, load, stat, demo, help or --version`,
 			);
 	}
 }

@@ -47,6 +47,8 @@ export interface DiagramOptions<Leaf> {
 
 /** Nothing is known of the protocol yet. */
 const NO_CLASS = -1;
+const PROTO_BIT = 1 << Dimension.Proto;
+const PORT_BITS = (1 << Dimension.Sport) | (1 << Dimension.Dport);
 
 export function buildDiagram<Leaf>(options: DiagramOptions<Leaf>): Diagram<Leaf> {
 	return new Builder(options).build(
@@ -58,56 +60,58 @@ export function buildDiagram<Leaf>(options: DiagramOptions<Leaf>): Diagram<Leaf>
 
 class Builder<Leaf> {
 	readonly #options: DiagramOptions<Leaf>;
-	/** The last dimension that a box cares about, -1 for none. */
-	readonly #last: Int8Array;
+	/** The dimensions that a box cares about, a bit each. */
+	readonly #cares: Uint16Array;
 	readonly #known: Map<string, { set: readonly number[]; diagram: Diagram<Leaf> }[]> = new Map();
 
 	constructor(options: DiagramOptions<Leaf>) {
 		this.#options = options;
-		this.#last = Int8Array.from(options.boxes, (box) => {
-			for (let dimension = DIMENSIONS - 1; dimension >= 0; dimension--) {
-				if (box[2 * dimension + 1] !== 0) {
-					return dimension;
-				}
+		this.#cares = Uint16Array.from(options.boxes, (box) => {
+			let cares = 0;
+			for (let dimension = 0; dimension < DIMENSIONS; dimension++) {
+				cares |= box[2 * dimension + 1] === 0 ? 0 : 1 << dimension;
 			}
-			return -1;
+			return cares;
 		});
 	}
 
-	build(from: number, protoClass: number, all: readonly number[]): Diagram<Leaf> {
+	/** @param done dimensions by which flows are told apart already, a bit each */
+	build(done: number, protoClass: number, all: readonly number[]): Diagram<Leaf> {
 		const { reduce, leaf } = this.#options;
-		const set = reduce === undefined ? all : reduce(all, (box) => (this.#last[box] ?? 0) < from);
-		const dimension = this.#nextDimension(from, set);
-		if (dimension === DIMENSIONS) {
-			return this.#remember(`${DIMENSIONS}`, set, () => ({ leaf: leaf(set) }));
+		const set = reduce === undefined ? all : reduce(all, (box) => this.#open(box, done) === 0);
+		const dimension = this.#nextDimension(done, set);
+		if (dimension < 0) {
+			return this.#remember('leaf', set, () => ({ leaf: leaf(set) }));
 		}
 		// The protocol's class matters only where ports are still to be told apart.
-		const ports = dimension > Dimension.Proto && dimension <= Dimension.Dport;
-		const key = `${dimension} ${ports ? protoClass : ''}`;
-		return this.#remember(key, set, () =>
+		const ports = (done & PROTO_BIT) !== 0 && set.some((box) => this.#open(box, done) & PORT_BITS);
+		return this.#remember(`${done} ${ports ? protoClass : ''}`, set, () =>
 			dimension === Dimension.Proto
-				? this.#byProtocol(set)
-				: this.#byBits(dimension, protoClass, set),
+				? this.#byProtocol(done, set)
+				: this.#byBits(dimension, done, protoClass, set),
 		);
 	}
 
-	/** The next dimension in which a box of the set differs from everything. */
-	#nextDimension(from: number, set: readonly number[]): number {
-		const { boxes } = this.#options;
-		for (let dimension = from; dimension < DIMENSIONS; dimension++) {
-			// Ports are split by protocol first: which flows have any depends on it.
-			const cares = (box: number): boolean => {
-				const masks = boxes[box];
-				const at = 2 * dimension + 1;
-				return dimension === Dimension.Proto
-					? ((masks?.[at] ?? 0) | (masks?.[at + 2] ?? 0) | (masks?.[at + 4] ?? 0)) !== 0
-					: masks?.[at] !== 0;
-			};
-			if (set.some(cares)) {
-				return dimension;
+	/** Dimensions that a box still cares about. */
+	#open(box: number, done: number): number {
+		return (this.#cares[box] ?? 0) & ~done;
+	}
+
+	/**
+	 * The dimension to go on with, below 0 for none. It is one that the first box cares about which cares about
+	 * any: so the strongest policies are met soon, and what they cover is done with.
+	 */
+	#nextDimension(done: number, set: readonly number[]): number {
+		for (const box of set) {
+			const open = this.#open(box, done);
+			if (open !== 0) {
+				// Ports come behind the protocol: which flows have any depends on it.
+				const early =
+					(open & PORT_BITS) !== 0 && (done & PROTO_BIT) === 0 ? open | PROTO_BIT : open;
+				return 31 - Math.clz32(early & -early);
 			}
 		}
-		return DIMENSIONS;
+		return -1;
 	}
 
 	#remember(key: string, set: readonly number[], make: () => Diagram<Leaf>): Diagram<Leaf> {
@@ -127,7 +131,7 @@ class Builder<Leaf> {
 		return diagram;
 	}
 
-	#byProtocol(set: readonly number[]): Diagram<Leaf> {
+	#byProtocol(done: number, set: readonly number[]): Diagram<Leaf> {
 		const { boxes, protos } = this.#options;
 		const at = 2 * Dimension.Proto;
 		const branches = protos.map((one, i): Branch<Leaf> => {
@@ -138,26 +142,38 @@ class Builder<Leaf> {
 			return {
 				cubes: one.protos.flatMap((proto) => [proto, 0xff]),
 				ports: [domainCubes(one.sportBits), domainCubes(one.dportBits)],
-				child: this.build(Dimension.Proto + 1, i, within),
+				child: this.build(done | PROTO_BIT, i, within),
 			};
 		});
 		return { dimension: Dimension.Proto, branches };
 	}
 
-	#byBits(dimension: number, protoClass: number, set: readonly number[]): Diagram<Leaf> {
-		const domain = this.#domain(dimension, protoClass);
-		const split = new Split(this.#options.boxes, dimension, domain);
-		const classes = split.run(set);
-		if (classes.length === 1 && classes[0] !== undefined) {
-			return this.build(dimension + 1, protoClass, classes[0].set);
+	#byBits(
+		dimension: number,
+		done: number,
+		protoClass: number,
+		set: readonly number[],
+	): Diagram<Leaf> {
+		const split = new Split(this.#options.boxes, dimension, this.#domain(dimension, protoClass));
+		const now = done | (1 << dimension);
+		const branches = new Map<Diagram<Leaf>, number[]>();
+		for (const { set: within, cubes } of split.run(set)) {
+			const child = this.build(now, protoClass, within);
+			const known = branches.get(child);
+			if (known === undefined) {
+				branches.set(child, cubes);
+			} else {
+				// Not push(...cubes): there may be more cubes than arguments may be.
+				for (const word of cubes) {
+					known.push(word);
+				}
+			}
 		}
-		return {
-			dimension,
-			branches: classes.map(({ set: within, cubes }) => ({
-				cubes,
-				child: this.build(dimension + 1, protoClass, within),
-			})),
-		};
+		const [only] = branches.keys();
+		if (branches.size === 1 && only !== undefined) {
+			return only;
+		}
+		return { dimension, branches: [...branches].map(([child, cubes]) => ({ cubes, child })) };
 	}
 
 	#domain(dimension: number, protoClass: number): number {

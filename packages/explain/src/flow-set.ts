@@ -9,10 +9,19 @@
  */
 import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
 import { Flow, PacketBuffer } from '@xfrm/wire';
-import { Direction, Family, isAnyAddress, Mode, PolicyType, type Template } from '@xfrm/wire/xfrm';
+import {
+	Direction,
+	Family,
+	IpProto,
+	isAnyAddress,
+	Mode,
+	PolicyType,
+	type Template,
+} from '@xfrm/wire/xfrm';
 import {
 	anyBox,
 	type Box,
+	type Cubes,
 	Dimension,
 	narrow,
 	narrowPrefix,
@@ -21,7 +30,7 @@ import {
 	wordsOf,
 } from './box.ts';
 import { branchesOf, buildDiagram, type Diagram, type ProtoClass, partsOf } from './box-diagram.ts';
-import { type FlowLookup, writeFlow } from './lookup.ts';
+import { type FlowLookup, type LookupAnswer, writeFlow } from './lookup.ts';
 import { FlowLine } from './lookup-line.ts';
 import type { World } from './world.ts';
 
@@ -38,7 +47,7 @@ export interface FlowContext {
 
 /** A lookup of one flow, kept. */
 export interface Treatment {
-	readonly outcome: string;
+	readonly outcome: LookupAnswer['outcome'];
 	readonly verdict: number;
 	readonly policies: readonly XfrmPolicy[];
 	readonly states: readonly XfrmState[];
@@ -332,7 +341,27 @@ function policyBox(policy: XfrmPolicy, table: Table): Box | undefined {
 	return box !== undefined && narrow(box, Dimension.Mark, markValue & open, open) ? box : undefined;
 }
 
-/** Fills a line with one flow of a region: hosts are .1 rather than .0 where that is left open. */
+/** Addresses of examples: documentation prefixes (RFC 5737, RFC 3849). */
+const EXAMPLES: Readonly<
+	Record<number, readonly [src: readonly number[], dst: readonly number[]]>
+> = {
+	[Family.Ipv4]: [[0xcb007101], [0xc6336401]],
+	[Family.Ipv6]: [
+		[0x20010db8, 0xa, 0, 1],
+		[0x20010db8, 0xb, 0, 1],
+	],
+};
+
+/** Usual ports, or types, of examples. */
+const PORTS: Readonly<Record<number, readonly [sport: number, dport: number]>> = {
+	[IpProto.Udp]: [40000, 53],
+	[IpProto.Tcp]: [40000, 443],
+	[IpProto.Sctp]: [40000, 5000],
+	[IpProto.Icmp]: [8, 0],
+	[IpProto.Icmpv6]: [128, 0],
+};
+
+/** Fills a line with one flow of a region, a likely one where there is the choice. */
 export function sampleOf(region: Region, context: FlowContext, line: FlowLine): void {
 	line.clear();
 	const { family } = context;
@@ -342,29 +371,37 @@ export function sampleOf(region: Region, context: FlowContext, line: FlowLine): 
 	line.device = context.device;
 	line.via.push(...context.via);
 	const words = family === Family.Ipv4 ? 1 : 4;
+	const [source, destination] = EXAMPLES[family] ?? [[], []];
 	for (let i = 0; i < words; i++) {
 		const host = i === words - 1 ? 1 : 0;
-		line.saddr[i] = sampleWord(region, Dimension.Source + i, host);
-		line.daddr[i] = sampleWord(region, Dimension.Destination + i, host);
+		line.saddr[i] = sampleWord(region, Dimension.Source + i, source[i] ?? 0, host);
+		line.daddr[i] = sampleWord(region, Dimension.Destination + i, destination[i] ?? 0, host);
 	}
 	line.proto = sampleProto(region);
-	line.sport = sampleWord(region, Dimension.Sport, 0);
-	line.dport = sampleWord(region, Dimension.Dport, 0);
-	line.mark = sampleWord(region, Dimension.Mark, 0) >>> 0;
+	const [sport, dport] = PORTS[line.proto] ?? [0, 0];
+	line.sport = sampleWord(region, Dimension.Sport, sport, 0);
+	line.dport = sampleWord(region, Dimension.Dport, dport, 0);
+	line.mark = sampleWord(region, Dimension.Mark, 0, 0) >>> 0;
 }
 
-function sampleWord(region: Region, dimension: number, wish: number): number {
+/** The wish, if it is in; else the first, with `host` in the bits left open. */
+function sampleWord(region: Region, dimension: number, wish: number, host: number): number {
 	const cubes = region[dimension] ?? null;
-	return cubes === null ? wish : (cubes[0] ?? 0) | (wish & ~(cubes[1] ?? 0));
+	if (cubes === null || hasWord(cubes, wish)) {
+		return wish;
+	}
+	return (cubes[0] ?? 0) | (host & ~(cubes[1] ?? 0));
+}
+
+function hasWord(cubes: Cubes, word: number): boolean {
+	return cubes.some((value, i) => i % 2 === 0 && ((value ^ word) & (cubes[i + 1] ?? 0)) === 0);
 }
 
 /** UDP or TCP where they are among the protocols. */
 function sampleProto(region: Region): number {
 	const cubes = region[Dimension.Proto] ?? null;
-	const has = (proto: number): boolean =>
-		cubes === null ||
-		cubes.some((value, i) => i % 2 === 0 && ((value ^ proto) & (cubes[i + 1] ?? 0)) === 0);
-	return [17, 6, 1, 58].find(has) ?? cubes?.[0] ?? 0;
+	const usual = [IpProto.Udp, IpProto.Tcp, IpProto.Icmp, IpProto.Icmpv6];
+	return usual.find((proto) => cubes === null || hasWord(cubes, proto)) ?? cubes?.[0] ?? 0;
 }
 
 /** Sets of flows between one world and nobody, or two worlds to be compared. */
@@ -374,10 +411,18 @@ export class FlowSets {
 	readonly #diagram: Diagram<readonly Decision[]>;
 
 	constructor(
-		worlds: readonly { readonly world: World; readonly lookup: FlowLookup }[],
+		worlds: readonly {
+			readonly world: World;
+			readonly lookup: FlowLookup;
+			/** In place of the context's. */
+			readonly via?: readonly number[];
+		}[],
 		context: FlowContext,
 	) {
-		this.#sides = worlds.map(({ world, lookup }) => new Side(world, lookup, context));
+		this.#sides = worlds.map(
+			({ world, lookup, via }) =>
+				new Side(world, lookup, via === undefined ? context : { ...context, via }),
+		);
 		const boxes = this.#sides.flatMap((side) => side.candidates.map(({ box }) => box));
 		this.#protos = this.#protoClasses(context);
 		this.#diagram = buildDiagram({
@@ -479,6 +524,11 @@ export class FlowSets {
 			const treatment = side.treat(decision, part.leaf, part.region);
 			yield* this.#split(decisions, at + 1, part.region, [...treatments, treatment], wanted);
 		}
+	}
+
+	/** How flows of each protocol are decoded, for all that selectors can tell. */
+	get protos(): readonly ProtoClass[] {
+		return this.#protos;
 	}
 
 	/** Sorts protocols by how flows of them are decoded, and which of them any selector names. */

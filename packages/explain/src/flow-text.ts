@@ -146,14 +146,17 @@ function protocolOf(word: Word | undefined): number {
 	if (word === undefined || word.text === 'any') {
 		return IpProto.Udp;
 	}
-	const named = PROTOCOL_NUMBERS[word.text];
-	if (named !== undefined) {
-		return named;
-	}
-	if (!/^[0-9]{1,3}$/.test(word.text) || Number(word.text) > 255) {
+	const proto = protocolNumber(word.text);
+	if (proto === undefined) {
 		throw refused(word, 'a protocol: udp, tcp, icmp, ipv6-icmp, … or a number to 255');
 	}
-	return Number(word.text);
+	return proto;
+}
+
+/** The number of a protocol by name or number; undefined for what is neither. */
+export function protocolNumber(text: string): number | undefined {
+	const isNumber = /^[0-9]{1,3}$/.test(text) && Number(text) <= 255;
+	return PROTOCOL_NUMBERS[text] ?? (isNumber ? Number(text) : undefined);
 }
 
 function numberOf(word: Word | undefined, absent: number, max: number): number {

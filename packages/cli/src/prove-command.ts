@@ -1,0 +1,74 @@
+/** `xfrm prove`: does a claim hold for a whole set of flows? */
+import { parseArgs } from 'node:util';
+import { InputError, proofText, prove, Secrets } from '@xfrm/explain';
+import { readRules } from './explain-input.ts';
+import { hostWithRules, profileOf } from './offline-rules.ts';
+import { UsageError, usageErrorOf } from './usage.ts';
+import { PROFILE_DEFAULT } from './version.ts';
+
+const OPTIONS = {
+	rules: { type: 'string', multiple: true },
+	profile: { type: 'string' },
+	json: { type: 'boolean' },
+	strict: { type: 'boolean' },
+	boxes: { type: 'string' },
+	'no-listener': { type: 'boolean' },
+	'show-keys': { type: 'boolean' },
+} as const;
+
+/** Runs the command with the arguments behind `prove`; 1 when a claim does not hold. */
+export function proveCommand(args: readonly string[]): number {
+	const { values, positionals } = argumentsOf(args);
+	if (values.rules === undefined) {
+		throw new UsageError('found no rules, expected --rules FILE (see xfrm help prove)');
+	}
+	if (positionals.length === 0) {
+		throw new UsageError(
+			'found no question, expected one, as in "src 10.0.0.0/8 dir out never pass"',
+		);
+	}
+	const boxesMax = Number(values.boxes ?? 20);
+	if (!Number.isInteger(boxesMax) || boxesMax < 1) {
+		throw new UsageError(`found "${values.boxes}", expected --boxes NUMBER`);
+	}
+	const secrets = new Secrets(values['show-keys'] === true);
+	const warn = (text: string): void => {
+		process.stderr.write(`xfrm: ${secrets.hide(text)}\n`);
+	};
+	try {
+		const { explainer, refused } = hostWithRules(values.rules.map(readRules), secrets, {
+			profile: profileOf(values.profile ?? PROFILE_DEFAULT),
+			listener: values['no-listener'] !== true,
+		});
+		for (const { file, line, text } of refused) {
+			warn(`${file}:${line}: refused: ${text}`);
+		}
+		if (values.strict === true && refused.length > 0) {
+			return 2;
+		}
+		// A question a word, or one question in many words.
+		const questions = positionals.some((word) => word.includes(' '))
+			? positionals
+			: [positionals.join(' ')];
+		const proofs = questions.map((question) => prove(explainer.world, question, { boxesMax }));
+		const texts = proofs.map((proof) =>
+			values.json === true ? JSON.stringify(proof) : proofText(proof).join('\n'),
+		);
+		process.stdout.write(`${texts.join('\n')}\n`);
+		return proofs.some(({ holds }) => holds === false) ? 1 : 0;
+	} catch (error) {
+		if (error instanceof InputError) {
+			warn(error.message);
+			return 2;
+		}
+		throw error;
+	}
+}
+
+function argumentsOf(args: readonly string[]) {
+	try {
+		return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+	} catch (error) {
+		throw usageErrorOf(error, 'prove');
+	}
+}

@@ -1,0 +1,253 @@
+/**
+ * What changes from one set of rules to another: the flows whose treatment is another one, as boxes with an
+ * example each. Policies and states may be renumbered, rekeyed or reordered as they like; what counts is
+ * whether a flow is protected, in the same way, dropped or let through. New SPIs of the same association
+ * are told apart from that.
+ */
+import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
+import { formatHex32 } from '@xfrm/wire';
+import { Direction, Family, Mode, SaDirection } from '@xfrm/wire/xfrm';
+import { anyRegion } from './box.ts';
+import { mergeParts } from './box-merge.ts';
+import { hostAddresses, includes } from './direction.ts';
+import { type FlowContext, FlowSets, type Part, type Treatment } from './flow-set.ts';
+import { FlowLookup } from './lookup.ts';
+import { algorithmText, directionName, endpoints, modeName, stateProtoName } from './names.ts';
+import { type FlowBox, flowBox, treatmentKey } from './prove.ts';
+import type { World } from './world.ts';
+
+/** Flows that are treated in another way. */
+export interface FlowChange {
+	readonly flows: string;
+	readonly dir: 'in' | 'out' | 'fwd';
+	/** Through which association they came; absent: unprotected, or sent from here. */
+	readonly via?: string;
+	/** One of the flows, as `xfrm lookup` takes it. */
+	readonly witness: string;
+	readonly before: Omit<FlowBox, 'flows' | 'witness'>;
+	readonly after: Omit<FlowBox, 'flows' | 'witness'>;
+}
+
+/** An association whose states are others: rekeyed, or set up anew. */
+export interface Rekeyed {
+	readonly association: string;
+	readonly before: readonly string[];
+	readonly after: readonly string[];
+}
+
+/** The contract of `xfrm diff --json` (schema 1). */
+export interface RulesDiff {
+	readonly schema: 1;
+	/** Is every flow treated as before? */
+	readonly same: boolean;
+	readonly changes: readonly FlowChange[];
+	/** Changes that were left out, at least. */
+	readonly left_out: number;
+	readonly rekeyed: readonly Rekeyed[];
+}
+
+const CHANGES_MAX = 40;
+const COUNTED_MAX = 2000;
+/** Associations through which protected flows are followed. */
+const ASSOCIATIONS_MAX = 32;
+
+/** Compares two worlds with their rules loaded, and prepared. */
+export function diffRules(before: World, after: World): RulesDiff {
+	nameDevices(before, after);
+	const sides = [before, after].map((world) => ({ world, lookup: new FlowLookup(world) }));
+	const changes: FlowChange[] = [];
+	let leftOut = 0;
+	for (const { context, via } of contextsOf(before, after)) {
+		const worlds = sides.map((side, i) => ({
+			...side,
+			via: via === undefined ? [] : [via.spis[i] ?? 0],
+		}));
+		const sets = new FlowSets(worlds, context);
+		for (const part of changedParts(sets)) {
+			if (changes.length < CHANGES_MAX) {
+				changes.push(changeOf(worlds, context, part, via?.association));
+			} else {
+				leftOut++;
+			}
+		}
+	}
+	return {
+		schema: 1,
+		same: changes.length === 0,
+		changes,
+		left_out: leftOut,
+		rekeyed: rekeyedOf(before, after),
+	};
+}
+
+function changedParts(sets: FlowSets): readonly Part[] {
+	const parts: Part[] = [];
+	for (const part of sets.parts(anyRegion(), differs)) {
+		parts.push(part);
+		if (parts.length >= COUNTED_MAX) {
+			break;
+		}
+	}
+	return mergeParts(parts, sets.protos, ({ treatments }) => treatments.map(treatmentKey).join('|'));
+}
+
+/** Are the two treatments different to those who send and receive? */
+function differs([before, after]: readonly Treatment[]): boolean {
+	return before !== undefined && after !== undefined && protection(before) !== protection(after);
+}
+
+/** The treatment without what a rekey changes. States that a dropped packet came through change nothing. */
+function protection({ outcome, verdict, states }: Treatment): string {
+	const chain = states.map((state) => `${associationText(state)} ${algorithmText(state)}`);
+	return `${outcome} ${verdict} ${outcome === 'transform' ? chain.join() : ''}`;
+}
+
+function changeOf(
+	sides: readonly { readonly world: World; readonly via: readonly number[] }[],
+	context: FlowContext,
+	part: Part,
+	via: string | undefined,
+): FlowChange {
+	const [before, after] = sides.map(({ world, via: own }, i) =>
+		flowBox(world, { ...context, via: own }, part, part.treatments[i]),
+	);
+	if (before === undefined || after === undefined) {
+		throw new RangeError('a change has two sides');
+	}
+	const { flows, witness, ...was } = before;
+	const { flows: _, witness: __, ...is } = after;
+	return {
+		flows,
+		dir: directionName(context.direction),
+		...(via === undefined ? {} : { via }),
+		witness,
+		before: was,
+		after: is,
+	};
+}
+
+/** Both worlds know the devices of both: a name stands for the same device. */
+function nameDevices(...worlds: readonly World[]): void {
+	const names = new Set(worlds.flatMap(({ host }) => [...host.devices()].map(({ name }) => name)));
+	for (const world of worlds) {
+		for (const name of names) {
+			if (world.host.device(name) === undefined) {
+				world.run(`link set ${name} up`);
+			}
+		}
+	}
+}
+
+interface Compared {
+	readonly context: FlowContext;
+	readonly via?: { readonly association: string; readonly spis: readonly number[] };
+}
+
+/** Every family, direction, if_id and device that a policy of either world tells apart. */
+function* contextsOf(before: World, after: World): Generator<Compared> {
+	const policies = [...before.engine.policies(), ...after.engine.policies()];
+	for (const family of [Family.Ipv4, Family.Ipv6]) {
+		for (const direction of [Direction.Out, Direction.In, Direction.Fwd]) {
+			const met = policies.filter((one) => isMet(one, family, direction));
+			const ifIds = new Set([0, ...met.map(({ ifId }) => ifId >>> 0)]);
+			const devices = new Set(['', ...devicesOf(met, before), ...devicesOf(met, after)]);
+			for (const ifId of ifIds) {
+				for (const device of direction === Direction.Out ? devices : ['']) {
+					const context = { family, direction, ifId, device, via: [] };
+					yield { context };
+					if (direction !== Direction.Out) {
+						yield* arrivals(before, after, context);
+					}
+				}
+			}
+		}
+	}
+}
+
+function isMet(policy: XfrmPolicy, family: number, direction: number): boolean {
+	const also = direction === Direction.Fwd && policy.direction !== direction;
+	return policy.family === family && (policy.direction === direction || also);
+}
+
+function devicesOf(policies: readonly XfrmPolicy[], world: World): string[] {
+	const found = new Set(policies.map(({ selector }) => world.deviceName(selector.ifindex)));
+	return [...found].filter((name) => name !== undefined);
+}
+
+/** Flows that came through an association that both worlds have. */
+function* arrivals(before: World, after: World, context: FlowContext): Generator<Compared> {
+	const old = inwardStates(before, context);
+	const now = inwardStates(after, context);
+	let count = 0;
+	for (const [association, state] of old) {
+		const other = now.get(association);
+		if (other !== undefined && count++ < ASSOCIATIONS_MAX) {
+			yield { context, via: { association, spis: [state.spi >>> 0, other.spi >>> 0] } };
+		}
+	}
+}
+
+/** The newest state of each association that ends here and may carry flows of this family. */
+function inwardStates(world: World, context: FlowContext): Map<string, XfrmState> {
+	const local = hostAddresses(world.host);
+	const found = new Map<string, XfrmState>();
+	for (const state of world.engine.states()) {
+		const ends = includes(local, state.family, state.config.id.daddr);
+		const carries =
+			state.selector.family === 0 ||
+			state.selector.family === context.family ||
+			state.mode === Mode.Tunnel;
+		const hasSpi = state.spi !== 0 && state.direction !== SaDirection.Out;
+		if (ends && carries && hasSpi && !found.has(associationText(state))) {
+			found.set(associationText(state), state);
+		}
+	}
+	return found;
+}
+
+/** What a state is for, whatever its SPI and keys. */
+function associationText(state: XfrmState): string {
+	const ifId = state.ifId === 0 ? '' : ` if_id ${state.ifId >>> 0}`;
+	return `${stateProtoName(state.proto)} ${modeName(state.mode)} ${endpoints(state)} reqid ${state.reqid >>> 0}${ifId}`;
+}
+
+function rekeyedOf(before: World, after: World): readonly Rekeyed[] {
+	const spisOf = (world: World): Map<string, string[]> => {
+		const spis = new Map<string, string[]>();
+		for (const state of world.engine.states()) {
+			const key = associationText(state);
+			spis.set(key, [...(spis.get(key) ?? []), formatHex32(state.spi)]);
+		}
+		return spis;
+	};
+	const old = spisOf(before);
+	const now = spisOf(after);
+	return [...old].flatMap(([association, spis]) => {
+		const others = now.get(association) ?? [];
+		const isSame = [...spis].sort().join() === [...others].sort().join();
+		return isSame || others.length === 0 ? [] : [{ association, before: spis, after: others }];
+	});
+}
+
+/** As people read it; lines without newlines. */
+export function diffText(diff: RulesDiff): readonly string[] {
+	const lines: string[] = [];
+	for (const { flows, dir, via, witness, before, after } of diff.changes) {
+		lines.push(
+			`${dir}  ${flows}${via === undefined ? '' : `, come by ${via}`}`,
+			`  - ${before.outcome}  ${before.because}`,
+			`  + ${after.outcome}  ${after.because}`,
+			`    for example ${witness}`,
+		);
+	}
+	if (diff.left_out > 0) {
+		lines.push(`and ${diff.left_out} more boxes of flows.`);
+	}
+	for (const { association, before, after } of diff.rekeyed) {
+		lines.push(`rekeyed  ${association}: ${before.join(', ')} → ${after.join(', ')}`);
+	}
+	if (diff.same) {
+		lines.push('Every flow is treated as before.');
+	}
+	return lines;
+}
