@@ -515,7 +515,8 @@ function senderText(sender: 'socket' | 'hdrincl' | undefined): string {
 		: '(a socket)';
 }
 
-function stateRefOf(state: XfrmState, refused: boolean): StateRef {
+/** A state as the contract tells of it. */
+export function stateRefOf(state: XfrmState, refused: boolean): StateRef {
 	const family = state.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
 	return {
 		proto: stateProtoName(state.proto),

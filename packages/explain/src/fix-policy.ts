@@ -525,7 +525,11 @@ function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLookupTrac
 			text:
 				'the sender has to protect it (look at its out policy and source address); only if this traffic is meant to' +
 				' come in clear, allow it before the policy:',
-			commands: [addPolicy(at, bypass)],
+			// Of equal priority the older one wins: it has to stand back.
+			commands: [
+				...(policy.priority === 0 ? [updatePolicy(at, policy, { priority: 1 })] : []),
+				addPolicy(at, bypass),
+			],
 			want: 'clear',
 			last: true,
 		},
@@ -544,7 +548,7 @@ export const preferPolicy: Generator = (at) => {
 		answer.counter === 'XfrmOutPolBlock' ||
 		digest.defaultBlocked;
 	if (blocked) {
-		return nearEdits(at, lookup, 1);
+		return [...nearEdits(at, lookup, 1), ...forwardEdits(at, lookup)];
 	}
 	const clear = answer.outcome === 'pass' && lookup.direction === Direction.Out;
 	if (!clear) {
@@ -556,3 +560,28 @@ export const preferPolicy: Generator = (at) => {
 	);
 	return lookup.winner === undefined ? nearEdits(at, lookup, toPeer ? 1.5 : 1) : [];
 };
+
+/** A block of direction fwd takes what an out policy would protect: one before it lets that go on. */
+function forwardEdits(at: Situation, { flow, ifId, direction, winner }: PolicyLookupTrace): Edit[] {
+	if (direction !== Direction.Fwd || winner === undefined || winner.priority === 0) {
+		return [];
+	}
+	return [...at.before.world.engine.policies()]
+		.filter(
+			(policy) =>
+				policy.direction === Direction.Out &&
+				policy.socketId === 0 &&
+				asksForStates(policy) &&
+				misses(policy, flow, ifId) === 0,
+		)
+		.slice(0, 1)
+		.map((policy) => {
+			const priority = Math.min(policy.priority, winner.priority - 1);
+			const config = { ...policyConfig(policy), direction, priority, templates: [] };
+			return {
+				text: `add a policy with dir fwd, before ${policyName(winner)}, for what ${policyName(policy)} protects on its way out`,
+				commands: [addPolicy(at, config)],
+				want: 'protected' as const,
+			};
+		});
+}

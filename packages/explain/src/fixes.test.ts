@@ -1,0 +1,316 @@
+/** Fixes are found for what goes wrong in practice, come out right when carried out, and tell no key. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseHex } from '@xfrm/wire';
+import type { Fix } from './answer.ts';
+import type { Explainer } from './explainer.ts';
+import { ask, gateway, gatewayAt, KEY, policy, state } from './explainer-fixture.test.ts';
+import { findFixes } from './fixes.ts';
+
+const SECRET = KEY.slice(2);
+const FLOW = 'src 10.1.0.5 dst 10.2.0.9 proto udp sport 5 dport 6 dir fwd';
+const OUT = 'src 10.1.0.0/16 dst 10.2.0.0/16 dir out';
+const BACK = 'src 10.2.0.0/16 dst 10.1.0.0/16';
+const HERE = '192.0.2.1';
+const PEER = '198.51.100.7';
+
+function fixesOf(explainer: Explainer): readonly Fix[] {
+	return findFixes(explainer, { keyName: () => 'key#1' });
+}
+
+/** A packet of the peer, as its state with these words seals it. */
+function fromPeer(words = '', spi = '0x202'): Uint8Array {
+	const reqid = words.match(/reqid \d+/)?.[0] ?? '';
+	const peer = gatewayAt('10.2.0.1/16', `${PEER}/24`, [
+		state(PEER, HERE, spi, words),
+		policy('dir out', PEER, HERE, reqid),
+	]);
+	const { packets } = ask(peer, 'src 10.2.0.9 dst 10.1.0.5 proto udp sport 6 dport 5 dir fwd', {
+		device: 'lan',
+	});
+	const bytes = parseHex(packets[0] ?? '');
+	assert.ok(bytes instanceof Uint8Array && bytes.length > 0);
+	return bytes;
+}
+
+interface Outward {
+	readonly name: string;
+	readonly rules: readonly string[];
+	/** What the first command has to say. */
+	readonly first: RegExp;
+	readonly outcome?: string;
+}
+
+const OUTWARD: readonly Outward[] = [
+	{
+		name: 'another reqid',
+		rules: [state(HERE, PEER, '0x101', 'reqid 5'), policy(OUT, HERE, PEER, 'reqid 7')],
+		first: /policy update .* reqid 5 /,
+	},
+	{
+		name: 'another mode',
+		rules: [
+			state(HERE, PEER, '0x101').replace('mode tunnel', 'mode beet'),
+			policy(OUT, HERE, PEER),
+		],
+		first: /policy update .* mode beet/,
+	},
+	{
+		name: 'another endpoint',
+		rules: [state(HERE, '198.51.100.8', '0x101'), policy(OUT, HERE, PEER)],
+		first: /policy update .* dst 198\.51\.100\.8 proto esp/,
+	},
+	{
+		name: 'an if_id that only the state has',
+		rules: [state(HERE, PEER, '0x101', 'if_id 3'), policy(OUT, HERE, PEER)],
+		first: /state delete /,
+	},
+	{
+		name: 'a mark that only the state has',
+		rules: [state(HERE, PEER, '0x101', 'mark 3'), policy(OUT, HERE, PEER)],
+		first: /state delete .* mark 0x3 mask 0xffffffff/,
+	},
+	{
+		name: 'an SPI in the template',
+		rules: [state(HERE, PEER, '0x101'), policy(OUT, HERE, PEER, 'spi 0x999')],
+		first: /policy update (?!.*spi)/,
+	},
+	{
+		name: "a state's selector",
+		rules: [
+			`${state(HERE, PEER, '0x101')} sel src 10.1.0.0/16 dst 10.9.0.0/16`,
+			policy(OUT, HERE, PEER),
+		],
+		first: /state delete /,
+	},
+	{
+		name: 'no state at all',
+		rules: [policy(OUT, HERE, PEER, 'reqid 9')],
+		first: /state add src 192\.0\.2\.1 dst 198\.51\.100\.7 .* reqid 9 .* KEY 128/,
+	},
+	{
+		name: 'a policy that blocks before',
+		rules: [
+			state(HERE, PEER, '0x101'),
+			policy(`${OUT} priority 20`, HERE, PEER),
+			'xfrm policy add dir out action block priority 10',
+		],
+		first: /policy update .* priority 9 /,
+	},
+	{
+		name: 'a port that the policy does not have',
+		rules: [
+			state(HERE, PEER, '0x101'),
+			policy('src 10.1.0.0/16 dst 10.2.0.0/16 proto udp dport 7 dir out', HERE, PEER),
+		],
+		first: /policy add .* proto udp dport 6 dir out/,
+	},
+	{
+		name: "a policy's mark",
+		rules: [state(HERE, PEER, '0x101'), policy(`${OUT} mark 5`, HERE, PEER)],
+		first: /nft add rule inet mangle prerouting .* meta mark set 0x5/,
+	},
+	{
+		name: 'a limit that is reached',
+		rules: [state(HERE, PEER, '0x101', 'limit byte-hard 1'), policy(OUT, HERE, PEER)],
+		first: /state update (?!.*limit)/,
+	},
+	{
+		name: 'the last sequence number',
+		rules: [state(HERE, PEER, '0x101', 'replay-oseq 0xffffffff'), policy(OUT, HERE, PEER)],
+		first: /state add (?!.*spi 0x00000101).* KEY 128/,
+	},
+];
+
+describe('fixes of packets that leave', () => {
+	for (const { name, rules, first } of OUTWARD) {
+		it(`mend ${name}`, () => {
+			const explainer = gateway(...rules);
+			ask(explainer, FLOW, { device: 'lan' });
+			// The second packet of an exhausted state is the one that is dropped.
+			if (explainer.question?.answer.outcome === 'transform') {
+				ask(explainer, FLOW, { device: 'lan' });
+			}
+			const [best, ...more] = fixesOf(explainer);
+			assert.match(best?.commands[0] ?? 'none', first);
+			assert.equal(best?.outcome, 'transform');
+			assert.ok(more.length <= 2);
+			assert.ok(!JSON.stringify([best, ...more]).includes(SECRET));
+		});
+	}
+
+	it('are there for none that goes right, nor for one that no policy is meant for', () => {
+		const explainer = gateway(state(HERE, PEER, '0x101'), policy(OUT, HERE, PEER));
+		ask(explainer, FLOW, { device: 'lan' });
+		assert.deepEqual(fixesOf(explainer), []);
+		ask(explainer, 'src 10.1.0.5 dst 203.0.113.9 proto udp dir fwd', { device: 'lan' });
+		assert.equal(explainer.question?.answer.outcome, 'pass');
+		assert.deepEqual(fixesOf(explainer), []);
+	});
+
+	it('are tried with the policies near the packet where there are many', () => {
+		const many = Array.from({ length: 2100 }, (_, i) =>
+			policy(`src 10.200.${i >> 8}.${i & 255}/32 dst 10.2.0.0/16 dir out`, HERE, PEER, 'reqid 9'),
+		);
+		const explainer = gateway(
+			...many,
+			state(HERE, PEER, '0x101', 'reqid 5'),
+			policy(OUT, HERE, PEER, 'reqid 7'),
+		);
+		ask(explainer, FLOW, { device: 'lan' });
+		const [best] = fixesOf(explainer);
+		assert.match(best?.commands[0] ?? 'none', /policy update src 10\.1\.0\.0\/16 .* reqid 5 /);
+	});
+});
+
+interface Inward {
+	readonly name: string;
+	readonly packet: () => Uint8Array;
+	readonly rules: readonly string[];
+	readonly first: RegExp;
+	readonly outcome: string;
+}
+
+const IN = policy(`${BACK} dir fwd`, PEER, HERE, 'reqid 2');
+
+const INWARD: readonly Inward[] = [
+	{
+		name: 'another SPI, by the same key',
+		packet: () => fromPeer('reqid 2', '0x203'),
+		rules: [state(PEER, HERE, '0x202', 'reqid 2'), IN],
+		first: /state delete .* spi 0x00000202/,
+		outcome: 'transform',
+	},
+	{
+		name: 'a state for another address of this host',
+		packet: () => fromPeer('reqid 2'),
+		rules: [state(PEER, '203.0.113.1', '0x202', 'reqid 2'), IN],
+		first: /state delete .* dst 203\.0\.113\.1/,
+		outcome: 'transform',
+	},
+	{
+		name: 'a mark that the packet lacks',
+		packet: () => fromPeer('reqid 2'),
+		rules: [state(PEER, HERE, '0x202', 'reqid 2 mark 0xd00 mask 0xf00'), IN],
+		first: /nft add rule inet mangle prerouting ip saddr 198\.51\.100\.7 .* set 0xd00/,
+		outcome: 'transform',
+	},
+	{
+		name: 'ESP in UDP at a state without encap',
+		packet: () => fromPeer('reqid 2 encap espinudp 4500 4500 0.0.0.0'),
+		rules: [state(PEER, HERE, '0x202', 'reqid 2'), IN],
+		first: /state delete /,
+		outcome: 'transform',
+	},
+	{
+		name: 'plain ESP at a state with encap',
+		packet: () => fromPeer('reqid 2'),
+		rules: [state(PEER, HERE, '0x202', 'reqid 2 encap espinudp 4500 4500 0.0.0.0'), IN],
+		first: /state delete /,
+		outcome: 'transform',
+	},
+	{
+		name: 'extended sequence numbers at one end',
+		packet: () => fromPeer('reqid 2 flag esn replay-window 32'),
+		rules: [state(PEER, HERE, '0x202', 'reqid 2 replay-window 32'), IN],
+		first: /state delete /,
+		outcome: 'transform',
+	},
+	{
+		name: 'another key',
+		packet: () => fromPeer('reqid 2'),
+		rules: [state(PEER, HERE, '0x202', 'reqid 2').replace(KEY, KEY.replace('3f', '40')), IN],
+		first: /state delete /,
+		outcome: 'unknown',
+	},
+	{
+		name: 'another reqid in the policy',
+		packet: () => fromPeer('reqid 2'),
+		rules: [state(PEER, HERE, '0x202', 'reqid 3'), IN],
+		first: /policy update .* reqid 3 /,
+		outcome: 'transform',
+	},
+	{
+		name: 'no fwd policy beside the in policy',
+		packet: () => fromPeer('reqid 2'),
+		rules: [state(PEER, HERE, '0x202', 'reqid 2'), policy(`${BACK} dir in`, PEER, HERE, 'reqid 2')],
+		first: /policy add src 10\.2\.0\.0\/16 dst 10\.1\.0\.0\/16 dir fwd tmpl/,
+		outcome: 'transform',
+	},
+	{
+		name: 'only the out policy',
+		packet: () => fromPeer('reqid 2'),
+		rules: [state(PEER, HERE, '0x202', 'reqid 2'), policy(OUT, HERE, PEER, 'reqid 2')],
+		first: /policy add src 10\.2\.0\.0\/16 dst 10\.1\.0\.0\/16 dir fwd tmpl src 198\.51\.100\.7/,
+		outcome: 'transform',
+	},
+	{
+		name: 'no policy at all',
+		packet: () => fromPeer('reqid 2'),
+		rules: [state(PEER, HERE, '0x202', 'reqid 2')],
+		first: /policy add src 10\.2\.0\.9\/32 dst 10\.1\.0\.5\/32 dir fwd tmpl .* reqid 2/,
+		outcome: 'transform',
+	},
+	{
+		name: 'a selector of the state',
+		packet: () => fromPeer('reqid 2'),
+		rules: [
+			`${state(PEER, HERE, '0x202', 'reqid 2')} sel src 10.2.0.0/16 dst 10.1.0.0/16 proto udp dport 9`,
+			IN,
+		],
+		first: /state delete /,
+		outcome: 'transform',
+	},
+];
+
+describe('fixes of packets that come in', () => {
+	for (const { name, packet, rules, first, outcome } of INWARD) {
+		it(`mend ${name}`, () => {
+			const explainer = gateway(...rules);
+			explainer.openEncapSocket(2, 4500, 'espinudp');
+			explainer.ask(packet(), { direction: 'in', device: 'wan' });
+			const fixes = fixesOf(explainer);
+			assert.match(fixes[0]?.commands[0] ?? 'none', first);
+			assert.equal(fixes[0]?.outcome, outcome);
+			assert.ok(!JSON.stringify(fixes).includes(SECRET));
+		});
+	}
+
+	it('let no replay in', () => {
+		const explainer = gateway(state(PEER, HERE, '0x202', 'reqid 2 replay-window 32'), IN);
+		const packet = fromPeer('reqid 2');
+		explainer.ask(packet, { direction: 'in', device: 'wan' });
+		explainer.ask(packet, { direction: 'in', device: 'wan' });
+		assert.equal(explainer.question?.answer.code, 'in.replay.repeated');
+		assert.deepEqual(fixesOf(explainer), []);
+	});
+
+	it('that let a packet in in clear are for this packet alone, and stand last', () => {
+		const explainer = gateway(state(PEER, HERE, '0x202', 'reqid 2'), IN);
+		ask(explainer, 'src 10.2.0.9 dst 10.1.0.5 proto udp dport 53 dir fwd', { device: 'wan' });
+		assert.equal(explainer.question?.answer.counter, 'XfrmInTmplMismatch');
+		const fixes = fixesOf(explainer);
+		assert.deepEqual(
+			fixes.map(({ outcome }) => outcome),
+			['pass'],
+		);
+		assert.match(
+			fixes[0]?.commands.at(-1) ?? '',
+			/policy add src 10\.2\.0\.9\/32 dst 10\.1\.0\.5\/32 proto udp dport 53 dir fwd$/,
+		);
+	});
+
+	it('come with the keys of the peer where its rules are known', () => {
+		const explainer = gateway(
+			state(PEER, HERE, '0x202', 'reqid 2').replace(KEY, KEY.replace('3f', '40')),
+			IN,
+		);
+		const peer = gateway(state(PEER, HERE, '0x202', 'reqid 2'));
+		const { engine } = peer.world;
+		const peerStates = [...engine.states()].map((one) => engine.snapshotState(one));
+		explainer.ask(fromPeer('reqid 2'), { direction: 'in', device: 'wan' });
+		const [best] = findFixes(explainer, { keyName: () => 'key#1', peerStates });
+		assert.equal(best?.outcome, 'transform');
+		assert.match(best?.text ?? '', /that the peer has/);
+	});
+});
