@@ -29,7 +29,19 @@ const rooms: Readonly<Record<string, { level: number; imports: readonly string[]
 		level: 4,
 		imports: ['explain', 'host', 'engine', 'netlink-server', 'netlink', 'wire', 'crypto'],
 	},
-	linux: { level: 4, imports: ['host', 'engine', 'netlink-server', 'netlink', 'wire', 'crypto'] },
+	linux: {
+		level: 4,
+		imports: [
+			'explain',
+			'host',
+			'engine',
+			'netlink-server',
+			'iproute',
+			'netlink',
+			'wire',
+			'crypto',
+		],
+	},
 	cli: {
 		level: 5,
 		imports: [

@@ -83,7 +83,11 @@ describe('rules into the running kernel, all or none', { skip }, () => {
 		const bad = inNamespace('$XFRM load -; echo $?; ip xfrm policy', `${GOOD}\npolicy frob\n`);
 		assert.equal(bad.stdout, '2\n');
 		assert.match(bad.stderr, /^xfrm: \(stdin\):2:8: found "frob"/);
-		const dump = `src 192.0.2.1 dst 192.0.2.2\n\tproto esp spi 0x00000101 reqid 1 mode tunnel\n\treplay-window 0\n\taead rfc4106(gcm(aes)) <<Keys hidden>> 128\n`;
+		const dump = `src 192.0.2.1 dst 192.0.2.2
+	proto esp spi 0x00000101 reqid 1 mode tunnel
+	replay-window 0
+	aead rfc4106(gcm(aes)) <<Keys hidden>> 128
+`;
 		const hidden = inNamespace('$XFRM load -; echo $?', dump);
 		assert.equal(hidden.stdout, '2\n');
 		assert.match(hidden.stderr, /keys of this state are hidden/);

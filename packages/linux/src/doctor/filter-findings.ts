@@ -89,7 +89,9 @@ function blockedInput(facts: MachineFacts): readonly Found[] {
 			.filter((rule) => rule !== undefined);
 		return rules.slice(0, 1).map((rule) => ({
 			severity: 'fail' as const,
-			text: `the packet filter drops ${traffic.name}: ${rule.text}. No counter of XFRM tells of it.`,
+			text:
+				`the packet filter drops ${traffic.name}: ${rule.text}. No counter of XFRM ` +
+				'tells of it.',
 			command: `nft insert rule ${rule.chain} ${acceptance(traffic)} accept`,
 		}));
 	});

@@ -59,7 +59,9 @@ function missingAlgorithms({ abilities }: MachineFacts): readonly Found[] {
 		: [
 				{
 					severity: 'fail',
-					text: `this kernel lacks ${missing.join(', ')}: what most peers propose is refused (ENOSYS).`,
+					text:
+						`this kernel lacks ${missing.join(', ')}: what most peers propose is ` +
+						'refused (ENOSYS).',
 					command: "grep -E '^name' /proc/crypto | sort -u",
 				},
 			];
@@ -162,7 +164,9 @@ export const KERNEL_FINDINGS: readonly FindingKind[] = [
 				? [
 						{
 							severity: 'note',
-							text: 'the module xfrm_interface is loaded, but no interface is there: nested tunnels are checked in another way.',
+							text:
+								'the module xfrm_interface is loaded, but no interface is ' +
+								'there: nested tunnels are checked in another way.',
 						},
 					]
 				: [],

@@ -37,7 +37,9 @@ function homelessStates(facts: MachineFacts): readonly Found[] {
 	return [...grouped(homeless, ({ source, destination }) => `${source} → ${destination}`)].map(
 		([ends, states]) => ({
 			severity: 'fail',
-			text: `neither end of ${named(states)} (${ends}) is an address of this machine: it can send and receive nothing.`,
+			text:
+				`neither end of ${named(states)} (${ends}) is an address of this machine: it ` +
+				'can send and receive nothing.',
 			command: 'ip address',
 		}),
 	);
@@ -59,7 +61,9 @@ function routeless(facts: MachineFacts): readonly Found[] {
 	);
 	return [...grouped(without, ({ peer }) => peer)].map(([peer, states]) => ({
 		severity: 'fail',
-		text: `there is no route to ${peer}, the other end of ${named(states)}: XfrmOutBundleGenError, or EHOSTUNREACH for the sender.`,
+		text:
+			`there is no route to ${peer}, the other end of ${named(states)}: ` +
+			'XfrmOutBundleGenError, or EHOSTUNREACH for the sender.',
 		command: `ip route get ${peer}`,
 	}));
 }
@@ -119,7 +123,9 @@ function notForwarding(facts: MachineFacts): readonly Found[] {
 			: [
 					{
 						severity: 'fail',
-						text: `${name} is 0: policy ${policyText(policy)} forwards nothing, tunnels end at this host.`,
+						text:
+							`${name} is 0: policy ${policyText(policy)} forwards nothing, ` +
+							'tunnels end at this host.',
 						command: `sysctl -w ${name}=1`,
 					},
 				];
@@ -141,7 +147,9 @@ function strictlyFiltered(facts: MachineFacts): readonly Found[] {
 		const back = facts.routes.get(peer)?.dev ?? '';
 		return {
 			severity: 'fail',
-			text: `rp_filter drops what ${peer} sends to ${device} (${named(states)}): the way back to it is ${back}. No counter of XFRM tells of it.`,
+			text:
+				`rp_filter drops what ${peer} sends to ${device} (${named(states)}): the way ` +
+				`back to it is ${back}. No counter of XFRM tells of it.`,
 			command: `sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.${device}.rp_filter=2`,
 		};
 	});
@@ -159,7 +167,9 @@ function portsWithoutOwner(facts: MachineFacts): readonly Found[] {
 		...grouped(encapsulated, ({ state }) => `${attributeValue(state.attributes, 'encap')?.dport}`),
 	].map(([port, states]) => ({
 		severity: 'fail',
-		text: `${named(states)} takes ESP in UDP on port ${port}, but nobody has that port open with UDP_ENCAP: it arrives as plain UDP and is refused.`,
+		text:
+			`${named(states)} takes ESP in UDP on port ${port}, but nobody has that port open ` +
+			'with UDP_ENCAP: it arrives as plain UDP and is refused.',
 		command: `ss -lunp sport = :${port}`,
 	}));
 }
@@ -178,7 +188,9 @@ function missingInterfaces(facts: MachineFacts): readonly Found[] {
 		.filter(([ifId]) => !present.has(ifId))
 		.map(([ifId, object]) => ({
 			severity: 'fail',
-			text: `${object} has if_id ${ifId}, and no XFRM interface of this namespace has it: nothing meets it.`,
+			text:
+				`${object} has if_id ${ifId}, and no XFRM interface of this namespace has it: ` +
+				'nothing meets it.',
 			command: `ip link add xfrm${ifId} type xfrm dev lo if_id ${ifId}`,
 		}));
 }
@@ -216,7 +228,9 @@ function unansweredTemplates(facts: MachineFacts): readonly Found[] {
 		: [
 				{
 					severity: 'warn',
-					text: `policy ${policyText(lonely.policy)} wants a state that is not there, and no key manager runs here that would make one.`,
+					text:
+						`policy ${policyText(lonely.policy)} wants a state that is not there, ` +
+						'and no key manager runs here that would make one.',
 					command: 'ip xfrm state',
 				},
 			];
@@ -247,7 +261,10 @@ function narrowPaths(facts: MachineFacts): readonly Found[] {
 			return [
 				{
 					severity: 'fail',
-					text: `of ${mtu} octets to ${ends.peer}, ${inner} are left inside state ${stateText(ends.state)}: IPv6 needs ${IPV6_MTU_MIN}, longer packets of it are lost or cut.`,
+					text:
+						`of ${mtu} octets to ${ends.peer}, ${inner} are left inside state ` +
+						`${stateText(ends.state)}: IPv6 needs ${IPV6_MTU_MIN}, longer packets ` +
+						'of it are lost or cut.',
 					command: `ip route get ${ends.peer}`,
 				},
 			];
@@ -259,7 +276,10 @@ function narrowPaths(facts: MachineFacts): readonly Found[] {
 			: [
 					{
 						severity: 'warn',
-						text: `${wide.name} has MTU ${wide.mtu}, but only ${inner} octets fit into state ${stateText(ends.state)}: full packets are cut, or refused with DF.`,
+						text:
+							`${wide.name} has MTU ${wide.mtu}, but only ${inner} octets fit ` +
+							`into state ${stateText(ends.state)}: full packets are cut, or ` +
+							'refused with DF.',
 						command: `ip link set ${wide.name} mtu ${inner}`,
 					},
 				];

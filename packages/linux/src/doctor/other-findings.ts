@@ -34,7 +34,8 @@ export const OTHER_FINDINGS: readonly FindingKind[] = [
 						.filter(({ process }) => process !== 'node')
 						.map(({ port, process }) => ({
 							severity: 'fail' as const,
-							text: `UDP port ${port} belongs to ${process}, not to ${keyManagers.join(', ')}.`,
+							text:
+								`UDP port ${port} belongs to ${process}, not to ` + `${keyManagers.join(', ')}.`,
 							command: `ss -lunp sport = :${port}`,
 						})),
 	},
@@ -50,7 +51,9 @@ export const OTHER_FINDINGS: readonly FindingKind[] = [
 				: [
 						{
 							severity: 'note',
-							text: `AppArmor confines ${confined.join(', ')}: by xfrm exec it needs the local profile of the guide.`,
+							text:
+								`AppArmor confines ${confined.join(', ')}: by xfrm exec it ` +
+								'needs the local profile of the guide.',
 						},
 					],
 	},
