@@ -4,6 +4,7 @@ import { UsageError } from './usage.ts';
 const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and answers about it
 
   xfrm explain --rules FILE [HOST] [[OPTIONS] PACKET]…   what happens to a packet, and why
+  xfrm decrypt IN -o OUT --rules FILE                    a capture with what was inside its packets
   xfrm lookup --rules FILE FLOW | --batch FILE           which policies and states a flow meets
   xfrm prove --rules FILE QUESTION…                      does a claim hold for all flows of a set?
   xfrm diff BEFORE AFTER                                 flows that other rules treat otherwise
@@ -60,6 +61,23 @@ Examples, in a checkout
     @examples/site-b.pcap
   xfrm explain --json --rules examples/site-a.xfrm 'src 10.1.0.5 dst 10.3.0.9 proto tcp' \\
     wait:31 do:'xfrm policy flush' 'src 10.1.0.5 dst 10.3.0.9 proto tcp'`;
+
+const DECRYPT = `xfrm decrypt IN -o OUT --rules FILE
+
+Opens the packets of a capture by the keys of the rules, both ways, and writes what was inside, in
+order, with the link headers and times that they had. What cannot be opened stays as it was, and is
+counted by reason. Marks, limits, windows and policies play no part: only keys do. ESP in UDP and
+extended sequence numbers are found out.
+
+IN     pcap or pcapng, - is stdin; OUT is pcap (pcapng for frames of several kinds), - is stdout
+RULES  as for xfrm explain; states with their keys (ip xfrm state as root, xfrm save --show-keys)
+       --json            the summary as a line of JSON
+       --profile linux61|linux619|linux72
+
+Exit status 0 all was opened, 1 some stayed closed, 2 bad usage or a damaged capture.
+
+Example, in a checkout
+  xfrm decrypt examples/site-b.pcap -o plain.pcap --rules examples/site-b.xfrm`;
 
 const LOOKUP = `xfrm lookup --rules FILE FLOW
 xfrm lookup --rules FILE --batch FILE
@@ -201,6 +219,7 @@ Example
 export function printHelp(command: string | undefined): number {
 	const texts: Readonly<Record<string, string>> = {
 		explain: EXPLAIN,
+		decrypt: DECRYPT,
 		lookup: LOOKUP,
 		prove: PROVE,
 		diff: DIFF,
@@ -218,7 +237,7 @@ export function printHelp(command: string | undefined): number {
 	const text = command === undefined || command.startsWith('-') ? MAIN : texts[command];
 	if (text === undefined) {
 		throw new UsageError(
-			`found "${command}", expected a command: explain, lookup, prove, diff, state, policy, monitor, save, load, stat, doctor, demo or help`,
+			`found "${command}", expected a command: explain, decrypt, lookup, prove, diff, state, policy, monitor, save, load, stat, doctor, demo or help`,
 		);
 	}
 	process.stdout.write(`${text}\n`);

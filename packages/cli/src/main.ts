@@ -40,7 +40,19 @@ function isKernelRefusal(error: unknown): error is Error {
 }
 
 /** Commands of our own; what abbreviates one of ip's objects beside them is ip's. */
-const OWN = new Set(['explain', 'lookup', 'demo', 'help', 'version', 'stat', 'save', 'load']);
+const OWN = new Set([
+	'explain',
+	'decrypt',
+	'lookup',
+	'prove',
+	'diff',
+	'demo',
+	'help',
+	'version',
+	'stat',
+	'save',
+	'load',
+]);
 
 /** Options with a value that may stand in front of an object. */
 const VALUED = /^(?:--profile|--?f(?:a(?:m(?:i(?:ly?)?)?)?)?)$/;
@@ -79,6 +91,10 @@ async function dispatch(args: readonly string[]): Promise<number> {
 		case 'explain': {
 			const { explainCommand } = await import('./explain-command.ts');
 			return explainCommand(rest);
+		}
+		case 'decrypt': {
+			const { decryptCommand } = await import('./decrypt-command.ts');
+			return decryptCommand(rest);
 		}
 		case 'lookup': {
 			const { lookupCommand } = await import('./lookup-command.ts');
@@ -127,7 +143,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
 		}
 		default:
 			throw new UsageError(
-				`found "${command}", expected a command: explain, lookup, prove, diff, state, policy, monitor, daemon, exec, save, load, stat, demo, help or --version`,
+				`found "${command}", expected a command: explain, decrypt, lookup, prove, diff, state, policy, monitor, daemon, exec, save, load, stat, demo, help or --version`,
 			);
 	}
 }

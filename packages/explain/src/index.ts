@@ -1,8 +1,9 @@
 export * from './answer.ts';
 export * from './both-ways.ts';
 export * from './counters.ts';
-export { type Loaded, loadObject } from './dump-loader.ts';
+export * from './decrypt.ts';
 export * from './diff.ts';
+export { type Loaded, loadObject } from './dump-loader.ts';
 export * from './event-text.ts';
 export * from './explainer.ts';
 export * from './fixes.ts';
@@ -15,6 +16,7 @@ export * from './lookup.ts';
 export * from './lookup-text.ts';
 export * from './packet-text.ts';
 export * from './prove.ts';
+export { reasonTitle } from './reason-codes.ts';
 export * from './recorder.ts';
 export * from './secrets.ts';
 export * from './text.ts';
