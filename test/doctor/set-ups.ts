@@ -35,7 +35,7 @@ policies() { policy 10.1.0.0/16 10.2.0.0/16 out 192.0.2.1 192.0.2.2
 	policy 10.2.0.0/16 10.1.0.0/16 in 192.0.2.2 192.0.2.1; policy 10.2.0.0/16 10.1.0.0/16 fwd 192.0.2.2 192.0.2.1; }
 alone() { ip link set lo up; ip link add eth0 type veth peer name lan; ip link set eth0 up; ip link set lan up
 	ip address add 192.0.2.1/24 dev eth0; ip address add 10.1.0.1/16 dev lan
-	ip route add 10.2.0.0/16 via 192.0.2.2; echo 1 >/proc/sys/net/ipv4/ip_forward; policies; owner charon; }
+	ip route add 10.2.0.0/16 via 192.0.2.2; echo 1 >/proc/sys/net/ipv4/ip_forward; policies; owner charon "$@"; }
 tunnel() { lower; states; policies; }
 encap() { lower; states encap espinudp 4500 4500 0.0.0.0; policies; }
 owner() { cp /usr/bin/python3 $DIR/$1; $DIR/$1 -c '
@@ -44,7 +44,7 @@ for port in sys.argv[1:]:
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("0.0.0.0", int(port)))
     s.setsockopt(socket.IPPROTO_UDP, 100, 2); globals()["s" + port] = s
 print("open", flush=True); time.sleep(60)' "\${@:2}" >$DIR/opened & echo $! >>$DIR/owners
-	until grep -q open $DIR/opened; do sleep 0.1; done; }
+	until grep -qs open $DIR/opened; do sleep 0.1; done; }
 nat() { nft add table ip nat; nft add chain ip nat post '{ type nat hook postrouting priority 100; }'
 	nft add rule ip nat post $1; }
 filter() { nft add table inet f; nft add chain inet f in "{ type filter hook input priority 0; $1 }"; }
@@ -67,11 +67,12 @@ export const SET_UPS: readonly SetUp[] = [
 	},
 	{
 		name: 'a filter that lets IPsec in, and strict sources',
-		script: `tunnel; filter 'policy drop;'; nft add rule inet f in meta l4proto esp accept
+		script: `alone 500 4500; filter 'policy drop;'; nft add rule inet f in meta l4proto esp accept
+			nft add rule inet f in udp dport '{ 500, 4500 }' accept
 			sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1`,
 		first: undefined,
-	},
-	// Broken.
+		here: true,
+	}, // Broken.
 	{
 		name: 'an own address that is not here',
 		script: 'tunnel; ip address del 192.0.2.1/24 dev eth0; ip address add 192.0.2.9/24 dev eth0',
@@ -138,14 +139,15 @@ export const SET_UPS: readonly SetUp[] = [
 	},
 	{
 		name: 'UDP 4500 is dropped',
-		script: `encap; owner charon 500 4500; filter 'policy accept;'
-			nft add rule inet f in udp dport 4500 drop`,
+		script: `alone 500 4500; filter 'policy accept;'; nft add rule inet f in udp dport 4500 drop`,
 		first: 'filter-input',
+		here: true,
 	},
 	{
 		name: 'all but SSH is dropped',
-		script: "tunnel; filter 'policy drop;'; nft add rule inet f in tcp dport 22 accept",
+		script: "alone 500 4500; filter 'policy drop;'; nft add rule inet f in tcp dport 22 accept",
 		first: 'filter-input',
+		here: true,
 	},
 	{
 		name: 'two key managers',
@@ -168,11 +170,11 @@ export const SET_UPS: readonly SetUp[] = [
 			ip netns exec b ping -c 2 -i 0.2 -W 1 -I 10.2.0.9 10.1.0.1 >/run/ping; true`,
 		first: 'counter',
 	},
+	{ name: 'without the right', script: 'tunnel', first: 'xfrm', unprivileged: true },
 	{
 		name: 'no ESP',
 		script: 'lower; rmmod esp4 esp6',
 		first: 'transform',
 		tries: true,
 	},
-	{ name: 'without the right', script: 'tunnel', first: 'xfrm', unprivileged: true },
 ];
