@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { REASON_CODES } from './reason-codes.ts';
+import { REASON_PAGES } from './reason-pages.ts';
 
 const packages = new URL('../../', import.meta.url);
 
@@ -33,12 +34,48 @@ describe('reason codes', () => {
 		);
 	});
 
-	it('stand in docs/reasons.md, each with its meaning', () => {
+	it('have a page each: who is guilty, how to see it, what to do', () => {
+		assert.deepEqual(Object.keys(REASON_PAGES).sort(), Object.keys(REASON_CODES).sort());
+		for (const [code, { guilty, see, todo }] of Object.entries(REASON_PAGES)) {
+			assert.ok(guilty !== '' && see !== '' && /[.`?]$/.test(todo), code);
+		}
+	});
+
+	it('stand in docs/reasons.md, which `npm run pages` writes', () => {
 		const document = readFileSync(new URL('../docs/reasons.md', packages), 'utf8');
-		const rows = [...document.matchAll(/^\| `([^`]+)` \| (.+) \|$/gm)].map((row) => [
-			row[1],
-			row[2],
-		]);
-		assert.deepEqual(rows, Object.entries(REASON_CODES));
+		for (const [code, meaning] of Object.entries(REASON_CODES)) {
+			const { guilty, see, todo } = REASON_PAGES[code] ?? { guilty: '', see: '', todo: '' };
+			const told = `\`${code}\`\n\n${meaning}\n\n- **Guilty**: ${guilty}\n- **See it**: ${see}\n- **Do**: ${todo}\n`;
+			assert.ok(document.includes(told), `${code}: run npm run pages`);
+		}
+	});
+
+	it('are all those that there ever were', () => {
+		const known = [...Object.keys(REASON_CODES)].sort().join('\n');
+		for (const code of NEVER_TO_GO) {
+			assert.ok(known.includes(code), `${code} was taken away or renamed`);
+		}
 	});
 });
+
+/** Codes that answers have borne in a release: none of them may go. */
+const NEVER_TO_GO = [
+	'check.block',
+	'check.policy.none',
+	'check.selector',
+	'check.template',
+	'in.icv',
+	'in.replay.old',
+	'in.replay.repeated',
+	'in.state.dst',
+	'in.state.encap',
+	'in.state.expired',
+	'in.state.mark',
+	'in.state.spi',
+	'out.acquire',
+	'out.policy.block',
+	'out.policy.none',
+	'out.sequence.overflow',
+	'out.state.missing',
+	'out.transformed',
+];
