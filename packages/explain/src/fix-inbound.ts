@@ -332,7 +332,7 @@ const ICV_BITS = [64, 96, 128] as const;
 export const mendIcv: Generator = (at) => {
 	const { answer } = at;
 	const state = refusedState(at);
-	if (state === undefined || !/^in\.(icv|esp\.|mode)/.test(answer.code)) {
+	if (state === undefined || !/^in\.(icv|ah\.length|esp\.|mode)/.test(answer.code)) {
 		return [];
 	}
 	const edits: Edit[] = [];
@@ -340,7 +340,9 @@ export const mendIcv: Generator = (at) => {
 	const { auth, aead } = config;
 	const keyBits = auth?.keyBits ?? 0;
 	edits.push(...keysOfPeer(at, state, config));
-	for (const bits of answer.code === 'in.icv' && auth !== undefined ? TRUNCATIONS : []) {
+	// An AH header has the length of its ICV to the octet; ESP tells none.
+	const mayBeCut = answer.code === 'in.icv' || answer.code === 'in.ah.length';
+	for (const bits of mayBeCut && auth !== undefined ? TRUNCATIONS : []) {
 		if (auth !== undefined && bits !== auth.truncBits && bits <= keyBits) {
 			edits.push({
 				text: `the peer cuts the ICV of ${auth.name} to ${bits} bits: give ${stateName(state)} auth-trunc … ${bits}`,

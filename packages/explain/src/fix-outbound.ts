@@ -10,21 +10,22 @@ import {
 	isAnyAddress,
 	Mode,
 	type StateConfig,
+	StateFlag,
 	type Template,
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
 import {
+	addPolicy,
 	addState,
 	deletePolicy,
 	type Generator,
-	hostCommand,
 	remakeState,
 	type Situation,
 	selectorTakes,
 	updatePolicy,
 	updateState,
 } from './fix-parts.ts';
-import { configOf, type Edit } from './fix-trial.ts';
+import { configOf, type Edit, policyConfig } from './fix-trial.ts';
 import { hexNumber, modeName, policyName, stateName, stateProtoName } from './names.ts';
 
 /** What stands where somebody has to fill in a key. */
@@ -68,8 +69,10 @@ function gapOf(at: Situation, wanted: TemplateTrace, state: XfrmState): Gap | un
 	const src = addressEquals(config.saddr, wanted.saddr, state.family);
 	const dst = addressEquals(config.id.daddr, wanted.daddr, state.family);
 	if (!src || !dst) {
-		fields.push(...(src ? [] : ['src']), ...(dst ? [] : ['dst']));
-		const named = !isAnyAddress(template.id.daddr, wanted.family);
+		// A tunnel's template without addresses asks for none that a tunnel could have.
+		const blank = isAnyAddress(template.id.daddr, wanted.family) && isTunnel(template.mode);
+		fields.push(...(src || blank ? [] : ['src']), ...(dst ? [] : ['dst']));
+		const named = blank || !isAnyAddress(template.id.daddr, wanted.family);
 		ofTemplate =
 			named && ofTemplate !== undefined
 				? {
@@ -92,6 +95,10 @@ function gapOf(at: Situation, wanted: TemplateTrace, state: XfrmState): Gap | un
 	return { state, fields, template: ofTemplate, stateChanges: ofState };
 }
 
+function isTunnel(mode: number): boolean {
+	return mode === Mode.Tunnel || mode === Mode.Beet || mode === Mode.Iptfs;
+}
+
 /** Fields that only the state has. */
 function ownGap(
 	state: XfrmState,
@@ -110,7 +117,11 @@ function ownGap(
 	}
 	if (flow !== undefined && !selectorFits(state, flow)) {
 		fields.push('sel');
-		changes = { ...changes, selector: policy.config.selector };
+		const { family } = state.config.selector;
+		changes =
+			family !== Family.Unspec && family !== flow.family
+				? { ...changes, ...anyFamily(state) }
+				: { ...changes, selector: policy.config.selector };
 	}
 	if (state.direction === 1) {
 		fields.push('dir');
@@ -119,9 +130,18 @@ function ownGap(
 	return { fields, changes };
 }
 
+/** What lets packets of both families through a state: no selector, and the flag that keeps it so. */
+function anyFamily(state: XfrmState): Partial<StateConfig> {
+	const flags = state.config.flags | StateFlag.AfUnspec;
+	return { flags, selector: anySelector(Family.Unspec) };
+}
+
 /** Is the flow one that the state's selector takes? */
 function selectorFits(state: XfrmState, flow: Flow): boolean {
 	const { selector } = state.config;
+	if (selector.family !== Family.Unspec && selector.family !== flow.family) {
+		return false;
+	}
 	if (selector.prefixlenS === 0 && selector.prefixlenD === 0 && selector.proto === 0) {
 		return true;
 	}
@@ -142,8 +162,31 @@ export const alignStates: Generator = (at) => {
 		.filter(({ fields }) => fields.length <= 2 && !(fields.includes('dst') && fields.length > 1))
 		.sort((a, b) => a.fields.length - b.fields.length)
 		.slice(0, CANDIDATES_MAX);
-	return gaps.flatMap((gap) => [...templateEdits(at, wanted, gap), ...stateEdits(at, wanted, gap)]);
+	return gaps.flatMap((gap) => [
+		...interfaceEdits(at, wanted, gap),
+		...templateEdits(at, wanted, gap),
+		...stateEdits(at, wanted, gap),
+	]);
 };
+
+/** The state is one for an XFRM interface that is there: the policy should be too. */
+function interfaceEdits(at: Situation, { policy }: TemplateTrace, gap: Gap): Edit[] {
+	const { state, fields } = gap;
+	const isThere = [...at.before.world.host.devices()].some(
+		({ virtual }) => virtual?.kind === 'xfrm' && virtual.ifId >>> 0 === state.ifId >>> 0,
+	);
+	if (!isThere || fields.length !== 1 || fields[0] !== 'if_id' || policy.socketId !== 0) {
+		return [];
+	}
+	const ifId = state.ifId >>> 0;
+	return [
+		{
+			text: `give ${policyName(policy)} the if_id of ${stateName(state)}, ${hexNumber(ifId)}, for which there is an XFRM interface`,
+			commands: [deletePolicy(at, policy), addPolicy(at, { ...policyConfig(policy), ifId })],
+			want: 'protected',
+		},
+	];
+}
 
 function templateEdits(at: Situation, wanted: TemplateTrace, gap: Gap): Edit[] {
 	const { policy, position } = wanted;
@@ -219,7 +262,7 @@ export function valuesText(changes: Partial<StateConfig>): string {
 		parts.push(m === 0 ? 'no mark' : `mark ${hexNumber(v)}/${hexNumber(m)}`);
 	}
 	if (changes.selector !== undefined) {
-		parts.push('its selector');
+		parts.push(changes.selector.family === Family.Unspec ? 'flag af-unspec' : 'its selector');
 	}
 	if (changes.direction !== undefined) {
 		parts.push(`dir ${changes.direction === 1 ? 'in' : 'out'}`);
@@ -449,29 +492,6 @@ export const turnState: Generator = (at) => {
 			want: 'protected',
 		},
 	];
-};
-
-/** No way for the outer packet. */
-export const addRoute: Generator = (at) => {
-	const wanted = at.digest.template;
-	const code = at.answer.code;
-	if (code !== 'out.bundle.route' && code !== 'host.no-route') {
-		return [];
-	}
-	const { world } = at.before;
-	const family = (wanted?.family ?? (at.packet[0] ?? 0) >> 4 === 4) ? Family.Ipv4 : Family.Ipv6;
-	const daddr = code === 'out.bundle.route' ? wanted?.daddr : at.digest.noRoute?.daddr;
-	const devices = [...world.host.devices()].filter((device) => !device.loopback);
-	const device = devices.at(-1);
-	if (daddr === undefined || device === undefined || isAnyAddress(daddr, family)) {
-		return [];
-	}
-	const to = formatAddress(daddr, wanted?.family === 10 ? Family.Ipv6 : family);
-	return devices.slice(0, 2).map((one) => ({
-		text: `give the host a route to ${to}`,
-		commands: [hostCommand(`ip route add ${to} dev ${one.name}`)],
-		want: 'protected' as const,
-	}));
 };
 
 /** `state 0x00000101` for texts that name a state by its configuration. */

@@ -12,9 +12,10 @@ import type { Explainer, PacketOptions } from './explainer.ts';
 import type { KeyWriter } from './fix-command.ts';
 import { isHarmless, protectionOf } from './fix-harm.ts';
 import { findState, mendIcv, mendMismatch, widenWindow } from './fix-inbound.ts';
-import { addMissingState, addRoute, alignStates, renewState, turnState } from './fix-outbound.ts';
+import { addMissingState, alignStates, renewState, turnState } from './fix-outbound.ts';
 import { endsOf, type Generator, type Situation } from './fix-parts.ts';
 import { addPolicyFor, mendTemplates, preferPolicy } from './fix-policy.ts';
+import { addRoute, passNeighbours } from './fix-route.ts';
 import { shrinkPacket } from './fix-size.ts';
 import { type Attempt, attempt, type Edit, worldBefore } from './fix-trial.ts';
 import type { Question } from './journal.ts';
@@ -48,6 +49,7 @@ const GENERATORS: readonly Generator[] = [
 	mendIcv,
 	shrinkPacket,
 	addRoute,
+	passNeighbours,
 	addMissingState,
 ];
 
