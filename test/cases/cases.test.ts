@@ -4,11 +4,15 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { formatDifference } from '../golden/difference.ts';
 import { casesFolder, readPages } from './case-page.ts';
+import { firstFixFits } from './explain-page.ts';
 import { judgePage } from './judge-page.ts';
 import { answers, kernelQuestion, readKernelAnswers } from './kernel-question.ts';
 import { renderIndex, renderPage } from './page-text.ts';
 
 const ANEW = 'run npm run cases';
+
+/** Share of the pages with a fix whose first proposed one is that of the thread. */
+const FIRST_FIXES_MIN = 0.8;
 
 const pages = readPages();
 const kept = readKernelAnswers();
@@ -23,6 +27,16 @@ for (const page of pages) {
 		assert.equal(page.text, renderPage(page, kernel), ANEW);
 	});
 }
+
+test('the first fix is what the thread did', () => {
+	const asked = pages.filter((page) => page.fix !== undefined);
+	const wrong = asked.filter((page) => !firstFixFits(page)).map(({ name }) => name);
+	const share = 1 - wrong.length / asked.length;
+	assert.ok(
+		share >= FIRST_FIXES_MIN,
+		`${share.toFixed(2)} of ${asked.length}; not: ${wrong.join(', ')}`,
+	);
+});
 
 test('the index is fresh', () => {
 	const rows = pages.flatMap((page) => {

@@ -1,7 +1,7 @@
 /** Asks `xfrm explain` the question of a page, through the command's own reading of arguments and rules. */
 import { nodeProvider } from '@xfrm/crypto/node';
 import { PROFILES } from '@xfrm/engine';
-import { type Answer, Explainer, type PacketOptions, Secrets } from '@xfrm/explain';
+import { type Answer, Explainer, findFixes, type PacketOptions, Secrets } from '@xfrm/explain';
 import { type Item, parseExplainArguments } from '../../packages/cli/src/explain-arguments.ts';
 import {
 	loadHostText,
@@ -36,8 +36,17 @@ export function itemsOf(page: CasePage): readonly Item[] {
 	return parseExplainArguments(['--profile', 'linux61', '--rules', 'x', ...page.packets]).items;
 }
 
-/** The answers of a page, one a packet; with the rules' dump where it has one. */
-export function explainPage(page: CasePage, useDump: boolean, chosen?: Chosen): Explained {
+export interface PageOptions {
+	/** Asks with the rules' dump, where the page has one. */
+	readonly useDump?: boolean;
+	/** Looks for fixes. */
+	readonly fix?: boolean;
+	readonly chosen?: Chosen;
+}
+
+/** The answers of a page, one a packet. */
+export function explainPage(page: CasePage, options: PageOptions = {}): Explained {
+	const { useDump = false, fix = false, chosen } = options;
 	const text = useDump && page.dump !== undefined ? page.dump : page.rules.join('\n');
 	const rules = { file: 'rules.xfrm', text, host: undefined };
 	const explainer = new Explainer({
@@ -51,10 +60,11 @@ export function explainPage(page: CasePage, useDump: boolean, chosen?: Chosen): 
 		if (sysctl === null) {
 			loadHostText(explainer, line, 'host.txt');
 		} else {
-			explainer.world.setSysctl(sysctl[1] ?? '', Number(sysctl[2]));
+			explainer.setSysctl(sysctl[1] ?? '', Number(sysctl[2]));
 		}
 	}
-	const refused = loadRules(explainer, rules, new Secrets(false)).map(
+	const secrets = new Secrets(false);
+	const refused = loadRules(explainer, rules, secrets).map(
 		({ file, line, text: why }) => `xfrm: ${file}:${line}: refused: ${why}`,
 	);
 	explainer.takeEvents();
@@ -69,11 +79,22 @@ export function explainPage(page: CasePage, useDump: boolean, chosen?: Chosen): 
 				if (one.packet === undefined) {
 					throw new Error(`${page.name}: ${one.note}`);
 				}
-				const options = { ...one.options, ...chosen?.(asked.length) };
-				const answer = explainer.ask(one.packet, options);
-				asked.push({ packet: one.packet, options: one.options, answer });
+				const answer = explainer.ask(one.packet, { ...one.options, ...chosen?.(asked.length) });
+				const found = fix ? findFixes(explainer, { keyName: (key) => secrets.nameOf(key) }) : [];
+				asked.push({
+					packet: one.packet,
+					options: one.options,
+					answer: found.length === 0 ? answer : { ...answer, fix: found },
+				});
 			}
 		}
 	}
 	return { explainer, refused, asked };
+}
+
+/** Does the first fix of the first packet that has any say what helped in the thread? */
+export function firstFixFits(page: CasePage): boolean {
+	const { asked } = explainPage(page, { useDump: true, fix: true });
+	const [first] = asked.flatMap(({ answer }) => answer.fix?.slice(0, 1) ?? []);
+	return first !== undefined && page.fix?.test([first.text, ...first.commands].join('\n')) === true;
 }

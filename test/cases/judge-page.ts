@@ -37,7 +37,10 @@ function judgeAnswers(
 	useDump: boolean,
 ): Difference | undefined {
 	const steps = kernel.steps.filter((step) => step.packet !== undefined);
-	const { explainer, asked } = explainPage(page, useDump, chosenBy(page, steps));
+	const { explainer, asked } = explainPage(page, {
+		useDump,
+		chosen: chosenBy(page, steps),
+	});
 	for (const [i, step] of steps.entries()) {
 		const answer = asked[i]?.answer;
 		const name = `${useDump ? 'dump, ' : ''}packet ${i + 1}`;
@@ -54,7 +57,7 @@ function judgeAnswers(
 
 /** IV, identification and padding that the kernel took for its first protected packet of a step. */
 function chosenBy(page: CasePage, steps: readonly VectorStep[]): Chosen {
-	const { engine } = explainPage(page, false).explainer.world;
+	const { engine } = explainPage(page).explainer.world;
 	return (packet) => {
 		for (const emitted of steps[packet]?.expect.emit ?? []) {
 			const { ivs, ids, paddings } = unwrap(bytesOf(emitted.packet), engine);

@@ -41,7 +41,7 @@ export function kernelQuestion(page: CasePage): KernelQuestion {
 }
 
 function stepsOf(page: CasePage): Step[] {
-	const packets = [...explainPage(page, false).asked];
+	const packets = [...explainPage(page).asked];
 	return itemsOf(page).map(({ text }): Step => {
 		if (text.startsWith('wait:')) {
 			return { sleep_ms: Number(text.slice(5)) * 1000 };

@@ -10,7 +10,7 @@ const HEX_SHOWN = 56;
 
 /** The page as it should be, given what the kernel did. */
 export function renderPage(page: CasePage, kernel: VectorCase): string {
-	const explained = explainPage(page, true);
+	const explained = explainPage(page, { useDump: true, fix: true });
 	const answered = withSection(page.text, ANSWER, answerSection(page, explained));
 	return withSection(answered, KERNEL, kernelSection(kernel));
 }
