@@ -15,7 +15,6 @@ import {
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
 import {
-	addPolicy,
 	addState,
 	deletePolicy,
 	type Generator,
@@ -25,7 +24,7 @@ import {
 	updatePolicy,
 	updateState,
 } from './fix-parts.ts';
-import { configOf, type Edit, policyConfig } from './fix-trial.ts';
+import { configOf, type Edit } from './fix-trial.ts';
 import { hexNumber, modeName, policyName, stateName, stateProtoName } from './names.ts';
 
 /** What stands where somebody has to fill in a key. */
@@ -162,31 +161,8 @@ export const alignStates: Generator = (at) => {
 		.filter(({ fields }) => fields.length <= 2 && !(fields.includes('dst') && fields.length > 1))
 		.sort((a, b) => a.fields.length - b.fields.length)
 		.slice(0, CANDIDATES_MAX);
-	return gaps.flatMap((gap) => [
-		...interfaceEdits(at, wanted, gap),
-		...templateEdits(at, wanted, gap),
-		...stateEdits(at, wanted, gap),
-	]);
+	return gaps.flatMap((gap) => [...templateEdits(at, wanted, gap), ...stateEdits(at, wanted, gap)]);
 };
-
-/** The state is one for an XFRM interface that is there: the policy should be too. */
-function interfaceEdits(at: Situation, { policy }: TemplateTrace, gap: Gap): Edit[] {
-	const { state, fields } = gap;
-	const isThere = [...at.before.world.host.devices()].some(
-		({ virtual }) => virtual?.kind === 'xfrm' && virtual.ifId >>> 0 === state.ifId >>> 0,
-	);
-	if (!isThere || fields.length !== 1 || fields[0] !== 'if_id' || policy.socketId !== 0) {
-		return [];
-	}
-	const ifId = state.ifId >>> 0;
-	return [
-		{
-			text: `give ${policyName(policy)} the if_id of ${stateName(state)}, ${hexNumber(ifId)}, for which there is an XFRM interface`,
-			commands: [deletePolicy(at, policy), addPolicy(at, { ...policyConfig(policy), ifId })],
-			want: 'protected',
-		},
-	];
-}
 
 function templateEdits(at: Situation, wanted: TemplateTrace, gap: Gap): Edit[] {
 	const { policy, position } = wanted;
