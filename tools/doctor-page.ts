@@ -1,6 +1,4 @@
-/** `npm run pages`: writes docs/doctor.md, the findings of `xfrm doctor` one by one, from their table. */
-import { writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+/** docs/doctor.md, the findings of `xfrm doctor` one by one, from their table (`npm run pages`). */
 import { FINDINGS } from '@xfrm/linux/doctor';
 
 const INTRODUCTION = `# Doctor, finding by finding
@@ -33,9 +31,4 @@ export function doctorPage(): string {
 			`\n## ${id}\n\n*${title}.* ${meaning}\n\n**What to do.** ${remedy}\n`,
 	);
 	return `${INTRODUCTION}${pages.join('')}`;
-}
-
-const here = fileURLToPath(import.meta.url);
-if (process.argv[1] === here) {
-	writeFileSync(fileURLToPath(new URL('../docs/doctor.md', import.meta.url)), doctorPage());
 }

@@ -1,6 +1,4 @@
-/** `npm run pages`: writes docs/reasons.md, the codes of `xfrm explain` one by one, from their tables. */
-import { writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+/** docs/reasons.md, the codes of `xfrm explain` one by one, from their tables (`npm run pages`). */
 import { REASON_CODES } from '../packages/explain/src/reason-codes.ts';
 import { REASON_PAGES } from '../packages/explain/src/reason-pages.ts';
 
@@ -53,8 +51,4 @@ export function reasonsPage(): string {
 		return `\n## ${title}\n\n${mine.map(([code, meaning]) => section(code, meaning)).join('\n')}`;
 	});
 	return `${INTRODUCTION}${parts.join('')}`;
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-	writeFileSync(fileURLToPath(new URL('../docs/reasons.md', import.meta.url)), reasonsPage());
 }

@@ -3,12 +3,10 @@
  * the healthy one. That real machines give such facts is shown by `npm run test:doctor`.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { parseRulesFile } from '@xfrm/iproute';
 import { diagnose, FINDINGS, type MachineFacts, parseIptables, parseNft } from '@xfrm/linux/doctor';
 import { decodeMessage, type NamedMessage, splitMessages } from '@xfrm/netlink';
-import { doctorPage } from '../../tools/doctor-page.ts';
 import { SET_UPS } from './set-ups.ts';
 
 const GCM = `aead rfc4106(gcm(aes)) 0x${'00'.repeat(20)} 128`;
@@ -253,11 +251,6 @@ it('a rule set of another form has no rules', () => {
 		assert.deepEqual(parseNft(text), [], text);
 	}
 	assert.deepEqual(parseIptables('-A\n-A INPUT\n*\n:\n'), []);
-});
-
-it('docs/doctor.md is that of the table: npm run pages', () => {
-	const page = new URL('../../docs/doctor.md', import.meta.url);
-	assert.equal(readFileSync(page, 'utf8'), doctorPage());
 });
 
 it('machines are made for twenty findings and five healthy ones', () => {

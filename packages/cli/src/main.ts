@@ -39,20 +39,33 @@ function isKernelRefusal(error: unknown): error is Error {
 	);
 }
 
-/** Commands of our own; what abbreviates one of ip's objects beside them is ip's. */
-const OWN = new Set([
-	'explain',
-	'decrypt',
-	'lookup',
-	'prove',
-	'diff',
-	'demo',
-	'help',
-	'version',
-	'stat',
-	'save',
-	'load',
-]);
+type Command = (args: readonly string[]) => Promise<number>;
+
+/** The commands of our own: each loads what it needs, and nothing else. `exec` is begun before these. */
+const COMMANDS: Readonly<Record<string, Command>> = {
+	explain: async (args) => (await import('./explain-command.ts')).explainCommand(args),
+	decrypt: async (args) => (await import('./decrypt-command.ts')).decryptCommand(args),
+	lookup: async (args) => (await import('./lookup-command.ts')).lookupCommand(args),
+	prove: async (args) => (await import('./prove-command.ts')).proveCommand(args),
+	diff: async (args) => (await import('./diff-command.ts')).diffCommand(args),
+	daemon: async (args) => (await import('./daemon-command.ts')).daemonCommand(args),
+	save: async (args) => (await import('./save-command.ts')).saveCommand(args),
+	load: async (args) => (await import('./load-command.ts')).loadCommand(args),
+	stat: async (args) => (await import('./stat-command.ts')).statCommand(args),
+	doctor: async (args) => (await import('./doctor-command.ts')).doctorCommand(args),
+	demo: async (args) => (await import('./demo.ts')).demoCommand(args),
+	completion: async (args) => (await import('./completion.ts')).completionCommand(args),
+	help: async ([command]) => (await import('./help.ts')).printHelp(command),
+	version: async () => (await import('./version.ts')).printVersion(),
+};
+
+/** What programs call commands as well. */
+const ALIASES: Readonly<Record<string, string>> = {
+	'--help': 'help',
+	'-h': 'help',
+	'--version': 'version',
+	'-V': 'version',
+};
 
 /** Options with a value that may stand in front of an object. */
 const VALUED = /^(?:--profile|--?f(?:a(?:m(?:i(?:ly?)?)?)?)?)$/;
@@ -73,7 +86,8 @@ function speaksIp(args: readonly string[]): boolean {
 	}
 	const object = args[at] ?? '';
 	const names = ['state', 'sa', 'policy', 'monitor'];
-	const isObject = !OWN.has(object) && names.some((name) => name.startsWith(object));
+	const isObject =
+		!Object.hasOwn(COMMANDS, object) && names.some((name) => name.startsWith(object));
 	return object !== '' && isObject && !args.includes('--help');
 }
 
@@ -87,63 +101,11 @@ async function dispatch(args: readonly string[]): Promise<number> {
 		const { printHelp } = await import('./help.ts');
 		return printHelp(command);
 	}
-	switch (command) {
-		case 'explain': {
-			const { explainCommand } = await import('./explain-command.ts');
-			return explainCommand(rest);
-		}
-		case 'decrypt': {
-			const { decryptCommand } = await import('./decrypt-command.ts');
-			return decryptCommand(rest);
-		}
-		case 'lookup': {
-			const { lookupCommand } = await import('./lookup-command.ts');
-			return lookupCommand(rest);
-		}
-		case 'daemon': {
-			const { daemonCommand } = await import('./daemon-command.ts');
-			return daemonCommand(rest);
-		}
-		case 'prove': {
-			const { proveCommand } = await import('./prove-command.ts');
-			return proveCommand(rest);
-		}
-		case 'diff': {
-			const { diffCommand } = await import('./diff-command.ts');
-			return diffCommand(rest);
-		}
-		case 'demo': {
-			const { demoCommand } = await import('./demo.ts');
-			return demoCommand(rest);
-		}
-		case 'save': {
-			const { saveCommand } = await import('./save-command.ts');
-			return saveCommand(rest);
-		}
-		case 'load': {
-			const { loadCommand } = await import('./load-command.ts');
-			return loadCommand(rest);
-		}
-		case 'stat': {
-			const { statCommand } = await import('./stat-command.ts');
-			return statCommand(rest);
-		}
-		case '--version':
-		case '-V':
-		case 'version': {
-			const { versionText } = await import('./version.ts');
-			process.stdout.write(`${versionText()}\n`);
-			return 0;
-		}
-		case 'help':
-		case '--help':
-		case '-h': {
-			const { printHelp } = await import('./help.ts');
-			return printHelp(rest[0]);
-		}
-		default:
-			throw new UsageError(
-				`found "${command}", expected a command: explain, decrypt, lookup, prove, diff, state, policy, monitor, daemon, exec, save, load, stat, demo, help or --version`,
-			);
+	const name = ALIASES[command] ?? command;
+	const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+	if (run === undefined) {
+		const { commandList } = await import('./help.ts');
+		throw new UsageError(`found "${command}", expected a command: ${commandList()}`);
 	}
+	return run(rest);
 }

@@ -12,6 +12,12 @@ export function versionText(): string {
 	return `xfrm ${version} (commit ${commit() ?? 'unknown'}, profile ${PROFILE_DEFAULT})`;
 }
 
+/** Prints it; the exit status. */
+export function printVersion(): number {
+	process.stdout.write(`${versionText()}\n`);
+	return 0;
+}
+
 /** The commit of the checkout that this runs in; read from the repository's files, no git needed. */
 function commit(): string | undefined {
 	const git = new URL('../../../.git/', import.meta.url);

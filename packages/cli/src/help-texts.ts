@@ -1,0 +1,245 @@
+/**
+ * What `xfrm help` says, short, with examples that work; one table for the help, the manual page and the
+ * completion of shells, which find commands and options in it by its layout.
+ */
+const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and answers about it
+
+  xfrm explain --rules FILE [HOST] [[OPTIONS] PACKET]…   what happens to a packet, and why
+  xfrm decrypt IN -o OUT --rules FILE                    a capture with what was inside its packets
+  xfrm lookup --rules FILE FLOW | --batch FILE           which policies and states a flow meets
+  xfrm prove --rules FILE QUESTION…                      does a claim hold for all flows of a set?
+  xfrm diff BEFORE AFTER                                 flows that other rules treat otherwise
+  xfrm [OPTIONS] state|policy|monitor …                  as ip xfrm, on the running kernel
+  xfrm save [-o FILE]                                    states and policies of the kernel as JSON
+  xfrm load [--dry-run] FILE                             rules into the kernel, all or none
+  xfrm stat [--watch]                                    the kernel's counters, and what they mean
+  xfrm doctor                                            what this machine lacks or has wrong
+  xfrm demo                                              three packets, told from end to end
+  xfrm completion bash|zsh|fish                          a script for your shell
+  xfrm help [COMMAND], xfrm COMMAND --help
+  xfrm --version
+
+Exit status: 0 done, 1 the answer is no (dropped, no state), 2 bad usage or unreadable input.
+
+Try
+  xfrm demo
+  xfrm help explain`;
+
+const EXPLAIN = `xfrm explain --rules FILE [HOST] [[OPTIONS] PACKET]…
+
+Asks a Linux host with these rules what happens to each packet: which policy and state it meets and
+why not the others, what is done to its bytes, why it is dropped. State carries over from packet to
+packet.
+
+RULES  --rules FILE      ip xfrm commands, one a line; or what ip [-s|-o] xfrm state and policy
+                         print, pasted as it is; or JSON of xfrm. Repeatable, - for stdin;
+                         FILE#HOST where the text holds dumps of several hosts;
+                         times in it are read in the time zone of TZ
+       --kernel          in place of rules: those of the running kernel, and its addresses (root)
+       --strict          a rule that Linux would refuse ends with status 2
+HOST   --host FILE       ip address, route, rule, link commands, or what they print; modprobe
+       --local ADDR[/LEN]  --route "PREFIX [via GW] [dev DEV]"  --sysctl KEY=VALUE
+       --encap PORT[/espinudp|espinudp-nonike]   a UDP socket with UDP_ENCAP
+       --no-listener     no key manager listens
+OPTIONS hold for the packets after them
+       --dir out|in|fwd  --mark M  --if-id I  --dev NAME  --time T|+SECONDS
+       --sender socket|hdrincl
+       --iv HEX  --seq N  --ip-id N  --padding HEX   fix what is random or counted (outbound)
+PACKET hex of an IP packet · @FILE (pcap, pcapng; @- is stdin) · a flow in quotes
+       wait:SECONDS · do:COMMAND (an ip command)
+Anywhere
+       --brief           the answer and the best fix, without the way
+       --bytes           packets by header fields, before and after each transform; --steps in hex
+       --why-not WHAT    why not this policy (out 9, fwd 2) or state (0x00000101); repeatable
+       --both            the other end too: the packet there, its answer, the way back;
+                         --peer-rules FILE are the peer's, else ours seen from there
+       --no-fix          looks for no fix
+       --profile linux61|linux619|linux72  --json  --show-keys
+
+Examples, in a checkout
+  xfrm explain --rules examples/site-a.xfrm --host examples/site-a.host \\
+    'src 10.1.0.5 dst 10.2.0.9 proto udp dport 53'
+  xfrm explain --rules examples/site-b.xfrm --host examples/site-b.host --dev wan \\
+    @examples/site-b.pcap
+  xfrm explain --json --rules examples/site-a.xfrm 'src 10.1.0.5 dst 10.3.0.9 proto tcp' \\
+    wait:31 do:'xfrm policy flush' 'src 10.1.0.5 dst 10.3.0.9 proto tcp'`;
+
+const DECRYPT = `xfrm decrypt IN -o OUT --rules FILE
+
+Opens the packets of a capture by the keys of the rules, both ways, and writes what was inside, in
+order, with the link headers and times that they had. What cannot be opened stays as it was, and is
+counted by reason. Marks, limits, windows and policies play no part: only keys do. ESP in UDP and
+extended sequence numbers are found out.
+
+IN     pcap or pcapng, - is stdin; OUT is pcap (pcapng for frames of several kinds), - is stdout
+RULES  as for xfrm explain; states with their keys (ip xfrm state as root, xfrm save --show-keys)
+       --json            the summary as a line of JSON
+       --profile linux61|linux619|linux72
+
+Exit status 0 all was opened, 1 some stayed closed, 2 bad usage or a damaged capture.
+
+Example, in a checkout
+  xfrm decrypt examples/site-b.pcap -o plain.pcap --rules examples/site-b.xfrm`;
+
+const LOOKUP = `xfrm lookup --rules FILE FLOW
+xfrm lookup --rules FILE --batch FILE
+
+What ip route get is for routes: which policies and states a flow meets. No packet is made, and
+nothing is changed: each flow meets the rules as they were loaded.
+
+FLOW   src ADDRESS dst ADDRESS [proto NAME|N] [sport N] [dport N] [type N] [code N] dir out|in|fwd
+       [mark M] [if_id I] [dev NAME] [via SPI…]
+       in and fwd count as unprotected unless via names the states that it came through, outermost
+       first; fwd is the check for forwarding, then the lookup for output
+RULES  as for xfrm explain (--rules FILE, repeatable, - for stdin)
+       --batch FILE      a flow a line in, a line of JSON out, in order; - is stdin
+       --json            of a single flow too (packages/cli/schema/lookup.schema.json)
+       --no-listener     no key manager listens
+       --profile linux61|linux619|linux72   --strict
+
+Exit status as of explain; with --batch 0 unless a line cannot be read.
+
+Examples, in a checkout
+  xfrm lookup --rules examples/site-a.xfrm src 10.1.0.5 dst 10.2.0.9 proto udp dport 53 dir fwd
+  xfrm lookup --rules examples/site-a.xfrm --batch flows.txt | jq -r .outcome | sort | uniq -c`;
+
+const PROVE = `xfrm prove --rules FILE QUESTION…
+
+Does a claim hold for every flow of a set? Answers with the flows for which it does not, and an
+example; exact, by cutting the set up, not by trying. Without a claim it tells what becomes of all.
+
+QUESTION  [src PREFIX,…] [dst PREFIX,…] [proto NAME,…] [sport A-B,…] [dport A-B,…] [type …] [code …]
+       [mark V/M] [if_id N] [dev NAME] dir in|out|fwd [via SPI…] [never|always OUTCOME,…]
+       what is not named is any; but if_id is 0, and in and fwd are unprotected without via
+OUTCOME   pass (clear), transform (protected), drop, acquire, consume
+RULES  as for xfrm explain
+       --boxes N         boxes of flows that are told (20)
+       --json            packages/cli/schema/prove.schema.json
+       --no-listener     no key manager listens
+       --profile linux61|linux619|linux72   --strict
+
+Exit status 0 it holds, 1 it does not, 2 bad usage.
+
+Examples, in a checkout
+  xfrm prove --rules examples/site-a.xfrm 'src 10.1.0.0/16 dst 10.0.0.0/8 dir out never pass'
+  xfrm prove --rules examples/site-a.xfrm 'dst 10.1.0.0/16 dir fwd always drop'`;
+
+const DIFF = `xfrm diff BEFORE AFTER
+
+Which flows are treated in another way by other rules: boxes of flows with an example each, for
+every direction, if_id and device; arriving ones also as they come through each association. New
+SPIs and keys, numbers and order of policies are no difference; rekeyed associations are listed.
+
+BEFORE, AFTER  rules as for xfrm explain: commands, dumps, snapshots of xfrm save
+       --json            packages/cli/schema/diff.schema.json
+       --no-listener     no key manager listens
+       --profile linux61|linux619|linux72
+
+Exit status 0 every flow is treated as before, 1 some are not, 2 bad usage.
+
+Example
+  sudo xfrm save -o before.json; sudo swanctl --reload-conns; sudo xfrm save -o after.json
+  xfrm diff before.json after.json`;
+
+const IP = `xfrm [OPTIONS] state|policy|monitor …
+
+The language of ip xfrm, its text and its exit statuses, on the running kernel: what works behind
+"ip xfrm" works behind "xfrm". See also: xfrm state help, xfrm policy help, xfrm monitor help.
+
+OPTIONS of ip: -s -s -d -o -t -ts -4 -6, -batch FILE (- is stdin) with -force
+OPTIONS of ours, anywhere
+       --json            a line of JSON for each object and event (packages/iproute/schema)
+       --show-keys       keys as they are: they are shown as <<key#1 hidden>> otherwise, equal keys
+                         alike; nokeys hides them as ip does
+       --profile linux61 speaks as iproute2 6.1
+
+XFRM needs CAP_NET_ADMIN, for reading too: run it as root, or in a namespace of your own.
+
+Examples
+  unshare -rn xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out action block
+  xfrm -s state list proto esp
+  xfrm --json policy list dir out | jq .priority
+  xfrm -t monitor acquire expire`;
+
+const SAVE = `xfrm save [--show-keys] [-o FILE]
+
+Writes states, policies and default policies of the running kernel as one JSON snapshot
+(packages/iproute/schema/snapshot.schema.json): rules for xfrm explain, and for xfrm load if keys
+are shown. A file is readable by its owner only.
+
+Examples
+  sudo xfrm save -o site-a.json
+  sudo xfrm save --show-keys -o site-a.json && sudo ip netns exec b xfrm load site-a.json`;
+
+const LOAD = `xfrm load [--dry-run] [--json] FILE…
+
+Loads rules into the running kernel, all or none: ip xfrm commands, a dump as ip xfrm prints it, or
+a snapshot; - is stdin. They are tried in a network namespace of their own first, beside what the
+kernel has; what is refused there is reported, and nothing is changed. Exit status 1 then.
+
+       --dry-run         only tells what would be refused
+       --json            refusals as JSON
+
+Examples, in a checkout
+  sudo xfrm load --dry-run examples/site-a.xfrm
+  ip -s xfrm policy | ssh root@b xfrm load -`;
+
+const STAT = `xfrm stat [--json] [--watch [SECONDS]]
+
+Prints the counters of this network namespace as /proc/net/xfrm_stat does; behind one that is not
+zero stands what it counts. With --watch it goes on, and tells which counters move, why they
+usually do, and what to do next. Counters are told packet by packet by xfrm explain.
+
+Examples
+  xfrm stat
+  xfrm stat --watch 5`;
+
+const DOCTOR = `xfrm doctor [--no-try] [--json]
+
+Examines this machine and network namespace: what the kernel can do (tried in a namespace of its
+own, which loads modules as their first use does), endpoints, routes, sysctls, packet filter, NAT,
+ports, key managers, counters, the rules themselves. Worst first, each with what to do. Exit status
+1 if something is broken. As root it sees most; without root it says what it could not see.
+
+       --no-try          tries nothing, so that no module is loaded
+       --json            a line of JSON for each finding
+
+Examples
+  sudo xfrm doctor
+  sudo ip netns exec site-a xfrm doctor --json | jq -r 'select(.severity == "fail").id'`;
+
+const DEMO = `xfrm demo
+
+Tells the way of three packets through a small world on the real engine: one protected and
+delivered, one that no state fits, one replayed. Needs no root and no network. NO_COLOR turns
+colours off.
+
+Example
+  xfrm demo`;
+
+const COMPLETION = `xfrm completion bash|zsh|fish
+
+Prints a script that completes commands and options.
+
+Examples
+  source <(xfrm completion bash)
+  xfrm completion fish | source`;
+
+/** Help by command; `help` is the overview. */
+export const HELP: Readonly<Record<string, string>> = {
+	explain: EXPLAIN,
+	decrypt: DECRYPT,
+	lookup: LOOKUP,
+	prove: PROVE,
+	diff: DIFF,
+	state: IP,
+	policy: IP,
+	monitor: IP,
+	save: SAVE,
+	load: LOAD,
+	stat: STAT,
+	doctor: DOCTOR,
+	demo: DEMO,
+	completion: COMPLETION,
+	help: MAIN,
+};
