@@ -1,14 +1,40 @@
 /**
- * Writes docs/conformance.md: every item of the checklist (docs/linux-xfrm.md), the code that claims it
- * and the tests that prove it, by their `@spec` tags. `--check` compares instead and fails when the page
- * is stale or when there are more holes than tools/conformance-holes.json allows; that number may only fall.
+ * Writes docs/conformance.md: every item of the checklist (docs/linux-xfrm.md), the code that claims it and
+ * the tests that prove it, by their `@spec` tags, and which kernel judged it. A test's tag counts only if a run
+ * of the test reached code under the same tag.
+ *
+ *     npm run conformance                  runs the tests whose tags are new, writes the page
+ *     npm run conformance -- --all         runs all tagged tests and the golden files
+ *     npm run conformance -- --live        also what asks live kernels (root)
+ *     npm run conformance -- --check       runs nothing: is the page what tags and record say?
+ *
+ * `--check` also fails when there are more holes than tools/conformance-holes.json allows; that number may
+ * only fall.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, relative, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+	type ConformanceRecord,
+	placeName,
+	proveByTest,
+	readRecord,
+	runSuite,
+	SUITES,
+	tagsOfTest,
+	writeRecord,
+} from './conformance-runs.ts';
+import { readRaises } from './counter-raises.ts';
+import { renderCounters } from './counters-page.ts';
+import {
+	isTestCode,
+	readItems,
+	readTags,
+	root,
+	sourceFiles,
+	type TaggedCode,
+} from './spec-tags.ts';
 
-const root: string = fileURLToPath(new URL('../', import.meta.url));
-const pagePath: string = join(root, 'docs', 'conformance.md');
+const check: boolean = process.argv.includes('--check');
 const holesPath: string = join(root, 'tools', 'conformance-holes.json');
 
 /** Items that are not built, by pattern: shown with the reason, not counted as holes. */
@@ -16,139 +42,222 @@ const planned: readonly [RegExp, string][] = [
 	[/^P-30$/, 'not built: connection tracking'],
 	[/^T-13$/, 'nothing to build: crypto is synchronous'],
 	[/^N-9$/, 'nothing to build: no such socket option'],
-	[/^C-/, 'command line'],
 ];
 
-interface Item {
+interface Row {
 	readonly id: string;
 	readonly title: string;
-	readonly code: Set<string>;
-	readonly tests: Set<string>;
+	readonly code: readonly TaggedCode[];
+	/** Files of tests that reached it. */
+	readonly tests: readonly string[];
+	readonly judges: readonly string[];
+	/** Why there is nothing to prove. */
+	readonly plan: string | undefined;
 }
 
-/** The sentence of an item cut to a line of a table. */
-function titleOf(text: string): string {
-	const plain = text.replaceAll(/[*`|]/g, '').replaceAll(/\s+/g, ' ').trim();
-	const sentence = /^.{20,}?[.:;](?= |$)/.exec(plain)?.[0] ?? plain;
-	return sentence.length > 110 ? `${sentence.slice(0, 107)}…` : sentence;
+function isProven({ code, tests }: Row): boolean {
+	return code.length > 0 && tests.length > 0;
 }
 
-function readItems(): Map<string, Item> {
-	const items = new Map<string, Item>();
-	const text = readFileSync(join(root, 'docs', 'linux-xfrm.md'), 'utf8');
-	for (const line of text.split('\n')) {
-		const [, id, rest] = /^- ([A-Z]{1,2}-\d+[a-z]?) (.*)$/.exec(line) ?? [];
-		if (id !== undefined && rest !== undefined) {
-			items.set(id, { id, title: titleOf(rest), code: new Set(), tests: new Set() });
-		}
-	}
-	return items;
+/** Kernels that judged an item: `in part` when places of it did not run then. */
+function judgesOf(code: readonly TaggedCode[], record: ConformanceRecord): string[] {
+	return Object.entries(record.suites).flatMap(([name, places]) => {
+		const reached = code.filter((place) => places.includes(placeName(place))).length;
+		return reached === 0 ? [] : [reached === code.length ? name : `${name} in part`];
+	});
 }
 
-function* sources(folder: string): Generator<string> {
-	for (const entry of readdirSync(folder, { withFileTypes: true })) {
-		const path = join(folder, entry.name);
-		if (entry.isDirectory()) {
-			if (!['node_modules', 'dist'].includes(entry.name)) {
-				yield* sources(path);
-			}
-		} else if (path.endsWith('.ts')) {
-			yield path;
-		}
-	}
+function rowsOf(code: readonly TaggedCode[], record: ConformanceRecord): Row[] {
+	return readItems().map(({ id, title }) => {
+		const places = code.filter(({ items }) => items.includes(id));
+		return {
+			id,
+			title,
+			code: places,
+			tests: Object.keys(record.tests).filter((file) => record.tests[file]?.[id] === true),
+			judges: judgesOf(places, record),
+			plan: planned.find(([pattern]) => pattern.test(id))?.[1],
+		};
+	});
 }
 
-/** The checklist items that a tag names; what follows a semicolon is for people. */
-function itemsOf(tag: string): string[] {
-	const list = tag.split(';')[0] ?? '';
-	return list.match(/\b[A-Z]{1,2}-\d+[a-z]?\b/g) ?? [];
-}
-
-function collect(items: ReadonlyMap<string, Item>): string[] {
-	const unknown: string[] = [];
-	for (const folder of ['packages', 'test']) {
-		for (const path of sources(join(root, folder))) {
-			const place = relative(root, path).split(sep).join('/');
-			const isTest = place.endsWith('.test.ts') || place.startsWith('test/');
-			for (const [i, line] of readFileSync(path, 'utf8').split('\n').entries()) {
-				const tag = /@spec (.*)$/.exec(line)?.[1];
-				for (const id of tag === undefined ? [] : itemsOf(tag)) {
-					const item = items.get(id);
-					if (item === undefined) {
-						unknown.push(`${place}:${i + 1}: @spec ${id} is no item of docs/linux-xfrm.md`);
-					} else {
-						(isTest ? item.tests : item.code).add(place);
-					}
-				}
-			}
-		}
-	}
-	return unknown;
-}
-
-function links(places: ReadonlySet<string>): string {
-	return [...places]
+function links(files: readonly string[]): string {
+	return [...new Set(files)]
 		.sort()
-		.map((place) => `[${place.split('/').at(-1)}](../${place})`)
+		.map((file) => `[${file.split('/').at(-1)}](../${file})`)
 		.join(' ');
 }
 
-function render(items: readonly Item[], holes: readonly Item[]): string {
+function render(rows: readonly Row[], holes: readonly Row[]): string {
+	const readingOnly = rows.filter((row) => isProven(row) && row.judges.length === 0);
 	const lines = [
 		'# Conformance',
 		'',
-		'Generated by `npm run conformance` from the `@spec` tags on code and tests; the items are those of',
-		'[linux-xfrm.md](linux-xfrm.md). An item without code or without a test is a hole.',
+		'Generated by `npm run conformance`; the items are those of [linux-xfrm.md](linux-xfrm.md), code and tests name',
+		'them by `@spec` tags. A test is listed only if a run of it reached code under the same tag. An item without',
+		'code or without such a test is a hole.',
 		'',
-		`${items.length} items, ${items.filter(proven).length} with code and test, ${holes.length} holes.`,
+		'"Judged by" tells which kernel: `golden` the files of answers that kernels gave, `live` a kernel that ran beside.',
+		'A suite counts where code under the tag ran while everything that can be seen was compared with that kernel;',
+		'"in part" where only some of the places under the tag ran. "Reading only": no kernel at hand has it, the tests',
+		"are from the kernel's source.",
 		'',
-		'| item | what | code | test |',
-		'| --- | --- | --- | --- |',
+		`${rows.length} items, ${rows.filter(isProven).length} with code and test, ${holes.length} holes, ` +
+			`${readingOnly.length} reading only.`,
+		'',
+		'| item | what | code | test | judged by |',
+		'| --- | --- | --- | --- | --- |',
 	];
-	for (const item of items) {
-		const plan = planned.find(([pattern]) => pattern.test(item.id))?.[1];
-		const missing =
-			plan === undefined ? '**hole**' : plan.startsWith('no') ? plan : `planned: ${plan}`;
-		const code = item.code.size > 0 ? links(item.code) : missing;
-		const tests = item.tests.size > 0 ? links(item.tests) : missing;
-		lines.push(`| ${item.id} | ${item.title} | ${code} | ${tests} |`);
+	for (const row of rows) {
+		const missing = row.plan ?? '**hole**';
+		const code = row.code.length > 0 ? links(row.code.map(({ file }) => file)) : missing;
+		const tests = row.tests.length > 0 ? links(row.tests) : missing;
+		const judges = row.judges.join(', ') || (isProven(row) ? 'reading only' : '');
+		lines.push(`| ${row.id} | ${row.title} | ${code} | ${tests} | ${judges} |`);
 	}
 	return `${lines.join('\n')}\n`;
 }
 
-function proven(item: Item): boolean {
-	return item.code.size > 0 && item.tests.size > 0;
+function say(text: string): void {
+	process.stdout.write(`${text}\n`);
 }
 
-function isPlanned(item: Item): boolean {
-	return planned.some(([pattern]) => pattern.test(item.id));
+/** Is what the record says of a test still about the tags that it has? */
+function isRecorded(file: string, record: ConformanceRecord): boolean {
+	const known = Object.keys(record.tests[file] ?? {}).sort();
+	const tagged = [...new Set(tagsOfTest(file).flatMap(({ items }) => items))].sort();
+	return known.join() === tagged.join();
 }
 
-const found = readItems();
-const problems = collect(found);
-const all = [...found.values()];
-const holes = all.filter((item) => !proven(item) && !isPlanned(item));
-const page = render(all, holes);
-const allowed = (JSON.parse(readFileSync(holesPath, 'utf8')) as { holes: number }).holes;
-if (process.argv.includes('--check')) {
-	if (readFileSync(pagePath, 'utf8') !== page) {
-		problems.push('docs/conformance.md is stale: run npm run conformance');
+/** Code under tags, and where counters go up. */
+interface Places {
+	readonly tagged: readonly TaggedCode[];
+	readonly raises: readonly TaggedCode[];
+}
+
+/** Runs the tests that the record does not know as they are now, or has seen in vain; all with `--all`. */
+function renewTests(
+	tests: readonly string[],
+	places: Places,
+	problems: string[],
+): ConformanceRecord {
+	const old = readRecord();
+	const record: ConformanceRecord = { tests: {}, suites: { ...old.suites }, raises: {} };
+	for (const file of tests) {
+		const known = old.tests[file];
+		const isCurrent = isRecorded(file, old) && !Object.values(known ?? {}).includes(false);
+		const proof =
+			isCurrent && !process.argv.includes('--all')
+				? undefined
+				: proveByTest(file, places.tagged, places.raises);
+		if (typeof proof === 'string') {
+			problems.push(proof);
+		}
+		const isNew = typeof proof === 'object';
+		record.tests[file] = isNew ? proof.items : (known ?? {});
+		record.raises[file] = isNew ? proof.raises : (old.raises[file] ?? []);
 	}
+	return record;
+}
+
+/** Runs the suites that are asked for. */
+function renewSuites(record: ConformanceRecord, places: Places, problems: string[]): void {
+	const [all, live] = [process.argv.includes('--all'), process.argv.includes('--live')];
+	for (const suite of SUITES.filter((one) => (one.live ? live : all))) {
+		say(`conformance: runs ${suite.name}`);
+		const reached = runSuite(suite, [...places.tagged, ...places.raises]);
+		if (typeof reached === 'string') {
+			problems.push(reached);
+		} else {
+			record.suites[suite.name] = reached;
+		}
+	}
+}
+
+function checkHoles(holes: readonly Row[], problems: string[]): void {
+	const allowed = (JSON.parse(readFileSync(holesPath, 'utf8')) as { holes: number }).holes;
 	if (holes.length > allowed) {
 		problems.push(
-			`${holes.length} holes, more than the ${allowed} that conformance-holes.json allows`,
+			`${holes.length} holes, more than the ${allowed} that conformance-holes.json allows: ` +
+				holes.map(({ id }) => id).join(' '),
 		);
-	}
-} else {
-	writeFileSync(pagePath, page);
-	if (holes.length < allowed) {
+	} else if (!check && holes.length < allowed) {
 		writeFileSync(holesPath, `${JSON.stringify({ holes: holes.length }, undefined, '\t')}\n`);
 	}
 }
-process.stdout.write(
-	`conformance: ${all.length} items, ${all.filter(proven).length} proven, ${holes.length} holes\n`,
-);
-for (const problem of problems) {
-	process.stdout.write(`${problem}\n`);
+
+/** Tests that name items, and those that may reach a place where a counter goes up. */
+function testsOf(files: readonly string[]): string[] {
+	return files.filter(
+		(file) =>
+			file.endsWith('.test.ts') &&
+			(tagsOfTest(file).length > 0 || file.startsWith('packages/engine/')),
+	);
 }
-process.exitCode = problems.length === 0 ? 0 : 1;
+
+function unknownItems(tags: readonly TaggedCode[]): string[] {
+	const known = new Set(readItems().map(({ id }) => id));
+	return tags.flatMap(({ file, line, items }) =>
+		items
+			.filter((id) => !known.has(id))
+			.map((id) => `${file}:${line}: @spec ${id} is no item of docs/linux-xfrm.md`),
+	);
+}
+
+/** Writes a page, or with `--check` compares it; lines may have moved since. */
+function put(name: string, page: string, problems: string[]): void {
+	const path = join(root, 'docs', name);
+	const lineless = (text: string): string => text.replaceAll(/#L\d+/g, '');
+	if (!check) {
+		writeFileSync(path, page);
+	} else if (lineless(readFileSync(path, 'utf8')) !== lineless(page)) {
+		problems.push(`docs/${name} is stale: run npm run conformance`);
+	}
+}
+
+/** What the record shows and nobody has to mend at once. */
+function tell(record: ConformanceRecord, unreached: readonly string[]): void {
+	for (const [file, items] of Object.entries(record.tests)) {
+		const vain = Object.keys(items).filter((id) => items[id] === false);
+		if (vain.length > 0) {
+			say(`${file}: reaches no code under ${vain.join(' ')}`);
+		}
+	}
+	unreached.forEach(say);
+}
+
+function main(): number {
+	const files = sourceFiles();
+	const testTags = files.filter(isTestCode).flatMap(readTags);
+	const places: Places = {
+		tagged: files.filter((file) => !isTestCode(file)).flatMap(readTags),
+		raises: files.flatMap(readRaises),
+	};
+	const tests = testsOf(files);
+	const problems = unknownItems([...places.tagged, ...testTags]);
+	const record = check ? readRecord() : renewTests(tests, places, problems);
+	if (!check) {
+		renewSuites(record, places, problems);
+		writeRecord(record);
+	}
+	for (const file of check ? tests.filter((one) => !isRecorded(one, record)) : []) {
+		problems.push(`${file}: its tags are not those of the record: run npm run conformance`);
+	}
+	const rows = rowsOf(places.tagged, record);
+	const holes = rows.filter((row) => !isProven(row) && row.plan === undefined);
+	checkHoles(holes, problems);
+	put('conformance.md', render(rows, holes), problems);
+	const counters = renderCounters(places.raises, record);
+	put('counters.md', counters.page, problems);
+	problems.push(...counters.problems);
+	if (!check) {
+		tell(record, counters.unreached);
+	}
+	say(
+		`conformance: ${rows.length} items, ${rows.filter(isProven).length} proven, ${holes.length} holes`,
+	);
+	problems.forEach(say);
+	return problems.length === 0 ? 0 : 1;
+}
+
+process.exitCode = main();

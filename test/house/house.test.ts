@@ -7,10 +7,8 @@ import { fileURLToPath } from 'node:url';
 const root: string = fileURLToPath(new URL('../../', import.meta.url));
 
 function tool(...args: string[]): { status: number | null; stdout: string } {
-	const run = spawnSync(process.execPath, ['--import', 'tsx', ...args], {
-		cwd: root,
-		encoding: 'utf8',
-	});
+	const loader = ['--conditions=@xfrm/source', '--import', 'tsx'];
+	const run = spawnSync(process.execPath, [...loader, ...args], { cwd: root, encoding: 'utf8' });
 	return { status: run.status, stdout: run.stdout + run.stderr };
 }
 

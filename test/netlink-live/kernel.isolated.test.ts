@@ -25,7 +25,7 @@ async function connect(): Promise<XfrmClient> {
 	return client;
 }
 
-// @spec N-1 N-2 N-5 N-10 N-12 N-13 N-14 N-15 N-16 N-17
+// @spec N-1 N-2
 describe('the running kernel: conformance', { skip }, () => {
 	for (const { name, run } of netlinkCases({ connect, esp: false })) {
 		it(name, run);

@@ -6,7 +6,7 @@ import { anySelector, Direction } from '@xfrm/wire/xfrm';
 import { netlinkCases } from './netlink-cases.ts';
 import { newServer, ServerTransport } from './server-transport.ts';
 
-// @spec N-1 N-2 N-5 N-10 N-12 N-13 N-14 N-15 N-16 N-17
+// @spec N-2 N-5 N-10 N-12 N-13 N-14 N-15 N-16 N-17
 for (const profile of [linux61, linux619]) {
 	const connect = () => new XfrmClient(new ServerTransport(newServer({ profile })));
 	describe(`our server as ${profile.name}: conformance`, () => {

@@ -260,7 +260,7 @@ function sendIn(
 	return { sent: packets.map(outcomeOf), remains: remainsOf(engine) };
 }
 
-// @spec O-1 O-11 O-12 A-2 L-1 L-3 R-9
+// @spec O-11 O-12 A-2 L-1 L-3 R-9
 test('outward: a batch of n is n batches of one', () => {
 	fc.assert(
 		fc.property(

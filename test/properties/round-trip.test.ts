@@ -219,7 +219,7 @@ const chains: readonly (readonly [string, readonly Layer[]])[] = [
 ];
 
 for (const [name, layers] of chains) {
-	// @spec I-8 O-13 I-15
+	// @spec I-8 I-15
 	test(`layers: ${name}`, () => {
 		const mode = layers.some((layer) => layer.mode !== Transport) ? Tunnel : Transport;
 		for (const [outer, inner] of familiesOf(mode)) {

@@ -313,7 +313,7 @@ const refusals: readonly Refusal[] = [
 ];
 
 for (const { name, state, packet, before, counter, code, item } of refusals) {
-	// @spec I-3 I-4 I-7 I-8 S-3 S-6 S-35 L-1 R-3 T-9 T-24 T-32 T-33 T-36 M-6
+	// @spec I-3 I-4 I-7 I-8 S-3 S-6 S-35 L-1 R-3 T-9 T-24 T-32 T-36 M-6
 	test(`${item}: ${name} is ${counter}, ${code}`, () => {
 		for (const traced of [false, true]) {
 			const net = makeNamespace(linux619);
@@ -370,7 +370,7 @@ test('a wrong ICV moves nothing but a statistic and the time of first use', () =
 	assert.equal(state.lifetime[Current.UseTime], Math.floor(NOW_US / 1e6));
 });
 
-// @spec I-4 X-16
+// @spec I-4
 test('the output mark of a state becomes the mark of the packet, and the lookup of the next uses the old one', () => {
 	const net = makeNamespace();
 	addState(net, { proto: 51, mode: 0, spi: 0xc0000051, outputMark: { v: 0x70, m: 0xf0 } });

@@ -107,7 +107,7 @@ test('without a route to the outer destination no bundle is made', () => {
 	assert.deepEqual(counted(engine.net), { XfrmOutBundleGenError: 2 });
 });
 
-// @spec O-7 F-1b
+// @spec O-7
 test('a missing state drops silently, and a use is not noted', () => {
 	const { engine } = makeEngine();
 	const policy = addOutPolicy(engine, { templates: [tunnelTemplate()] });

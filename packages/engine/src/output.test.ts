@@ -66,7 +66,6 @@ test('a tunnelled packet leaves with its first sequence number, counted by its i
 	assert.equal(state.replay.counters[ReplayCounter.Oseq], 1);
 });
 
-// @spec S-18
 test('last use is noted for every packet from 6.2 on only', () => {
 	const { engine } = makeEngine(linux61);
 	const state = addOut(engine);

@@ -333,7 +333,7 @@ const rows: readonly Row[] = [
 ];
 
 for (const row of rows) {
-	// @spec I-10 I-11 I-12 I-13 I-14 I-15 I-16 I-17 I-18 P-17 P-22 P-23 P-24 D-1 D-2 F-3
+	// @spec I-10 I-11 I-12 I-13 I-14 I-15 I-16 I-17 I-18 P-17 P-22 P-24 D-1 F-3
 	test(row.name, () => {
 		for (const traced of [false, true]) {
 			const net = makeNamespace(row.profile ?? linux619);

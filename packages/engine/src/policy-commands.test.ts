@@ -97,7 +97,7 @@ test('an update replaces, keeps the index, and begins anew', () => {
 	assert.equal(errnoOf(updatePolicy(net, config({ direction: 2 }))), 0, 'without a match it adds');
 });
 
-// @spec P-9 P-12
+// @spec P-9
 test('what is stored: mark masked, no share, templates of family 0 in the policy’s family', () => {
 	const net = makeNamespace();
 	const { value: policy } = addPolicy(

@@ -134,7 +134,11 @@ export function unpackTemplates(words: readonly number[]): readonly Template[] {
 	return templates;
 }
 
-/** Are the selectors equal in all that counts for identity: host bits, user and interface too? */
+/**
+ * Are the selectors equal in all that counts for identity: host bits, user and interface too?
+ *
+ * @spec P-5 P-6
+ */
 export function selectorWordsEqual(a: readonly number[], b: readonly number[]): boolean {
 	for (let i = 0; i < SELECTOR_WORDS; i++) {
 		if (a[i] !== b[i]) {

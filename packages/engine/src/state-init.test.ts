@@ -143,7 +143,6 @@ test('what the kernel fills in: window clamped, NOPMTUDISC by sysctl, canonical 
 	assert.equal(ipv6.value?.flags, 0, 'IPv4 only');
 });
 
-// @spec R-11
 test('thresholds and current values: as asked, or by sysctl and clock', () => {
 	const net = makeNamespace();
 	net.sysctl.xfrm_aevent_etime = 5;

@@ -42,6 +42,7 @@ export class Timer {
 	}
 }
 
+/** @spec L-4 */
 export class TimerTable {
 	private readonly heap: Timer[] = [];
 	private orderLast: number = 0;

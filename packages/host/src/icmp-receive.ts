@@ -254,7 +254,7 @@ function knowsQuoted(stack: Stack, reception: Reception, quote: Quote): boolean 
 /**
  * Takes a smaller path MTU over: IPv4 down to 552 octets, IPv6 down to 1280 and nothing below.
  *
- * @spec U-7 X-17
+ * @spec U-7 U-8 X-17
  */
 function learnPathMtu(stack: Stack, quote: Quote, told: number): number | undefined {
 	const { family, destination, source } = quote;

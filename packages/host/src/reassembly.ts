@@ -102,6 +102,11 @@ interface Place {
 	readonly ecn: number;
 }
 
+/**
+ * All datagrams of which fragments have come; what is whole goes on, fragments never reach a transform.
+ *
+ * @spec I-2
+ */
 export class Reassembly {
 	private readonly datagrams: Map<string, Datagram> = new Map();
 	private octets = 0;

@@ -130,7 +130,7 @@ test('assumed sockets take what nobody would', () => {
 	]);
 });
 
-/** @spec I-14 I-22 P-18 D-1 */
+/** @spec I-22 P-18 D-1 */
 test('every taker of a packet makes a policy check, and a device may be exempt', () => {
 	const host = router();
 	opened(host.openRaw({ family: 2, proto: 1 }));

@@ -78,7 +78,6 @@ test('an XFRM interface has MTU 1500, of 68 to 65535', () => {
 	]);
 });
 
-// @spec X-8
 test('a device loads its module, which stays when the device goes', () => {
 	const host = router();
 	const { modules } = host.engine.net;

@@ -30,7 +30,6 @@ test('numbers are those of strtoul with base 0', () => {
 	assert.equal(parseU64('9007199254740992'), 2 ** 53);
 });
 
-// @spec C-3
 test('prefixes are those of iproute2', () => {
 	const rows: [text: string, family: number, printed: string | undefined][] = [
 		['10.0.0.1', 0, '10.0.0.1/32'],

@@ -183,7 +183,7 @@ test('an error at the start of a dump is in its DONE', () => {
 	]);
 });
 
-// @spec A-6 R-11 N-16 N-17
+// @spec A-6 R-11 N-16
 test('subscribers hear what was done, and the engine knows who listens', () => {
 	const { server, client } = connect(1);
 	const listener = server.connect({ portId: 1, queueMax: 2 });

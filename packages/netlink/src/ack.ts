@@ -242,7 +242,11 @@ export function encodeError(request: RawMessage, errno: number, options: AckOpti
 	return writer.finish();
 }
 
-/** Writes the NLMSG_DONE that ends a dump, with the error found at its start. */
+/**
+ * Writes the NLMSG_DONE that ends a dump, with the error found at its start.
+ *
+ * @spec N-12
+ */
 export function encodeDone(
 	header: { readonly seq: number; readonly pid: number },
 	errno: number,

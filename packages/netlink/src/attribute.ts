@@ -18,6 +18,8 @@ export const AttributeFlag = { Nested: 0x8000, NetByteOrder: 0x4000, TypeMask: 0
 /**
  * A cursor over attributes, by `for (; reader.next(); )`. Damage does not throw: the walk ends and
  * `leftover` says how many octets were not understood.
+ *
+ * @spec N-2 N-8
  */
 export class AttributeReader {
 	/** Number without its flags. */

@@ -29,6 +29,8 @@ export function frameMessage(message: Uint8Array): Uint8Array | undefined {
 /**
  * Cuts a stream into messages. Holds at most the one that is not complete, in a buffer of its length. A
  * length that does not even cover its own field ends the stream: nobody knows where the next message is.
+ *
+ * @spec T-12
  */
 export class StreamMessages {
 	/** The stream has ended by a wrong length; what comes is ignored. */

@@ -198,7 +198,7 @@ test('options are walked, and damage ends the walk', () => {
 	assert.equal(fitsOptionsHeader(viewOf('1100000000000000'), 0, 7), false);
 });
 
-// @spec T-51 T-57
+// @spec T-51
 test('the header of a home address', () => {
 	const bytes = new Uint8Array(HOME_ADDRESS_HEADER_OCTETS);
 	const view = new DataView(bytes.buffer);

@@ -28,7 +28,11 @@ export const IptfsSubtype = { Basic: 0, CongestionControl: 1 } as const;
 /** Octets of a block's beginning after which its length is known, whatever it is. */
 export const IPTFS_LENGTH_OCTETS = 6;
 
-/** Does the basic header fit? */
+/**
+ * Does the basic header fit?
+ *
+ * @spec M-30
+ */
 export function fitsIptfs(_view: DataView, at: number, end: number): boolean {
 	return at + IPTFS_HEADER_OCTETS <= end;
 }
@@ -45,7 +49,11 @@ export function iptfsBlockOffset(view: DataView, at: number): number {
 	return view.getUint16(at + 2);
 }
 
-/** Writes a basic header; returns 4. */
+/**
+ * Writes a basic header; returns 4.
+ *
+ * @spec M-30
+ */
 export function writeIptfs(view: DataView, at: number, blockOffset: number): number {
 	view.setUint32(at, blockOffset & 0xffff);
 	return IPTFS_HEADER_OCTETS;
@@ -64,6 +72,8 @@ export const IptfsBlock = {
 /**
  * Length that the IP packet at `at` claims, header included, or an `IptfsBlock`. `at` is before `end`. An
  * IPv4 packet may claim anything from 0 on: the caller looks whether that is one.
+ *
+ * @spec M-31
  */
 export function iptfsBlockOctets(view: DataView, at: number, end: number): number {
 	switch (view.getUint8(at) >> 4) {

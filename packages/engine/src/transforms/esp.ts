@@ -124,7 +124,7 @@ function initSeparate(net: Namespace, state: XfrmState): Refusal | undefined {
 	return undefined;
 }
 
-/** @spec U-2 T-11 NT-1 NT-5 */
+/** @spec U-2 T-11 NT-1 NT-5 M-11 */
 function setEspSizes(net: Namespace, state: XfrmState): Refusal | undefined {
 	let octets = ESP_FIXED_OCTETS + state.ivOctets;
 	if (state.encap !== undefined) {

@@ -110,7 +110,7 @@ const optionRows: readonly (readonly [string, string, string, boolean])[] = [
 ];
 
 for (const [name, header, options, works] of optionRows) {
-	// @spec M-9 M-10
+	// @spec M-10
 	test(`BEET: pseudo header with ${name}`, () => {
 		const payload = join(bytes(header), bytes(options), works ? udp() : new Uint8Array(0));
 		const packet = receive(BEET, ip(50, esp(payload, { next: 94 })));

@@ -203,7 +203,6 @@ test('what Linux refuses, with its errno and sentence', () => {
 	}
 });
 
-// @spec T-6
 test('each state gets a mask of its own for its IVs', () => {
 	const { engine } = makeEngine();
 	const masks = [1, 2].map((spi) => [...addOut(engine, { spi }).ivSalt].join());

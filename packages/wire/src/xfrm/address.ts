@@ -40,7 +40,11 @@ export function addressEquals(a: Address, b: Address, family: number): boolean {
 	return true;
 }
 
-/** Do the first `prefix` bits agree? A prefix longer than the family's address never matches. */
+/**
+ * Do the first `prefix` bits agree? A prefix longer than the family's address never matches.
+ *
+ * @spec P-25
+ */
 export function prefixMatches(
 	address: Address,
 	network: Address,
