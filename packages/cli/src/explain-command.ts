@@ -4,7 +4,6 @@ import { PROFILES } from '@xfrm/engine';
 import { Explainer, InputError, mirrorPeer, Secrets } from '@xfrm/explain';
 import { type ExplainArguments, parseExplainArguments } from './explain-arguments.ts';
 import { loadHost, loadHostText, loadRules, newestTimeOf, readRules } from './explain-input.ts';
-import { readKernel } from './explain-kernel.ts';
 import { Session } from './explain-session.ts';
 import { seededRandom } from './seeded-random.ts';
 import { UsageError } from './usage.ts';
@@ -18,7 +17,9 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 	};
 	let status = 0;
 	try {
-		const kernel = asked.kernel ? await readKernel(asked) : undefined;
+		const kernel = asked.kernel
+			? await (await import('./explain-kernel.ts')).readKernel(asked)
+			: undefined;
 		const rules = kernel === undefined ? asked.rules.map(readRules) : [kernel.rules];
 		const explainer = setUp(asked, newestTimeOf(rules), kernel?.host);
 		const refused = rules.flatMap((one) => loadRules(explainer, one, secrets));

@@ -85,8 +85,8 @@ export function readRules(path: string): RulesText {
 	return { file: nameOf(file), text: new TextDecoder().decode(readBytes(file)), host };
 }
 
-/** Dumps with -s and JSON tell times, commands none: reading a large file twice takes its time. */
-const TELLS_TIME = /lifetime|^\s*[[{]/;
+/** Dumps and JSON tell times, commands none: reading a large file twice takes its time. */
+const TELLS_TIME = /lifetime|lastused|^\s*[[{]/;
 
 /** The newest time (Unix seconds) that the rules tell of, undefined when they tell none. */
 export function newestTimeOf(rules: readonly RulesText[]): number | undefined {
@@ -126,7 +126,8 @@ export function loadRules(
 	const context: RulesFileContext = {
 		...explainer.world.context,
 		utcOffsetSeconds,
-		timeZone: timeZone(),
+		// Finding its name takes long, and only texts with times ask for it.
+		...(TELLS_TIME.test(text) ? { timeZone: timeZone() } : {}),
 		...(host === undefined ? {} : { host }),
 	};
 	const parsed = parseRulesFile(text, context);
