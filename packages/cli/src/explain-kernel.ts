@@ -12,7 +12,7 @@ const HOST_QUESTIONS: readonly (readonly string[])[] = [['address'], ['route'], 
 
 /** Rules as text, and the host; undefined where the options say what the host is. */
 export async function readKernel(
-	asked: ExplainArguments,
+	asked: Pick<ExplainArguments, 'hosts' | 'locals'>,
 ): Promise<{ readonly rules: RulesText; readonly host: string | undefined }> {
 	const { interfaceName, linuxTransport } = await import('@xfrm/linux');
 	let client: XfrmClient | undefined;

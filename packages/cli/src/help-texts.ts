@@ -9,6 +9,7 @@ const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and a
   xfrm lookup --rules FILE FLOW | --batch FILE           which policies and states a flow meets
   xfrm prove --rules FILE QUESTION…                      does a claim hold for all flows of a set?
   xfrm diff BEFORE AFTER                                 flows that other rules treat otherwise
+  xfrm lint FILE… | --kernel                             what is wrong about rules
   xfrm [OPTIONS] state|policy|monitor …                  as ip xfrm, on the running kernel
   xfrm save [-o FILE]                                    states and policies of the kernel as JSON
   xfrm load [--dry-run] FILE                             rules into the kernel, all or none
@@ -141,6 +142,28 @@ Example
   sudo xfrm save -o before.json; sudo swanctl --reload-conns; sudo xfrm save -o after.json
   xfrm diff before.json after.json`;
 
+const LINT = `xfrm lint FILE… [--host FILE] [--nft FILE]
+xfrm lint --kernel [--nft FILE]
+
+Looks rules over without a packet: templates that no state can serve and what keeps them apart,
+missing directions, shadowed policies, ties, plaintext that is taken, windows, limits, algorithms,
+keys, NAT, MTU … Each finding names its objects, what Linux does because of it, and what to do; it
+has a page in docs/lint.md.
+
+RULES  files as for xfrm explain (also --rules FILE), - for stdin; --kernel reads the running kernel
+       --host FILE       ip address, route, link, as commands or as printed; --local ADDR[/LEN]
+       --nft FILE        nft list ruleset, or iptables-save: source NAT before the lookup
+       --fail-on error|warning|info|never    exit status 1 from this severity on (error)
+       --json            a line a finding (packages/cli/schema/lint.schema.json)
+       --sarif           SARIF 2.1.0, for CI systems
+       --profile linux61|linux619|linux72
+
+Exit status 0, 1 something as bad as --fail-on was found, 2 bad usage. Keys are never shown.
+
+Examples, in a checkout
+  xfrm lint examples/site-a.xfrm --host examples/site-a.host
+  sudo nft list ruleset | sudo xfrm lint --kernel --nft - --fail-on warning`;
+
 const IP = `xfrm [OPTIONS] state|policy|monitor …
 
 The language of ip xfrm, its text and its exit statuses, on the running kernel: what works behind
@@ -232,6 +255,7 @@ export const HELP: Readonly<Record<string, string>> = {
 	lookup: LOOKUP,
 	prove: PROVE,
 	diff: DIFF,
+	lint: LINT,
 	state: IP,
 	policy: IP,
 	monitor: IP,

@@ -48,6 +48,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 	lookup: async (args) => (await import('./lookup-command.ts')).lookupCommand(args),
 	prove: async (args) => (await import('./prove-command.ts')).proveCommand(args),
 	diff: async (args) => (await import('./diff-command.ts')).diffCommand(args),
+	lint: async (args) => (await import('./lint-command.ts')).lintCommand(args),
 	daemon: async (args) => (await import('./daemon-command.ts')).daemonCommand(args),
 	save: async (args) => (await import('./save-command.ts')).saveCommand(args),
 	load: async (args) => (await import('./load-command.ts')).loadCommand(args),

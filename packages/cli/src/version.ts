@@ -8,8 +8,13 @@ const manifest = new URL('../package.json', import.meta.url);
 
 /** `xfrm 0.1.0 (commit 1a2b3c4d5e6f, profile linux619)`. */
 export function versionText(): string {
+	return `xfrm ${versionNumber()} (commit ${commit() ?? 'unknown'}, profile ${PROFILE_DEFAULT})`;
+}
+
+/** The version alone. */
+export function versionNumber(): string {
 	const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
-	return `xfrm ${version} (commit ${commit() ?? 'unknown'}, profile ${PROFILE_DEFAULT})`;
+	return version;
 }
 
 /** Prints it; the exit status. */

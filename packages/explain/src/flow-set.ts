@@ -157,6 +157,12 @@ class Side {
 		return decision;
 	}
 
+	/** Policies that win in some decision. */
+	winners(): XfrmPolicy[] {
+		const all = [...this.#decisions.values()].flatMap(({ winners }) => winners);
+		return all.filter((winner) => winner !== null);
+	}
+
 	/** The diagram of the boxes by which states are told apart. */
 	partsOf(decision: Decision, protos: readonly ProtoClass[]): Diagram<string> {
 		decision.parts ??= buildDiagram({
@@ -524,6 +530,11 @@ export class FlowSets {
 			const treatment = side.treat(decision, part.leaf, part.region);
 			yield* this.#split(decisions, at + 1, part.region, [...treatments, treatment], wanted);
 		}
+	}
+
+	/** The policies that decide for some flow. */
+	get winners(): ReadonlySet<XfrmPolicy> {
+		return new Set(this.#sides.flatMap((side) => side.winners()));
 	}
 
 	/** How flows of each protocol are decoded, for all that selectors can tell. */

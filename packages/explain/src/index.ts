@@ -12,6 +12,16 @@ export * from './host-command.ts';
 export * from './host-setup.ts';
 export * from './input.ts';
 export * from './json.ts';
+export {
+	type Finding,
+	isAtLeast,
+	type LintObject,
+	lintRules,
+	lintText,
+	PAGES,
+	type Severity,
+	sarifOf,
+} from './lint/lint.ts';
 export * from './lookup.ts';
 export * from './lookup-text.ts';
 export * from './packet-text.ts';

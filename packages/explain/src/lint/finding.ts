@@ -1,0 +1,56 @@
+/** What lint says of rules: the contract of its JSON (schema 1), and the objects it names. */
+import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
+import type { ObjectRef } from '../answer.ts';
+import { policyName, policyText, stateName, stateText } from '../names.ts';
+import { policyRef, stateRef } from '../near-miss.ts';
+import { PAGES } from './pages.ts';
+
+export type Severity = 'error' | 'warning' | 'info';
+
+/** An object that a finding is about. */
+export interface LintObject extends ObjectRef {
+	/** As `ip xfrm` would print it, in one line. */
+	readonly text: string;
+}
+
+export interface Finding {
+	readonly schema: 1;
+	/** Stable; its page is docs/lint.md#id. */
+	readonly id: string;
+	readonly severity: Severity;
+	readonly objects: readonly LintObject[];
+	/** What was found, with the values that decide. */
+	readonly reason: string;
+	/** What Linux does because of it. */
+	readonly consequence: string;
+	/** What to do. */
+	readonly advice: string;
+}
+
+/** A finding of this id; what its page says of every such finding is taken from there. */
+export function finding(
+	id: string,
+	objects: readonly (XfrmPolicy | XfrmState | undefined)[],
+	reason: string,
+	advice?: string,
+): Finding {
+	const page = PAGES[id];
+	if (page === undefined) {
+		throw new RangeError(`lint has no page for ${id}`);
+	}
+	return {
+		schema: 1,
+		id,
+		severity: page.severity,
+		objects: objects.filter((one) => one !== undefined).map(lintObject),
+		reason,
+		consequence: page.consequence,
+		advice: advice ?? page.advice,
+	};
+}
+
+function lintObject(object: XfrmPolicy | XfrmState): LintObject {
+	return 'templates' in object
+		? { ...policyRef(object), text: `${policyName(object)}: ${policyText(object)}` }
+		: { ...stateRef(object), text: `${stateName(object)}: ${stateText(object)}` };
+}

@@ -1,0 +1,76 @@
+/**
+ * Every finding on rules that have it and on rules that have not, and its consequence on the engine: a flow
+ * that fares badly under the first and well under the second.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { linux619 } from '@xfrm/engine';
+import { parseHex } from '@xfrm/wire';
+import { gatewayAt } from '../explainer-fixture.test.ts';
+import { FlowLookup } from '../lookup.ts';
+import { lintRules } from './lint.ts';
+import { CASES, type LintCase } from './lint-cases-fixture.test.ts';
+import { PAGES } from './pages.ts';
+
+function idsOf(rules: readonly string[], test: LintCase): string[] {
+	const explainer = gatewayAt('10.1.0.1/16', '192.0.2.1/24', rules, linux619);
+	explainer.prepare();
+	for (const packet of rules === test.bad ? (test.arriving ?? []) : []) {
+		explainer.ask(parseHex(packet) as Uint8Array, { direction: 'in', device: 'wan' });
+	}
+	if (test.waitSeconds !== undefined) {
+		explainer.wait(test.waitSeconds);
+	}
+	const findings = lintRules(explainer.world, {
+		hostKnown: true,
+		nat: rules === test.bad ? test.nat : test.natGood,
+	});
+	for (const { objects, reason, consequence, advice, id } of findings) {
+		assert.ok(objects.length > 0, `${id} names no object`);
+		assert.ok(reason.length > 10 && consequence.length > 10 && advice.length > 5);
+	}
+	return findings.map(({ id }) => id);
+}
+
+function outcomeOf(rules: readonly string[], flow: string): string {
+	const explainer = gatewayAt('10.1.0.1/16', '192.0.2.1/24', rules, linux619);
+	explainer.prepare();
+	const { outcome, counter } = new FlowLookup(explainer.world).answer(flow);
+	return counter === null ? outcome : `${outcome} ${counter}`;
+}
+
+describe('lint', () => {
+	for (const [id, test] of Object.entries(CASES)) {
+		it(`finds ${id}, and only where it is`, () => {
+			assert.ok(
+				idsOf(test.bad, test).includes(id),
+				`not found: ${idsOf(test.bad, test).join(' ')}`,
+			);
+			assert.ok(!idsOf(test.good, test).includes(id), 'found where it is not');
+			for (const { flow, bad, good } of test.flows ?? []) {
+				assert.deepEqual(
+					[outcomeOf(test.bad, flow), outcomeOf(test.good, flow)],
+					[bad, good],
+					flow,
+				);
+			}
+		});
+	}
+
+	it('has a case for every page, and at least 40 of them', () => {
+		assert.deepEqual(Object.keys(CASES).sort(), Object.keys(PAGES).sort());
+		assert.ok(Object.keys(PAGES).length >= 40);
+	});
+
+	it('has its pages in docs/lint.md', () => {
+		const document = readFileSync(new URL('../../../../docs/lint.md', import.meta.url), 'utf8');
+		const sections = document.split('\n## ').slice(1);
+		assert.deepEqual(
+			sections.map((section) => section.trim()),
+			Object.entries(PAGES).map(([id, { severity, title, consequence, advice }]) =>
+				[`${id}`, '', `**${severity}**: ${title}.`, '', consequence, '', advice].join('\n'),
+			),
+		);
+	});
+});

@@ -1,0 +1,44 @@
+/** Looks rules over: everything that is wrong, dangerous or odd about them, without a packet. */
+import type { World } from '../world.ts';
+import { LintFacts, type LintOptions } from './facts.ts';
+import type { Finding, Severity } from './finding.ts';
+import { checkGaps, checkPolicies } from './policies.ts';
+import { checkStates } from './states.ts';
+import { checkDevices, checkNat, checkShadows, checkSizes } from './surroundings.ts';
+import { checkDirections, checkTemplates } from './templates.ts';
+
+const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
+
+/**
+ * All findings, the worst first.
+ *
+ * @param world with its rules loaded, and prepared (`Explainer.prepare`)
+ */
+export function lintRules(world: World, options: Partial<LintOptions> = {}): readonly Finding[] {
+	const facts = new LintFacts(world, {
+		hostKnown: options.hostKnown ?? false,
+		nat: options.nat,
+	});
+	const found = [
+		...checkTemplates(facts),
+		...checkDirections(facts),
+		...checkPolicies(facts),
+		...checkStates(facts),
+		...checkShadows(facts),
+		...checkDevices(facts),
+		...checkNat(facts),
+		...checkGaps(facts),
+		...checkSizes(facts),
+	];
+	return found.sort((a, b) => RANK[a.severity] - RANK[b.severity]);
+}
+
+/** Is a finding at least this severe? */
+export function isAtLeast(severity: Severity, least: Severity): boolean {
+	return RANK[severity] <= RANK[least];
+}
+
+export type { Finding, LintObject, Severity } from './finding.ts';
+export { lintText } from './lint-text.ts';
+export { PAGES } from './pages.ts';
+export { sarifOf } from './sarif.ts';

@@ -1,0 +1,290 @@
+/** Policies by themselves and beside each other: missing directions, plaintext, ties, odd selectors. */
+import type { XfrmPolicy } from '@xfrm/engine';
+import {
+	DefaultAction,
+	Direction,
+	IpProto,
+	isAnyAddress,
+	Mode,
+	PolicyAction,
+	PolicyType,
+} from '@xfrm/wire/xfrm';
+import { actionName, policyName, stateName } from '../names.ts';
+import {
+	familyBits,
+	type LintFacts,
+	mirrored,
+	misses,
+	selectorCovers,
+	selectorsMeet,
+} from './facts.ts';
+import { type Finding, finding } from './finding.ts';
+
+export function checkPolicies(facts: LintFacts): Finding[] {
+	return [
+		...facts.policies.flatMap((policy) => [
+			...checkSelector(policy),
+			...checkPlaintext(policy),
+			...checkWayBack(facts, policy),
+			...checkForward(facts, policy),
+		]),
+		...checkUnguarded(facts),
+		...checkTies(facts),
+	];
+}
+
+function when(holds: boolean, id: string, policy: XfrmPolicy, reason: string): Finding[] {
+	return holds ? [finding(id, [policy], reason)] : [];
+}
+
+function isTunnel(policy: XfrmPolicy): boolean {
+	return policy.templates.some(({ mode }) => mode === Mode.Tunnel || mode === Mode.Iptfs);
+}
+
+function checkSelector(policy: XfrmPolicy): Finding[] {
+	const name = policyName(policy);
+	const { selector } = policy.config;
+	const { proto, sportMask, dportMask, ifindex } = selector;
+	const ports = (sportMask | dportMask) !== 0;
+	const inward = policy.direction === Direction.In;
+	return [
+		...when(hasHostBits(policy), 'host-bits', policy, `${name} has host bits beyond its prefixes`),
+		...when(
+			ports && proto === 0,
+			'port-without-protocol',
+			policy,
+			`${name} has ports and no protocol`,
+		),
+		...when(ports && proto === IpProto.Dccp, 'dccp-ports', policy, `${name} has ports of DCCP`),
+		...when(ifindex > 1 && inward, 'dev-inbound', policy, `${name} has a device that is not lo`),
+	];
+}
+
+function hasHostBits(policy: XfrmPolicy): boolean {
+	const { selector } = policy.config;
+	const beyond = (address: Uint8Array, length: number): boolean =>
+		address.subarray(0, familyBits(policy.family) / 8).some((octet, i) => {
+			const bits = Math.min(8, Math.max(0, length - 8 * i));
+			return (octet & (0xff >> bits)) !== 0;
+		});
+	return beyond(selector.saddr, selector.prefixlenS) || beyond(selector.daddr, selector.prefixlenD);
+}
+
+function checkPlaintext(policy: XfrmPolicy): Finding[] {
+	const { templates, direction } = policy;
+	if (direction === Direction.Out || templates.length === 0) {
+		return [];
+	}
+	const name = policyName(policy);
+	const optional = templates.filter((template) => template.optional !== 0);
+	const all = optional.length === templates.length;
+	const beside =
+		!all && optional.some(({ mode, id }) => mode === Mode.Transport && id.proto !== IpProto.Comp);
+	const comp = templates.some(
+		(template) => template.id.proto === IpProto.Comp && template.optional === 0,
+	);
+	return [
+		...when(all, 'plaintext-optional', policy, `${name} has templates of level use only`),
+		...when(
+			beside,
+			'optional-transport-inbound',
+			policy,
+			`${name} has an optional transport template`,
+		),
+		...when(comp, 'ipcomp-required-inbound', policy, `${name} requires comp`),
+	];
+}
+
+/** What comes back by the tunnel of an out policy needs an in or fwd policy. */
+function checkWayBack(facts: LintFacts, policy: XfrmPolicy): Finding[] {
+	if (
+		policy.direction !== Direction.Out ||
+		!isTunnel(policy) ||
+		policy.action === PolicyAction.Block
+	) {
+		return [];
+	}
+	const back = mirrored(policy.config.selector);
+	const met = facts.policies.some(
+		(other) =>
+			other.direction !== Direction.Out &&
+			other.family === policy.family &&
+			other.ifId === policy.ifId &&
+			selectorsMeet(other.config.selector, back, policy.family),
+	);
+	return when(
+		!met,
+		'in-missing',
+		policy,
+		`${policyName(policy)} is a tunnel, and no in or fwd policy is for its way back`,
+	);
+}
+
+/** A tunnel that ends here for a network needs fwd. */
+function checkForward(facts: LintFacts, policy: XfrmPolicy): Finding[] {
+	const { family, direction } = policy;
+	if (direction !== Direction.In || !isTunnel(policy) || policy.action === PolicyAction.Block) {
+		return [];
+	}
+	const { selector } = policy.config;
+	const forHost =
+		selector.prefixlenD === familyBits(family) ||
+		facts.local.some(
+			(one) => one.family === family && selector.prefixlenD > familyBits(family) - 2,
+		);
+	const has = facts.policies.some(
+		(other) =>
+			other.direction === Direction.Fwd &&
+			other.family === family &&
+			other.ifId === policy.ifId &&
+			selectorsMeet(other.config.selector, selector, family),
+	);
+	const inward = facts.demands.some(
+		(demand) =>
+			demand.policy === policy && facts.states.some((state) => misses(demand, state).length === 0),
+	);
+	if (forHost || has || !inward || policy.type === PolicyType.Sub) {
+		return [];
+	}
+	const states = facts.states.filter((state) =>
+		facts.demands.some((demand) => demand.policy === policy && misses(demand, state).length === 0),
+	);
+	return [
+		finding(
+			'fwd-missing',
+			[policy, ...states.slice(0, 3)],
+			`${policyName(policy)} is for a network, and no fwd policy is for its flows`,
+		),
+	];
+}
+
+/** Transport states that open packets which no in policy demands to be protected. */
+function checkUnguarded(facts: LintFacts): Finding[] {
+	return facts.states.flatMap((state) => {
+		const esp = state.proto === IpProto.Esp || state.proto === IpProto.Ah;
+		if (
+			!esp ||
+			state.mode !== Mode.Transport ||
+			!facts.isInward(state) ||
+			facts.isLocal(state.family, state.config.saddr)
+		) {
+			return [];
+		}
+		const guarded = facts.policies.some(
+			(policy) =>
+				policy.direction === Direction.In &&
+				policy.family === state.family &&
+				takes(policy, state.config.saddr, state.config.id.daddr),
+		);
+		return guarded
+			? []
+			: [
+					finding(
+						'plaintext-no-policy',
+						[state],
+						`${stateName(state)} is of transport mode, and no in policy is for its hosts`,
+					),
+				];
+	});
+}
+
+function takes(policy: XfrmPolicy, source: Uint8Array, destination: Uint8Array): boolean {
+	const bits = familyBits(policy.family);
+	const any = isAnyAddress(source, policy.family);
+	const hosts = {
+		...policy.config.selector,
+		saddr: source,
+		daddr: destination,
+		prefixlenS: any ? 0 : bits,
+		prefixlenD: bits,
+	};
+	return selectorsMeet(policy.config.selector, hosts, policy.family);
+}
+
+/** Pairs of a tie that are told: a rule set of equal priorities may have millions. */
+const TIES_MAX = 20;
+
+function checkTies(facts: LintFacts): Finding[] {
+	const groups = new Map<string, XfrmPolicy[]>();
+	for (const policy of facts.policies) {
+		const { family, direction, type, ifId, priority } = policy;
+		const key = [family, direction, type, ifId, priority].join(' ');
+		groups.set(key, [...(groups.get(key) ?? []), policy]);
+	}
+	const found: Finding[] = [];
+	for (const group of groups.values()) {
+		found.push(...tiesOf(group, TIES_MAX - found.length));
+	}
+	return found;
+}
+
+/** Groups beyond this are not compared pair by pair. */
+const GROUP_MAX = 3000;
+
+function tiesOf(group: readonly XfrmPolicy[], most: number): Finding[] {
+	const found: Finding[] = [];
+	const configs = group.slice(0, GROUP_MAX).map((policy) => ({
+		policy,
+		selector: policy.config.selector,
+		treatment: treatmentText(policy),
+	}));
+	for (const [i, a] of configs.entries()) {
+		for (const b of configs.slice(i + 1)) {
+			if (found.length >= most) {
+				return found;
+			}
+			const marks =
+				((a.policy.markValue ^ b.policy.markValue) & a.policy.markMask & b.policy.markMask) === 0;
+			if (
+				a.treatment !== b.treatment &&
+				marks &&
+				selectorsMeet(a.selector, b.selector, a.policy.family)
+			) {
+				const reason = `${policyName(a.policy)} and ${policyName(b.policy)} overlap at priority ${a.policy.priority}; ${policyName(b.policy)} was added first`;
+				found.push(finding('priority-tie', [a.policy, b.policy], reason));
+			}
+		}
+	}
+	return found;
+}
+
+/** What a policy does with a flow, as text to compare. */
+export function treatmentText(policy: XfrmPolicy): string {
+	const templates = policy.templates.map(
+		({ id, saddr, mode, reqid, optional }) =>
+			`${id.proto} ${id.daddr} ${saddr} ${mode} ${reqid} ${optional} ${id.spi}`,
+	);
+	return `${actionName(policy.action)} ${policy.action === PolicyAction.Block ? '' : templates.join()}`;
+}
+
+/** Protected policies below which there is nothing but the default, accept. */
+export function checkGaps(facts: LintFacts): Finding[] {
+	if (facts.world.engine.net.defaults[Direction.Out] === DefaultAction.Block) {
+		return [];
+	}
+	return facts.policies.flatMap((policy) => {
+		const { direction, templates, family, priority, ifId } = policy;
+		if (
+			direction !== Direction.Out ||
+			!templates.some((template) => template.optional === 0) ||
+			ifId !== 0
+		) {
+			return [];
+		}
+		const guarded = facts.policies.some(
+			(other) =>
+				other !== policy &&
+				other.direction === direction &&
+				other.family === family &&
+				other.action === PolicyAction.Block &&
+				other.priority >= priority &&
+				selectorCovers(other.config.selector, policy.config.selector, family),
+		);
+		return when(
+			!guarded,
+			'gap-in-clear',
+			policy,
+			`${policyName(policy)} has neither a block policy behind it nor a default of block`,
+		);
+	});
+}
