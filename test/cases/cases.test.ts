@@ -45,3 +45,37 @@ test('the index is fresh', () => {
 	});
 	assert.equal(readFileSync(`${casesFolder}README.md`, 'utf8'), renderIndex(rows), ANEW);
 });
+
+/** A page of docs, and its sections by heading. */
+function sectionsOf(name: string): Map<string, string> {
+	const text = readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
+	return new Map(
+		text.split(/^##+ /m).map((section): [string, string] => {
+			const end = section.indexOf('\n');
+			return [section.slice(0, end), section.slice(end)];
+		}),
+	);
+}
+
+test('docs/my-packet-was-dropped.md leads from each counter to its cases', () => {
+	const sections = [...sectionsOf('my-packet-was-dropped.md')];
+	for (const [id, { steps }] of kept) {
+		for (const counter of new Set(steps.flatMap((step) => Object.keys(step.expect.stat ?? {})))) {
+			const found = sections.some(
+				([heading, text]) => heading.includes(counter) && text.includes(`(cases/${id}.md)`),
+			);
+			assert.ok(found, `${counter}: ${id}`);
+		}
+	}
+});
+
+test('docs/my-packet-was-dropped.md names reasons that there are', () => {
+	const reasons = readFileSync(new URL('../../docs/reasons.md', import.meta.url), 'utf8');
+	const text = [...sectionsOf('my-packet-was-dropped.md').values()].join('');
+	const codes = [...text.matchAll(/reasons\.md#([a-z0-9.-]+)/g)].map(([, code]) => code);
+	assert.ok(codes.length > 15);
+	assert.deepEqual(
+		codes.filter((code) => !reasons.includes(`<a id="${code}"></a>`)),
+		[],
+	);
+});
