@@ -215,6 +215,27 @@ describe('xfrm explain: bad input', () => {
 			stderr: /Unknown option '--frob'/,
 		},
 		{
+			name: 'options that contradict each other',
+			args: ['--rules', '-', '--brief', '--bytes', FLOW],
+			stderr: /found --brief and --bytes, expected one of them/,
+		},
+		{
+			name: 'the rules of two hosts',
+			args: ['--rules', '-', '--kernel', FLOW],
+			stderr: /found --kernel and --rules, expected one of them/,
+		},
+		{
+			name: 'a policy that nobody can be asked about',
+			args: ['--rules', '-', '--why-not', 'the one', FLOW],
+			stderr: /--why-not: found "the one", expected a policy \(out 9/,
+		},
+		{
+			name: 'a packet of two families',
+			args: ['--rules', '-', 'src 2001:db8::1 dst 192.0.2.1'],
+			input: POLICY,
+			stderr: /found "192\.0\.2\.1", expected a destination of the same family as the source/,
+		},
+		{
 			name: 'an unknown profile',
 			args: ['--rules', '-', '--profile', 'linux1', FLOW],
 			stderr: /found "linux1", expected --profile linux61\|linux619\|linux72/,
@@ -256,6 +277,104 @@ describe('xfrm explain: bad input', () => {
 		assert.equal(run.status, 0);
 		const strict = xfrm(['explain', '--strict', '--rules', '-', FLOW], rules);
 		assert.deepEqual([strict.status, strict.stdout], [2, '']);
+	});
+});
+
+describe('xfrm explain: what it tells beside the way', () => {
+	const LOST_STATE = STATE.replace('spi 0x100', 'spi 0x100 reqid 5');
+
+	it('the best fix with --brief, none with --no-fix, as text and as JSON', () => {
+		const rules = `${LOST_STATE}\n${POLICY}\n`;
+		const brief = xfrm(['explain', '--brief', '--rules', '-', FLOW], rules);
+		assert.match(
+			brief.stdout,
+			/\nFix \(tried here.*\n {2}1\. .* reqid 5.*\n(?: {5}.*\n)? {7}ip xfrm policy update /,
+		);
+		assert.ok(!brief.stdout.includes('SEND'));
+		const none = xfrm(['explain', '--json', '--no-fix', '--rules', '-', FLOW], rules);
+		assert.equal((JSON.parse(none.stdout) as Record<string, unknown>)['fix'], undefined);
+		const json = xfrm(['explain', '--json', '--rules', '-', FLOW], rules);
+		const { fix } = JSON.parse(json.stdout) as { fix: { commands: string[]; outcome: string }[] };
+		assert.match(fix[0]?.commands[0] ?? '', /^ip xfrm policy update .* reqid 5 mode transport$/);
+		assert.equal(fix[0]?.outcome, 'transform');
+		assert.ok(!json.stdout.includes(KEY.slice(2)));
+	});
+
+	it('keys in fixes by their names, unless they may be shown', () => {
+		const rules = `${LOST_STATE.replace(KEY, KEY.toUpperCase().replace('0X', '0x'))}\n${POLICY}\n`;
+		const hidden = xfrm(['explain', '--json', '--rules', '-', FLOW], rules).stdout;
+		assert.ok(hidden.includes('key#1'));
+		assert.ok(!hidden.toLowerCase().includes(KEY.slice(2)));
+		const shown = xfrm(['explain', '--json', '--show-keys', '--rules', '-', FLOW], rules).stdout;
+		assert.ok(shown.includes(KEY));
+	});
+
+	it('why a policy or state was not taken, header fields, the hex of each step', () => {
+		const rules = `${STATE}\n${POLICY}\n`;
+		const args = ['--why-not', 'out 1', '--why-not', '0x00000100', '--why-not', '77', '--bytes'];
+		const run = xfrm(['explain', '--steps', ...args, '--rules', '-', LOST], rules);
+		assert.match(run.stdout, /Why not out 1\?\n.*does not match/);
+		assert.match(run.stdout, /dst: want 192\.0\.2\.2\/32, have 192\.0\.2\.3/);
+		assert.match(run.stdout, /Why not 77\?\n {4}There is no such policy\./);
+		const sealed = xfrm(['explain', '--bytes', '--rules', '-', FLOW], rules);
+		assert.match(sealed.stdout, /esp\.spi +00000100 {2}0x00000100/);
+		assert.match(sealed.stdout, /esp\.icv +[0-9a-f]{32} {2}16 bytes/);
+	});
+
+	it('the other end: ours seen from there, or the rules of the peer', () => {
+		const back = STATE.replace('src 192.0.2.1 dst 192.0.2.2', 'src 192.0.2.2 dst 192.0.2.1');
+		const policies = [
+			POLICY.replace(/ #.*/, ''),
+			'policy add src 192.0.2.2/32 dst 192.0.2.1/32 dir in tmpl proto esp mode transport',
+		];
+		const rules = [STATE, back, ...policies].join('\n');
+		const whole = xfrm(['explain', '--both', '--rules', '-', FLOW], rules);
+		assert.match(whole.stdout, /--- At the peer ---\nTRANSFORM/);
+		assert.match(whole.stdout, /--- The answer, arriving here ---\nTRANSFORM/);
+		assert.equal(whole.status, 0);
+		const peer = file('peer.xfrm', STATE.replace(KEY, KEY.replace('3f', '40')));
+		const broken = xfrm(['explain', '--json', '--peer-rules', peer, '--rules', '-', FLOW], rules);
+		const { both } = JSON.parse(broken.stdout) as {
+			both: { peer: { code: string }; back?: unknown };
+		};
+		assert.equal(both.peer.code, 'in.icv');
+		assert.equal(both.back, undefined);
+		assert.equal(broken.status, 1);
+	});
+
+	it('nothing of the way that is wider than the terminal', () => {
+		const run = xfrm(['explain', '--no-fix', '--rules', '-', FLOW], `${POLICY}\n`, {
+			COLUMNS: '70',
+		});
+		const widest = Math.max(...run.stdout.split('\n').map((line) => line.length));
+		assert.ok(widest <= 70, `${widest} columns`);
+	});
+});
+
+describe('xfrm decrypt', () => {
+	it('writes what was inside, counts by state, and says what stays closed', () => {
+		const out = join(folder, 'plain.pcap');
+		const args = ['decrypt', 'examples/site-b.pcap', '-o', out, '--rules'];
+		const run = xfrm([...args, 'examples/site-b.xfrm']);
+		assert.equal(run.stderr, '');
+		assert.match(run.stdout, /^2 packets: 2 opened, 0 protected that stay closed, 0 in clear\n/);
+		assert.equal(run.status, 0);
+		const inner = xfrm([
+			'explain',
+			'--json',
+			'--no-fix',
+			'--rules',
+			'examples/site-a.xfrm',
+			'--dir',
+			'fwd',
+			`@${out}`,
+		]);
+		assert.match(inner.stdout, /10\.1\.0\.\d+ → 10\.2\.0\.\d+/);
+		const closed = xfrm([...args, '-', '--json'], `${STATE}\n`);
+		const { opened, closed: reasons } = JSON.parse(closed.stdout) as Record<string, unknown>;
+		assert.deepEqual([opened, reasons], [0, { 'in.state.none': 2 }]);
+		assert.equal(closed.status, 1);
+		assert.equal(xfrm(['decrypt', 'examples/site-b.pcap']).status, 2);
 	});
 });
 

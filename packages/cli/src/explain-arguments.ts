@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { PROFILES } from '@xfrm/engine';
-import { type PacketOptions, parseWhyNot, type WhyNotQuestion } from '@xfrm/explain';
+import { InputError, type PacketOptions, parseWhyNot, type WhyNotQuestion } from '@xfrm/explain';
 import { parseHex } from '@xfrm/wire';
 import { UsageError } from './usage.ts';
 import { PROFILE_DEFAULT } from './version.ts';
@@ -106,13 +106,13 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 	if (!isProfile(profile)) {
 		throw found(profile, `--profile ${Object.keys(PROFILES).join('|')}`);
 	}
+	checkContradictions(values);
 	const kernel = values.kernel === true;
 	if (values.rules === undefined && !kernel) {
 		throw new UsageError(
 			'found no rules, expected --rules FILE, or --kernel for those of the running kernel (see xfrm help explain)',
 		);
 	}
-	checkContradictions(values);
 	if (items.length === 0) {
 		throw new UsageError('found no packet, expected hex, @FILE, or a flow in quotes');
 	}
@@ -134,7 +134,7 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 		steps: values.steps === true,
 		both: values.both === true || values['peer-rules'] !== undefined,
 		peerRules: values['peer-rules'] ?? [],
-		whyNot: (values['why-not'] ?? []).map(parseWhyNot),
+		whyNot: (values['why-not'] ?? []).map(whyNotQuestion),
 		fix: values['no-fix'] !== true,
 		items,
 	};
@@ -242,6 +242,15 @@ function parseTime(text: string): NonNullable<Item['time']> {
 		throw found(text, '--time UNIX-SECONDS or +SECONDS');
 	}
 	return { seconds: Number(match[2]), relative: match[1] === '+' };
+}
+
+/** A policy or state by name. */
+function whyNotQuestion(text: string): WhyNotQuestion {
+	try {
+		return parseWhyNot(text);
+	} catch (error) {
+		throw error instanceof InputError ? new UsageError(`--why-not: ${error.message}`) : error;
+	}
 }
 
 function parseSysctl(text: string): readonly [string, number] {

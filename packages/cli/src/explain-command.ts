@@ -3,7 +3,14 @@ import { nodeProvider } from '@xfrm/crypto/node';
 import { PROFILES } from '@xfrm/engine';
 import { Explainer, InputError, mirrorPeer, Secrets } from '@xfrm/explain';
 import { type ExplainArguments, parseExplainArguments } from './explain-arguments.ts';
-import { loadHost, loadHostText, loadRules, newestTimeOf, readRules } from './explain-input.ts';
+import {
+	loadHost,
+	loadHostText,
+	loadRules,
+	newestTimeOf,
+	readBytes,
+	readRules,
+} from './explain-input.ts';
 import { Session } from './explain-session.ts';
 import { seededRandom } from './seeded-random.ts';
 import { UsageError } from './usage.ts';
@@ -29,6 +36,7 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 		if (asked.strict && refused.length > 0) {
 			return 2;
 		}
+		checkDevices(explainer, asked, kernel !== undefined);
 		explainer.takeEvents(); // what loading the rules caused belongs to no packet
 		explainer.showFields = asked.bytes;
 		const peer = asked.both ? peerOf(explainer, asked, secrets, warn) : undefined;
@@ -41,6 +49,25 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 		throw error;
 	}
 	return status;
+}
+
+/** What `ip link` and `ip address` print: all devices that there are. */
+const DEVICE_LINE = /^\d+: [^:\s]+: </m;
+
+/** Where all devices of the host are known, --dev has to be one of them; elsewhere naming one makes it. */
+function checkDevices(explainer: Explainer, asked: ExplainArguments, complete: boolean): void {
+	const printed = asked.hosts.some(
+		(path) => path !== '-' && DEVICE_LINE.test(new TextDecoder().decode(readBytes(path))),
+	);
+	const names = [...explainer.world.host.devices()].map(({ name }) => name);
+	for (const { options } of asked.items) {
+		const { device } = options;
+		if ((complete || printed) && device !== undefined && !names.includes(device)) {
+			throw new UsageError(
+				`found --dev ${device}, expected a device of this host: ${names.join(', ')}`,
+			);
+		}
+	}
 }
 
 /** The other end: a host with its own rules, or ours seen from there, as it is before each packet. */
