@@ -49,4 +49,29 @@ describe('xfrm explain --json', () => {
 		assert.deepEqual(events, [[], ['acquire'], [], ['expire'], []], 'the wait belongs to the next');
 		assert.equal(run.status, 1);
 	});
+
+	it('with fixes, header fields, the other end and why-not, too', () => {
+		const args = [
+			['explain', '--json', '--both', '--bytes', '--why-not', 'fwd 18', '--why-not', '0xc0000202'],
+			['--rules', 'examples/site-a.xfrm', '--host', 'examples/site-a.host'],
+			['--dir', 'fwd', '--dev', 'lan'],
+			['src 10.1.0.5 dst 10.2.0.9 proto udp dport 53'],
+			['src 10.1.0.5 dst 10.3.0.9 proto tcp dport 443'],
+		].flat();
+		const run = spawnSync(process.execPath, [bin, ...args], { cwd: root, encoding: 'utf8' });
+		const answers = run.stdout
+			.trimEnd()
+			.split('\n')
+			.map((line) => JSON.parse(line) as Record<string, unknown>);
+		assert.deepEqual(
+			answers.map((answer) => checker.check(answer, FILE)),
+			[[], []],
+		);
+		const [sent, missing] = answers;
+		assert.deepEqual(
+			[sent?.['both'] !== undefined, sent?.['fix'], missing?.['fix'] !== undefined],
+			[true, undefined, true],
+		);
+		assert.equal((sent?.['why_not'] as unknown[]).length, 2);
+	});
 });
