@@ -1,5 +1,7 @@
 /** All cases of the suite, in order of interest. */
+import { safetyCases } from './safety-cases.ts';
 import type { Case } from './scenario.ts';
+import { startCases } from './start-cases.ts';
 import { tunnelCases } from './tunnel-cases.ts';
 
-export const cases: readonly Case[] = [...tunnelCases];
+export const cases: readonly Case[] = [...tunnelCases, ...safetyCases, ...startCases];

@@ -41,6 +41,9 @@ export function reasonToSkip(): string | undefined {
 		: 'needs npm run build';
 }
 
+/** Whatever is run to its end ends by then. */
+const RUN_MS_MAX = 30_000;
+
 export interface Output {
 	readonly status: number;
 	readonly stdout: string;
@@ -122,7 +125,11 @@ export class Host {
 	run(command: string | readonly string[], input?: string): Output {
 		const words = typeof command === 'string' ? command.split(/\s+/) : command;
 		const args = ['netns', 'exec', this.namespace, ...words];
-		const options = { encoding: 'utf8' as const, ...(input === undefined ? {} : { input }) };
+		const options = {
+			encoding: 'utf8' as const,
+			timeout: RUN_MS_MAX,
+			...(input === undefined ? {} : { input }),
+		};
 		const { status, stdout, stderr } = spawnSync('ip', args, options);
 		return { status: status ?? -1, stdout, stderr };
 	}
@@ -134,6 +141,25 @@ export class Host {
 			throw new Error(`${this.name}: ${command} ended with ${status}: ${stderr}${stdout}`);
 		}
 		return stdout;
+	}
+
+	/** The words of a shell command for `xfrm`. */
+	command(...words: readonly string[]): string {
+		return [process.execPath, XFRM, ...words].join(' ');
+	}
+
+	/** `xfrm` to the end. */
+	xfrm(...words: readonly string[]): Output {
+		return this.run([process.execPath, XFRM, ...words]);
+	}
+
+	xfrmMust(...words: readonly string[]): string {
+		return this.must([process.execPath, XFRM, ...words]);
+	}
+
+	/** `xfrm` behind the words of another program. */
+	wrapped(wrap: readonly string[], ...words: readonly string[]): Output {
+		return this.run([...wrap, process.execPath, XFRM, ...words]);
 	}
 
 	/** A program by `xfrm exec`. */
@@ -227,6 +253,11 @@ export class Laboratory {
 			await running.ended;
 		}
 		for (const { namespace } of this.#hosts) {
+			const { stdout } = spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' });
+			// Keepers of daemons that were killed; the namespace is ours alone.
+			for (const pid of stdout.split('\n').filter((line) => line !== '')) {
+				process.kill(Number(pid), 'SIGKILL');
+			}
 			spawnSync('ip', ['netns', 'del', namespace]);
 		}
 		rmSync(this.folder, { recursive: true, force: true });

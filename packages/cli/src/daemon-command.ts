@@ -2,10 +2,19 @@
  * `xfrm daemon`: wiring of the daemon to a terminal or a service manager. Everything it does is in
  * @xfrm/linux/daemon.
  */
-import { Daemon, type LogLevel, notifyReady, StartError } from '@xfrm/linux/daemon';
+import {
+	cleanUp,
+	Daemon,
+	type LogLevel,
+	notifyReady,
+	STATE_FOLDER,
+	StartError,
+} from '@xfrm/linux/daemon';
 import { UsageError } from './usage.ts';
 
 interface Asked {
+	readonly cleanup: boolean;
+	readonly stateDir: string;
 	readonly noGuard: boolean;
 	readonly json: boolean;
 	readonly readyFd: number | undefined;
@@ -27,6 +36,8 @@ function logFormat(value: string | undefined): boolean {
 
 function parse(args: readonly string[]): Asked {
 	let noGuard = false;
+	let cleanup = false;
+	let stateDir = STATE_FOLDER;
 	let json = false;
 	let readyFd: number | undefined;
 	for (let at = 0; at < args.length; at++) {
@@ -34,6 +45,12 @@ function parse(args: readonly string[]): Asked {
 		switch (word) {
 			case '--no-guard':
 				noGuard = true;
+				break;
+			case '--cleanup':
+				cleanup = true;
+				break;
+			case '--state-dir':
+				stateDir = args[++at] ?? '';
 				break;
 			case '--log':
 				json = logFormat(args[++at]);
@@ -43,11 +60,14 @@ function parse(args: readonly string[]): Asked {
 				break;
 			default:
 				throw new UsageError(
-					`found "${word}", expected --no-guard, --log json|text or --ready-fd N`,
+					`found "${word}", expected --state-dir DIR, --no-guard, --cleanup, --log json|text or --ready-fd N`,
 				);
 		}
 	}
-	return { noGuard, json, readyFd };
+	if (stateDir === '') {
+		throw new UsageError('expected a folder behind --state-dir');
+	}
+	return { cleanup, stateDir, noGuard, json, readyFd };
 }
 
 function logger(json: boolean): (level: LogLevel, text: string) => void {
@@ -62,12 +82,16 @@ function logger(json: boolean): (level: LogLevel, text: string) => void {
 
 /** Runs until it is told to end; the exit status. */
 export async function daemonCommand(args: readonly string[]): Promise<number> {
-	const { noGuard, json, readyFd } = parse(args);
+	const { cleanup, stateDir, noGuard, json, readyFd } = parse(args);
 	const log = logger(json);
 	try {
+		if (cleanup) {
+			cleanUp(stateDir);
+			return 0;
+		}
 		// Handled before anything is known that a debugger could read.
 		process.on('SIGUSR1', () => log('info', 'SIGUSR1 is not used'));
-		const daemon = new Daemon({ noGuard, log });
+		const daemon = new Daemon({ stateDir, noGuard, log });
 		for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 			process.on(signal, () => daemon.stop());
 		}

@@ -32,3 +32,9 @@ export const CLIENTS_MAX = 1024;
 
 /** Datagrams that wait for a client that does not read; more are lost, as in the kernel (ENOBUFS). */
 export const CLIENT_BACKLOG_DATAGRAMS_MAX = 4096;
+
+/** Slots of the sequence ledger at first: half a megabyte, in steps of twice as many. */
+export const LEDGER_SLOTS_FIRST = 4096;
+
+/** The journal is written anew when it is longer than twice what it says, and this. */
+export const JOURNAL_SLACK_OCTETS = 0x40_0000;

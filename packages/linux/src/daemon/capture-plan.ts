@@ -55,12 +55,14 @@ function trimmed(entries: readonly CaptureEntry[]): readonly CaptureEntry[] {
 /**
  * @param policies in the order in which they are met: by priority, then the older first
  * @param defaults default actions by direction
+ * @param known marks of the lanes that there are already: they keep their places
  */
 export function capturePlan(
 	policies: readonly PolicySnapshot[],
 	defaults: readonly [number, number, number],
+	known: readonly number[] = [0],
 ): CapturePlan {
-	const lanes: number[] = [0];
+	const lanes: number[] = [...known];
 	const laneOf = (mark: number): number => {
 		const found = lanes.indexOf(mark);
 		return found >= 0 ? found : lanes.push(mark) - 1;

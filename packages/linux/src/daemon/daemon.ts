@@ -3,6 +3,7 @@
  * for signals, and ends in order. What the worker has left of Node's own habits that could tell keys is
  * switched off here.
  */
+import { rmSync } from 'node:fs';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Errno } from '@xfrm/wire/xfrm';
@@ -10,7 +11,10 @@ import { ffiNative } from '../native/ffi.ts';
 import type { Native } from '../native/seam.ts';
 import { hasNetAdmin } from '../requirement.ts';
 import { openControlSocket } from './control-socket.ts';
+import { Guard } from './guard.ts';
+import { endKeepers, type PortHolders, portHolders, startKeeper } from './keeper.ts';
 import { StartError } from './start-error.ts';
+import { stateFolder } from './state-folder.ts';
 import {
 	Command,
 	type LogLevel,
@@ -24,6 +28,8 @@ const SET_DUMPABLE = 4;
 const STOP_MS_MAX = 4500;
 
 export interface DaemonOptions {
+	/** Under which the daemon has a folder for each boot and network namespace. */
+	readonly stateDir: string;
 	readonly noGuard: boolean;
 	readonly log: (level: LogLevel, text: string) => void;
 }
@@ -36,6 +42,7 @@ export class Daemon {
 	readonly #native: Native;
 	readonly #wakeFd: number;
 	readonly #command: Int32Array;
+	readonly #keeperIsNew: boolean;
 	readonly #log: DaemonOptions['log'];
 	/** Resolves when everything is up; rejects with `StartError`. */
 	readonly ready: Promise<void>;
@@ -51,16 +58,19 @@ export class Daemon {
 		}
 		// Keys are in this memory: no core dumps, no debugger of another user's.
 		this.#native.prctl(SET_DUMPABLE, 0);
-		const controlFd = openControlSocket(this.#native);
-		if (controlFd < 0) {
-			throw new StartError(controlRefusal(-controlFd));
+		const folder = stateFolder(this.#native, options.stateDir);
+		const { controlFd, isNew } = takeControlSocket(this.#native);
+		if (isNew) {
+			startKeeper(controlFd);
 		}
+		this.#keeperIsNew = isNew;
 		this.#wakeFd = this.#native.eventfd();
 		this.#command = new Int32Array(new SharedArrayBuffer(4));
 		const workerData: WorkerOptions = {
 			controlFd,
 			wakeFd: this.#wakeFd,
 			command: this.#command,
+			folder,
 			noGuard: options.noGuard,
 		};
 		const path = new URL(`./data-plane-worker${extname(import.meta.url)}`, import.meta.url);
@@ -94,9 +104,15 @@ export class Daemon {
 						resolve();
 						return;
 					case 'refused':
+						if (this.#keeperIsNew) {
+							endKeepers();
+						}
 						reject(new StartError(message.text));
 						return;
 					case 'stopped':
+						if (!message.guarded) {
+							endKeepers();
+						}
 						end = 0;
 						return;
 				}
@@ -113,12 +129,52 @@ export class Daemon {
 	}
 }
 
-function controlRefusal(errno: number): string {
+/** The control socket, opened or taken over from a predecessor's keeper. @throws StartError */
+function takeControlSocket(native: Native): {
+	readonly controlFd: number;
+	readonly isNew: boolean;
+} {
+	const controlFd = openControlSocket(native);
+	if (controlFd >= 0) {
+		return { controlFd, isNew: true };
+	}
+	const holders = controlFd === -Errno.EADDRINUSE ? portHolders() : undefined;
+	const [keeper] = holders?.others.length === 0 ? holders.keepers : [];
+	if (keeper === undefined) {
+		throw new StartError(controlRefusal(-controlFd, holders));
+	}
+	const pidfd = native.pidfdOpen(keeper.pid);
+	const copy = native.pidfdGetfd(pidfd, keeper.fd);
+	native.close(pidfd);
+	if (copy < 0) {
+		throw new StartError(
+			`the keeper's socket (process ${keeper.pid}) cannot be taken over (errno ${-copy}): ` +
+				'CAP_SYS_PTRACE is needed for it; or forget the predecessor with "xfrm daemon --cleanup"',
+		);
+	}
+	return { controlFd: copy, isNew: false };
+}
+
+/** Forgets all that a daemon has left in this network namespace. @throws StartError while one runs */
+export function cleanUp(stateDir: string): void {
+	const native = ffiNative();
+	const [other] = portHolders()?.others ?? [];
+	if (other !== undefined) {
+		throw new StartError(`a daemon runs (process ${other.pid}): end it first`);
+	}
+	const guard = new Guard(native, true);
+	guard.remove();
+	guard.close();
+	endKeepers();
+	rmSync(stateFolder(native, stateDir), { recursive: true, force: true });
+}
+
+function controlRefusal(errno: number, holders: PortHolders | undefined): string {
 	switch (errno) {
 		case Errno.EADDRINUSE:
 			return (
-				'another xfrm daemon runs in this network namespace: end it first, or run this one in a ' +
-				'namespace of its own ("ip netns exec NAME xfrm daemon")'
+				`another xfrm daemon runs in this network namespace${holderText(holders)}: end it first, or run ` +
+				'this one in a namespace of its own ("ip netns exec NAME xfrm daemon")'
 			);
 		case Errno.EPERM:
 		case Errno.EACCES:
@@ -126,4 +182,9 @@ function controlRefusal(errno: number): string {
 		default:
 			return `the netlink socket cannot be opened (errno ${errno})`;
 	}
+}
+
+function holderText(holders: PortHolders | undefined): string {
+	const [first] = holders?.others ?? [];
+	return first === undefined ? '' : ` (process ${first.pid})`;
 }

@@ -6,7 +6,7 @@ import { GuardError } from './guard.ts';
 import { StartError } from './start-error.ts';
 import { Command, type WorkerMessage, type WorkerOptions } from './worker-protocol.ts';
 
-const { controlFd, wakeFd, command, noGuard } = workerData as WorkerOptions;
+const { controlFd, wakeFd, command, folder, noGuard } = workerData as WorkerOptions;
 
 function tell(message: WorkerMessage): void {
 	parentPort?.postMessage(message);
@@ -18,6 +18,7 @@ function start(): DataPlane | undefined {
 			native: ffiNative(),
 			controlFd,
 			wakeFd,
+			folder,
 			noGuard,
 			onWake: () => Atomics.load(command, 0) === Command.Stop,
 			log: (level, text) => tell({ kind: 'log', level, text }),
@@ -35,6 +36,5 @@ const plane: DataPlane | undefined = start();
 if (plane !== undefined) {
 	tell({ kind: 'ready' });
 	plane.run();
-	plane.close();
-	tell({ kind: 'stopped' });
+	tell({ kind: 'stopped', guarded: plane.close() });
 }

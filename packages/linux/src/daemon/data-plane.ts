@@ -19,9 +19,11 @@ import { ControlSocket } from './control-socket.ts';
 import { type EncapPort, EncapPorts } from './encap-ports.ts';
 import { Guard } from './guard.ts';
 import { Inbound } from './inbound.ts';
+import { Journal } from './journal.ts';
 import { laneDevice } from './marks.ts';
 import { type Lane, Outbound } from './outbound.ts';
 import { OuterSockets } from './outer-sockets.ts';
+import { StartError } from './start-error.ts';
 import { Transmitter } from './transmitter.ts';
 import { openTun } from './tun-device.ts';
 
@@ -43,6 +45,8 @@ export interface DataPlaneOptions {
 	/** Called then; true ends the loop. */
 	readonly onWake: () => boolean;
 	readonly log: (level: 'info' | 'warning', text: string) => void;
+	/** Where the journal is kept. */
+	readonly folder: string;
 	/** No filter, no routes below the devices': plaintext may leave when the daemon dies. */
 	readonly noGuard: boolean;
 }
@@ -55,6 +59,9 @@ export class DataPlane {
 	readonly #routes: KernelRoutes;
 	readonly #guard: Guard;
 	readonly #control: ControlSocket;
+	readonly #journal: Journal;
+	/** The journal cannot be written: told once. */
+	#journalFails: boolean = false;
 	readonly #sockets: OuterSockets;
 	readonly #ports: EncapPorts;
 	readonly #outbound: Outbound;
@@ -87,12 +94,15 @@ export class DataPlane {
 		const slab = new Uint8Array(new ArrayBuffer(3 * PACKETS_PER_CALL * PACKET_SLOT_OCTETS));
 		this.#transmitter = new Transmitter(native, this.#sockets, slab, 0);
 		const { engine } = this;
+		this.#journal = new Journal(options.folder, engine);
+		const { ledger } = this.#journal;
 		this.#outbound = new Outbound(
 			native,
 			engine,
 			this.#routes,
 			this.#ports,
 			this.#transmitter,
+			ledger,
 			slab,
 			PACKETS_PER_CALL,
 		);
@@ -101,13 +111,45 @@ export class DataPlane {
 			engine,
 			this.#routes,
 			this.#transmitter,
+			ledger,
 			slab,
 			2 * PACKETS_PER_CALL,
 		);
-		this.#guard = new Guard(native);
+		this.#guard = new Guard(native, !options.noGuard);
 		const server = new NetlinkServer(this.engine);
 		this.#control = new ControlSocket(native, options.controlFd, server);
-		this.#openLane(0);
+		const isNew = !this.#journal.exists;
+		if (isNew && this.#guard.stands) {
+			throw new StartError(
+				'a guard stands (nft table inet xfrm) whose journal is not here: start the daemon with the ' +
+					'--state-dir that it had, or take the guard away with "xfrm daemon --cleanup"',
+			);
+		}
+		try {
+			this.#begin(server);
+		} catch (error) {
+			if (isNew) {
+				// As it was before.
+				this.#guard.remove();
+				this.#journal.remove();
+			}
+			throw error;
+		}
+	}
+
+	/**
+	 * Tables first, then the filter, then the devices: no packet meets an engine that does not know yet what
+	 * its predecessor knew.
+	 */
+	#begin(server: NetlinkServer): void {
+		const { log } = this.#options;
+		const { states, policies, refused } = this.#journal.begin(server, nowUs());
+		if (states + policies > 0) {
+			log('info', `${states} states and ${policies} policies are back from the journal`);
+		}
+		for (const text of refused) {
+			log('warning', text);
+		}
 		this.#updateGuard(nowUs());
 		this.#watch();
 	}
@@ -121,9 +163,11 @@ export class DataPlane {
 		}
 	}
 
-	/** Closes everything; the guard stays where policies demand protection. */
-	close(): void {
+	/** Closes everything; the guard stays where policies demand protection, and then the answer is true. */
+	close(): boolean {
 		const needed = demandsProtection(this.#plan()) && !this.#options.noGuard;
+		this.#flushJournal();
+		this.#journal.close();
 		this.#ports.close();
 		this.#sockets.close();
 		for (const { fd } of this.#lanes) {
@@ -131,12 +175,14 @@ export class DataPlane {
 		}
 		if (!needed) {
 			this.#guard.remove();
+			this.#journal.remove();
 		}
 		this.#guard.close();
 		this.#routes.close();
 		this.#control.close();
 		const text = needed ? 'the guard stays, as policies demand protection' : 'the guard is gone';
 		this.#options.log('info', text);
+		return needed;
 	}
 
 	#watch(): void {
@@ -169,9 +215,6 @@ export class DataPlane {
 		const tun = openTun(this.#native, laneDevice(index));
 		const lane: Lane = { fd: tun.fd, ifindex: tun.ifindex, mark: mark | 0 };
 		this.#lanes.push(lane);
-		if (!this.#options.noGuard) {
-			this.#guard.prepareLane(index);
-		}
 		this.#guard.openLane(index, tun.ifindex);
 		this.#poll.add(tun.fd, () => this.#repeat(() => this.#outbound.pass(lane, nowUs())));
 	}
@@ -197,6 +240,8 @@ export class DataPlane {
 	#takeRequests(): void {
 		const now = nowUs();
 		if (this.#control.takeRequests(now)) {
+			this.#flushJournal();
+			this.#sharePorts();
 			if (now - this.#guardedUs >= GUARD_INTERVAL_US) {
 				this.#updateGuard(now);
 			}
@@ -210,7 +255,8 @@ export class DataPlane {
 			.reverse()
 			.sort((a, b) => a.priority - b.priority)
 			.map((policy) => engine.snapshotPolicy(policy));
-		return capturePlan(policies, engine.net.defaults);
+		const lanes = this.#lanes.length === 0 ? [0] : this.#lanes.map(({ mark }) => mark >>> 0);
+		return capturePlan(policies, engine.net.defaults, lanes);
 	}
 
 	#updateGuard(now: number): void {
@@ -222,9 +268,29 @@ export class DataPlane {
 		this.#guardedUs = now;
 		const plan = this.#plan();
 		for (let lane = this.#lanes.length; lane < plan.lanes.length; lane++) {
-			this.#openLane(plan.lanes[lane] ?? 0);
+			this.#guard.prepareLane(lane);
 		}
 		this.#guard.apply(plan);
+		for (let lane = this.#lanes.length; lane < plan.lanes.length; lane++) {
+			this.#openLane(plan.lanes[lane] ?? 0);
+		}
+	}
+
+	/** A journal that cannot be written does not stop the traffic: leases have their room already. */
+	#flushJournal(): void {
+		try {
+			this.#journal.flush();
+			this.#journalFails = false;
+		} catch (error) {
+			if (!this.#journalFails) {
+				const why = error instanceof Error ? error.message : String(error);
+				this.#options.log(
+					'warning',
+					`the journal cannot be written (${why}): a successor would not know`,
+				);
+			}
+			this.#journalFails = true;
+		}
 	}
 
 	#timeoutMs(now: number): number {
@@ -248,18 +314,13 @@ export class DataPlane {
 			this.engine.handleTimeout(now);
 		}
 		this.#sendKept(now);
+		this.#flushJournal();
 		if (this.#guardIsStale && now - this.#guardedUs >= GUARD_INTERVAL_US) {
 			this.#updateGuard(now);
 		}
 		this.#control.publish();
 		this.#control.flush();
-		if (this.engine.net.generation !== this.#portGeneration) {
-			this.#portGeneration = this.engine.net.generation;
-			const ports = this.#encapPorts();
-			if ([...ports].some((port) => !this.#ports.hasPort(port))) {
-				this.#ports.lookAround(ports);
-			}
-		}
+		this.#sharePorts();
 		if (now - this.#lookedAroundUs >= LOOK_AROUND_US) {
 			this.#lookedAroundUs = now;
 			this.#control.lookAround();
@@ -282,6 +343,19 @@ export class DataPlane {
 			}
 		}
 		this.#transmitter.flush();
+	}
+
+	/** A port that a new state needs is shared before the state's request is answered. */
+	#sharePorts(): void {
+		const { generation } = this.engine.net;
+		if (generation === this.#portGeneration) {
+			return;
+		}
+		this.#portGeneration = generation;
+		const ports = this.#encapPorts();
+		if ([...ports].some((port) => !this.#ports.hasPort(port))) {
+			this.#ports.lookAround(ports);
+		}
 	}
 
 	/** Ports that states in UDP have at this end. */

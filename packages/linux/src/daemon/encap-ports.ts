@@ -7,7 +7,7 @@
  * The second socket goes at once when its owner's process does (a pidfd tells), as the next owner could
  * not bind otherwise, and within a look around when only the socket has gone.
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import {
 	HEADROOM_OCTETS,
 	IPV4_HEADER_OCTETS,
@@ -32,6 +32,7 @@ import {
 import { LOCAL_OCTETS, type PacketBatch, PEER_OCTETS } from '../native/packet-batch.ts';
 import type { Native } from '../native/seam.ts';
 import { prepareOuterSocket, writeOuterIpv6 } from './outer-sockets.ts';
+import { socketHolders, visibleProcesses } from './process-descriptors.ts';
 import { type UdpSocketRow, udpSockets } from './socket-list.ts';
 
 /** A socket beside its owner's. */
@@ -157,11 +158,11 @@ export class EncapPorts {
 
 	/** Is it the socket that we opened beside another? */
 	#isOurs(row: UdpSocketRow): boolean {
-		return findOwner(row.inode, ['self']) !== undefined;
+		return socketHolders(row.inode, ['self']).length > 0;
 	}
 
 	#share(family: number, row: UdpSocketRow): void {
-		const owner = findOwner(row.inode, processes());
+		const [owner] = socketHolders(row.inode, visibleProcesses());
 		if (owner === undefined) {
 			return;
 		}
@@ -216,43 +217,6 @@ function readRows(path: string): UdpSocketRow[] {
 	} catch {
 		// A kernel without IPv6 has no such file.
 		return [];
-	}
-}
-
-function processes(): string[] {
-	return readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-}
-
-/** The process, of these, that has a socket, and its descriptor there. */
-function findOwner(
-	inode: number,
-	pids: readonly string[],
-): { readonly pid: number; readonly fd: number } | undefined {
-	const link = `socket:[${inode}]`;
-	for (const pid of pids) {
-		const folder = `/proc/${pid}/fd`;
-		for (const fd of descriptors(folder)) {
-			if (linkOf(`${folder}/${fd}`) === link) {
-				return { pid: Number(pid), fd: Number(fd) };
-			}
-		}
-	}
-	return undefined;
-}
-
-/** Processes end while one looks. */
-function descriptors(folder: string): string[] {
-	try {
-		return readdirSync(folder);
-	} catch {
-		return [];
-	}
-}
-function linkOf(path: string): string {
-	try {
-		return readlinkSync(path);
-	} catch {
-		return '';
 	}
 }
 

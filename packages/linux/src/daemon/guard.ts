@@ -26,7 +26,7 @@ import {
 	GUARD_METRIC,
 	LANES_MAX,
 } from './marks.ts';
-import { nftRemoval, nftText } from './nft-text.ts';
+import { GUARD_TABLE, nftRemoval, nftText } from './nft-text.ts';
 
 const FAMILIES = [Family.Ipv4, Family.Ipv6] as const;
 
@@ -40,21 +40,31 @@ export class GuardError extends Error {
 
 export class Guard {
 	readonly #socket: RtnetlinkSocket;
+	/** Without: packets are captured, and plaintext may go when the daemon is dead. */
+	readonly #drops: boolean;
 	#applied: string = '';
 
-	constructor(native: Native) {
+	constructor(native: Native, drops: boolean) {
+		this.#drops = drops;
 		this.#socket = new RtnetlinkSocket(native);
+	}
+
+	/** Does one stand already, of this daemon's predecessor or of a forgotten one? */
+	get stands(): boolean {
+		return spawnSync('nft', ['list', 'table', 'inet', GUARD_TABLE]).status === 0;
 	}
 
 	/** Puts rules and the routes below the device's in place for a lane. @throws GuardError */
 	prepareLane(lane: number): void {
 		for (const family of FAMILIES) {
 			const table = CAPTURE_TABLE + lane;
-			this.#carryOut(
-				replaceDefaultRoute({ family, table, oif: 0, metric: GUARD_METRIC }),
-				'a route of the guard',
-				[Errno.EAFNOSUPPORT, Errno.EOPNOTSUPP],
-			);
+			if (this.#drops) {
+				this.#carryOut(
+					replaceDefaultRoute({ family, table, oif: 0, metric: GUARD_METRIC }),
+					'a route of the guard',
+					[Errno.EAFNOSUPPORT, Errno.EOPNOTSUPP],
+				);
+			}
 			this.#carryOut(
 				addMarkRule({
 					family,
@@ -86,7 +96,7 @@ export class Guard {
 
 	/** Makes the filter say what the plan says; nothing is done when it does. @throws GuardError */
 	apply(plan: CapturePlan): void {
-		const text = nftText(plan);
+		const text = nftText(plan, this.#drops);
 		if (text !== this.#applied) {
 			runNft(text);
 			this.#applied = text;
@@ -95,12 +105,10 @@ export class Guard {
 
 	/** Takes everything away: packets go as if the daemon had never been. @throws GuardError */
 	remove(): void {
-		runNft(nftRemoval());
+		for (let lane = 0; lane < LANES_MAX && this.#removeLane(lane); lane++) {}
 		this.#applied = '';
-		for (let lane = 0; lane < LANES_MAX; lane++) {
-			if (!this.#removeLane(lane)) {
-				return;
-			}
+		if (this.stands) {
+			runNft(nftRemoval());
 		}
 	}
 

@@ -8,7 +8,7 @@
  *
  * @hotpath
  */
-import { Batch, type Engine, PacketAction } from '@xfrm/engine';
+import { Batch, type Engine, PacketAction, type XfrmState } from '@xfrm/engine';
 import {
 	fitsIpv4,
 	fitsIpv6,
@@ -27,6 +27,7 @@ import { type EncapPort, takeDatagram, udpGap } from './encap-ports.ts';
 import type { Lane } from './outbound.ts';
 import { type OuterSocket, rawGap, takeRaw } from './outer-sockets.ts';
 import { PacketRows } from './packet-rows.ts';
+import type { SequenceLedger } from './sequence-ledger.ts';
 import type { Transmitter } from './transmitter.ts';
 
 /** Tunnels in tunnels: as many as a packet may have states. */
@@ -38,6 +39,7 @@ export class Inbound {
 	readonly #engine: Engine;
 	readonly #routes: KernelRoutes;
 	readonly #transmitter: Transmitter;
+	readonly #ledger: SequenceLedger;
 	readonly #rows: PacketRows;
 	readonly #batch: Batch = new Batch();
 	readonly #one: Batch = new Batch();
@@ -47,6 +49,7 @@ export class Inbound {
 		engine: Engine,
 		routes: KernelRoutes,
 		transmitter: Transmitter,
+		ledger: SequenceLedger,
 		slab: Uint8Array,
 		firstSlot: number,
 	) {
@@ -54,6 +57,7 @@ export class Inbound {
 		this.#engine = engine;
 		this.#routes = routes;
 		this.#transmitter = transmitter;
+		this.#ledger = ledger;
 		this.#rows = new PacketRows(slab, firstSlot, PACKETS_PER_CALL);
 	}
 
@@ -105,6 +109,9 @@ export class Inbound {
 
 	#finish(batch: Batch, lane: Lane, nowUs: number): void {
 		for (const packet of batch.packets) {
+			this.#note(packet);
+		}
+		for (const packet of batch.packets) {
 			this.#settle(packet, lane, nowUs);
 		}
 		this.#transmitter.flush();
@@ -131,6 +138,15 @@ export class Inbound {
 			}
 			packet.encapType = 0;
 			this.#engine.input(one);
+			this.#note(packet);
+		}
+	}
+
+	/** Windows are durable before what they let in is delivered. */
+	#note(packet: PacketBuffer): void {
+		for (let i = 0; i < packet.pathCount; i++) {
+			// Only the engine puts objects there, and only states.
+			this.#ledger.note(packet.path[i] as XfrmState);
 		}
 	}
 

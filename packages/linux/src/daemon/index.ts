@@ -1,4 +1,5 @@
-export { Daemon, type DaemonEnd, type DaemonOptions } from './daemon.ts';
+export { cleanUp, Daemon, type DaemonEnd, type DaemonOptions } from './daemon.ts';
 export { notifyReady } from './ready.ts';
 export { StartError } from './start-error.ts';
+export { STATE_FOLDER } from './state-folder.ts';
 export type { LogLevel } from './worker-protocol.ts';

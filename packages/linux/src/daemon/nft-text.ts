@@ -82,8 +82,12 @@ function chain(name: string, hook: string, rules: readonly string[]): string {
 	return `\tchain ${name} {\n${lines.join('')}\t}\n`;
 }
 
-/** The whole table, ready for `nft -f -`. */
-export function nftText(plan: CapturePlan): string {
+/**
+ * The whole table, ready for `nft -f -`.
+ *
+ * @param guards false: packets are captured, and nothing is dropped
+ */
+export function nftText(plan: CapturePlan, guards: boolean = true): string {
 	const devices = plan.lanes.map((_, lane) => `"${laneDevice(lane)}"`).join(', ');
 	const spared = [`meta mark ${hex(BYPASS_MARK)} accept`, NEIGHBOUR_DISCOVERY];
 	const captured = plan.out.map((entry) => {
@@ -92,14 +96,6 @@ export function nftText(plan: CapturePlan): string {
 			: 'accept';
 		return condition(entry) + verdict;
 	});
-	const lanes = plan.lanes.map((_, lane) => hex(CAPTURE_MARK | lane)).join(', ');
-	const forbidden = (entries: readonly CaptureEntry[]): readonly string[] =>
-		entries.map((entry) => condition(entry) + (entry.protects ? 'counter drop' : 'accept'));
-	const inward = [
-		`iifname { "lo", ${devices} } accept`,
-		`meta mark ${hex(BYPASS_MARK)} accept`,
-		NEIGHBOUR_DISCOVERY,
-	];
 	return [
 		`add table inet ${GUARD_TABLE}\n`,
 		`delete table inet ${GUARD_TABLE}\n`,
@@ -114,6 +110,22 @@ export function nftText(plan: CapturePlan): string {
 			'fib daddr type { local, broadcast, multicast } accept',
 			...captured,
 		]),
+		...(guards ? guardChains(plan, devices) : []),
+		'}\n',
+	].join('');
+}
+
+/** What drops plaintext. */
+function guardChains(plan: CapturePlan, devices: string): readonly string[] {
+	const lanes = plan.lanes.map((_, lane) => hex(CAPTURE_MARK | lane)).join(', ');
+	const forbidden = (entries: readonly CaptureEntry[]): readonly string[] =>
+		entries.map((entry) => condition(entry) + (entry.protects ? 'counter drop' : 'accept'));
+	const inward = [
+		`iifname { "lo", ${devices} } accept`,
+		`meta mark ${hex(BYPASS_MARK)} accept`,
+		NEIGHBOUR_DISCOVERY,
+	];
+	return [
 		chain('postrouting', 'type filter hook postrouting priority 290; policy accept;', [
 			`oifname { "lo", ${devices} } accept`,
 			`meta mark { ${lanes} } counter drop`,
@@ -128,8 +140,7 @@ export function nftText(plan: CapturePlan): string {
 			...inward,
 			...forbidden(plan.forward),
 		]),
-		'}\n',
-	].join('');
+	];
 }
 
 /** What removes the table, whether it is there or not. */

@@ -12,7 +12,7 @@
  *
  * @hotpath
  */
-import { Batch, type Engine, PacketAction } from '@xfrm/engine';
+import { Batch, type Bundle, type Engine, PacketAction } from '@xfrm/engine';
 import { fragmentPacket } from '@xfrm/host';
 import {
 	fitsIpv4,
@@ -34,7 +34,11 @@ import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import type { EncapPorts } from './encap-ports.ts';
 import { tooBigError } from './icmp-error.ts';
 import { PacketRows } from './packet-rows.ts';
+import type { SequenceLedger } from './sequence-ledger.ts';
 import type { Transmitter } from './transmitter.ts';
+
+/** Numbers that a batch may take of one state, pieces of its packets included. */
+const NUMBERS_PER_BATCH = 16 * PACKETS_PER_CALL;
 
 /** A device that packets of one mark are captured by. */
 export interface Lane {
@@ -50,6 +54,7 @@ export class Outbound {
 	readonly #routes: KernelRoutes;
 	readonly #ports: EncapPorts;
 	readonly #transmitter: Transmitter;
+	readonly #ledger: SequenceLedger;
 	readonly #rows: PacketRows;
 	readonly #batch: Batch = new Batch();
 	readonly #one: Batch = new Batch();
@@ -62,6 +67,7 @@ export class Outbound {
 		routes: KernelRoutes,
 		ports: EncapPorts,
 		transmitter: Transmitter,
+		ledger: SequenceLedger,
 		slab: Uint8Array,
 		firstSlot: number,
 	) {
@@ -70,6 +76,7 @@ export class Outbound {
 		this.#routes = routes;
 		this.#ports = ports;
 		this.#transmitter = transmitter;
+		this.#ledger = ledger;
 		this.#rows = new PacketRows(slab, firstSlot, PACKETS_PER_CALL);
 	}
 
@@ -93,12 +100,24 @@ export class Outbound {
 		}
 		this.#engine.lookup(batch);
 		this.#dropTooBig(batch, lane);
+		this.#lease(batch);
 		this.#engine.transform(batch);
 		for (const packet of batch.packets) {
 			this.finish(packet, lane, nowUs);
 		}
 		this.#transmitter.flush();
 		return true;
+	}
+
+	/** No number is used before it is leased. */
+	#lease(batch: Batch): void {
+		for (const { bundle } of batch.packets) {
+			// Only the lookup puts an object there, and only a bundle.
+			let step = (bundle as Bundle | null)?.first ?? null;
+			for (; step !== null; step = step.next) {
+				this.#ledger.cover(step.state, NUMBERS_PER_BATCH);
+			}
+		}
 	}
 
 	/** Carries out what the engine has decided for a packet. */

@@ -14,6 +14,8 @@ import { StartError } from './start-error.ts';
  */
 const TUN_MTU = 9000;
 
+const ENOTTY = 25;
+
 /** sysctls of a device: it has no neighbours, and packets of any source come out of it. */
 const SYSCTLS: readonly (readonly [string, string])[] = [
 	['ipv4/conf/NAME/rp_filter', '0'],
@@ -92,7 +94,10 @@ function deviceRefusal(errno: number, name: string): string {
 	if (errno === Errno.EPERM) {
 		return 'a TUN device needs CAP_NET_ADMIN: run the daemon as root';
 	}
-	if (errno === Errno.EBUSY) {
+	if (errno === ENOTTY) {
+		return '/dev/net/tun is no TUN device: in a container, pass it with "--device /dev/net/tun"';
+	}
+	if (errno === Errno.EBUSY || errno === Errno.EINVAL) {
 		return `the device ${name} is another program's: end that program, or remove the device`;
 	}
 	return `the device ${name} cannot be made (errno ${errno})`;

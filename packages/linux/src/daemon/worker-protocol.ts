@@ -10,6 +10,8 @@ export interface WorkerOptions {
 	readonly wakeFd: number;
 	/** One `Command`, shared. */
 	readonly command: Int32Array;
+	/** Where the journal is kept. */
+	readonly folder: string;
 	readonly noGuard: boolean;
 }
 
@@ -22,7 +24,7 @@ export type WorkerMessage =
 	| { readonly kind: 'ready' }
 	/** It could not start, and has left nothing behind. */
 	| { readonly kind: 'refused'; readonly text: string }
-	/** The loop has ended as it was told. */
-	| { readonly kind: 'stopped' };
+	/** The loop has ended as it was told; the guard stays, or is gone. */
+	| { readonly kind: 'stopped'; readonly guarded: boolean };
 
 export type LogLevel = 'info' | 'warning' | 'error';

@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import {
+	appendFileSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { nodeProvider } from '@xfrm/crypto/node';
+import { Engine, linux619, ReplayCounter } from '@xfrm/engine';
+import { NetlinkServer } from '@xfrm/netlink-server';
+import {
+	anySelector,
+	Family,
+	Mode,
+	parseAddress,
+	type StateConfig,
+	StateFlag,
+	UNLIMITED,
+} from '@xfrm/wire/xfrm';
+import { Journal } from './journal.ts';
+import { LEASE_NUMBERS } from './sequence-ledger.ts';
+
+const NOW_US = 1_764_000_000_000_000;
+
+function address(text: string): Uint8Array {
+	return parseAddress(text)?.address ?? new Uint8Array(16);
+}
+
+function makeEngine(): Engine {
+	return new Engine({
+		profile: linux619,
+		provider: nodeProvider(),
+		random: (octets) => octets.fill(7),
+		route: () => undefined,
+	});
+}
+
+function state(spi: number, changes: Partial<StateConfig> = {}): StateConfig {
+	return {
+		id: { daddr: address('192.0.2.2'), spi, proto: 50 },
+		saddr: address('192.0.2.1'),
+		family: Family.Ipv4,
+		selector: anySelector(0),
+		lifetime: UNLIMITED,
+		reqid: 1,
+		mode: Mode.Tunnel,
+		replayWindow: 32,
+		flags: StateFlag.AfUnspec,
+		seq: 0,
+		aead: {
+			name: 'rfc4106(gcm(aes))',
+			key: new Uint8Array(20).fill(spi),
+			keyBits: 160,
+			icvBits: 128,
+		},
+		...changes,
+	};
+}
+
+const esn = {
+	bmpLen: 4,
+	oseq: 0,
+	seq: 0,
+	oseqHi: 0,
+	seqHi: 0,
+	replayWindow: 128,
+	bmp: new Uint32Array(4),
+};
+
+const policy = {
+	selector: { ...anySelector(Family.Ipv4), daddr: address('10.2.0.0'), prefixlenD: 16 },
+	lifetime: UNLIMITED,
+	priority: 5,
+	index: 0,
+	direction: 1,
+	action: 0,
+	flags: 0,
+	share: 0,
+	type: 0,
+	templates: [],
+};
+
+/** A life: an engine with a journal in a folder. */
+function live(folder: string): { engine: Engine; journal: Journal; told: string } {
+	const engine = makeEngine();
+	const journal = new Journal(folder, engine);
+	const { states, policies, refused } = journal.begin(new NetlinkServer(engine), NOW_US);
+	return { engine, journal, told: [states, policies, ...refused].join(' ') };
+}
+
+function withFolder(run: (folder: string) => void): void {
+	const folder = mkdtempSync(join(tmpdir(), 'xfrm-journal-'));
+	try {
+		run(folder);
+	} finally {
+		rmSync(folder, { recursive: true, force: true });
+	}
+}
+
+/** What there is: states in the order of dumps, policies by index. */
+function tables(engine: Engine): readonly object[] {
+	const states = [...engine.states()].map((state) => {
+		const { replay, replayEsn, ...rest } = engine.snapshotState(state);
+		return { ...rest, window: replayEsn?.replayWindow, isLegacy: replay !== undefined };
+	});
+	const policies = [...engine.policies()].sort((a, b) => a.index - b.index);
+	return [...states, ...policies.map((policy) => engine.snapshotPolicy(policy))];
+}
+
+test('tables come back as they were, in their order, after one life and after two', () => {
+	withFolder((folder) => {
+		const first = live(folder);
+		assert.equal(first.told, '0 0');
+		const { engine, journal } = first;
+		engine.addState(
+			state(0xc0000001, { encap: { type: 2, sport: 4500, dport: 4500, oa: address('::') } }),
+			NOW_US,
+		);
+		engine.addState(
+			state(0xc0000002, { replayEsn: esn, replayWindow: 0, flags: StateFlag.Esn }),
+			NOW_US,
+		);
+		engine.addState(state(0xc0000003), NOW_US);
+		engine.addPolicy(policy, NOW_US);
+		engine.addPolicy({ ...policy, direction: 0 }, NOW_US);
+		journal.flush();
+		const { id, family } = state(0xc0000003);
+		engine.deleteState({ id, family, mark: 0 }, NOW_US);
+		engine.updatePolicy({ ...policy, priority: 4 }, NOW_US);
+		engine.setDefault(0, 1);
+		journal.flush();
+		const before = tables(engine);
+		assert.equal(before.length, 4);
+
+		const second = live(folder);
+		assert.equal(second.told, '2 2');
+		assert.deepEqual(tables(second.engine), before);
+		assert.deepEqual(second.engine.net.defaults, engine.net.defaults);
+		const third = live(folder);
+		assert.deepEqual(tables(third.engine), before);
+	});
+});
+
+test('a larval state comes back as one', () => {
+	withFolder((folder) => {
+		const { engine, journal } = live(folder);
+		const { id, saddr, family } = state(0);
+		engine.allocSpi(
+			{ id, saddr, family, mode: 1, reqid: 1, seq: 0, min: 0xc0000100, max: 0xc0000100 },
+			NOW_US,
+		);
+		journal.flush();
+		const [made] = [...live(folder).engine.states()];
+		assert.equal((made?.spi ?? 0) >>> 0, 0xc0000100);
+		assert.equal(made?.condition, [...engine.states()][0]?.condition);
+	});
+});
+
+for (const [name, changes, hi] of [
+	['legacy', {}, 0],
+	['ESN', { replayEsn: esn, replayWindow: 0, flags: StateFlag.Esn }, 3],
+] as const) {
+	test(`${name}: outward numbers go on behind the lease, inward ones up to the top are seen`, () => {
+		withFolder((folder) => {
+			const { engine, journal } = live(folder);
+			engine.addState(state(0xc0000001, changes), NOW_US);
+			journal.flush();
+			const [made] = [...engine.states()];
+			assert.ok(made !== undefined);
+			const { counters } = made.replay;
+			counters[ReplayCounter.Oseq] = 1000;
+			counters[ReplayCounter.OseqHi] = hi;
+			journal.ledger.cover(made, 64);
+			counters[ReplayCounter.Oseq] = 1064;
+			counters[ReplayCounter.Seq] = 0xf000_0000 | 0;
+			journal.ledger.note(made);
+			// Killed here: nothing is flushed.
+			const [again] = [...live(folder).engine.states()];
+			assert.ok(again !== undefined);
+			const [oseq = 0, oseqHi, seq = 0] = again.replay.counters;
+			assert.deepEqual([oseq, oseqHi, seq >>> 0], [1000 + 64 + LEASE_NUMBERS, hi, 0xf000_0000]);
+			assert.ok(again.replay.bitmap.every((word) => word === 0xffff_ffff));
+		});
+	});
+}
+
+test('a lease is written once a block', () => {
+	withFolder((folder) => {
+		const { engine, journal } = live(folder);
+		engine.addState(state(0xc0000001), NOW_US);
+		journal.flush();
+		const [made] = [...engine.states()];
+		assert.ok(made !== undefined);
+		const written: number[] = [];
+		for (let oseq = 0; oseq < 2 * LEASE_NUMBERS; oseq += 64) {
+			made.replay.counters[ReplayCounter.Oseq] = oseq;
+			journal.ledger.cover(made, 64);
+			const { lease } = journal.ledger.read(0, 1) ?? { lease: 0 };
+			assert.ok(lease >= oseq + 64);
+			if (written[written.length - 1] !== lease) {
+				written.push(lease);
+			}
+		}
+		assert.equal(written.length, 2);
+	});
+});
+
+test('a line that was being written is as good as not written; a damaged one stops the start', () => {
+	withFolder((folder) => {
+		const { engine, journal } = live(folder);
+		engine.addPolicy(policy, NOW_US);
+		journal.flush();
+		const path = join(folder, 'journal');
+		assert.equal(statSync(path).mode & 0o777, 0o600);
+		appendFileSync(path, '{"kind":"gone","num');
+		assert.equal([...live(folder).engine.policies()].length, 1);
+		writeFileSync(path, readFileSync(path, 'utf8').replace('"policy"', '"policy'));
+		assert.throws(() => live(folder), /line 2 of the journal is damaged/);
+		writeFileSync(path, '{"kind":"head","version":99}\n');
+		assert.throws(() => live(folder), /another version/);
+	});
+});

@@ -1,0 +1,402 @@
+/**
+ * The daemon's memory of its tables, for a successor: states, policies and defaults, a line for each change,
+ * on a file system in memory unless asked otherwise. A change is in the journal before it is acknowledged.
+ *
+ * The journal is a watcher of the engine's tables: it collects what has changed and writes it when it is
+ * told to (`flush`). A successor restores what it says, through the netlink server as any program would,
+ * and then begins a journal of its own that says the same in as few lines.
+ */
+import {
+	closeSync,
+	existsSync,
+	fstatSync,
+	openSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import {
+	type Engine,
+	restoreLarval,
+	restorePolicyUse,
+	restoreStateUse,
+	StateCondition,
+	type TableWatcher,
+	type XfrmPolicy,
+	type XfrmState,
+} from '@xfrm/engine';
+import {
+	beginMessage,
+	ControlType,
+	MessageFlag,
+	policyRequestAttributes,
+	policyRequestBody,
+	splitMessages,
+	stateRequestAttributes,
+	stateRequestBody,
+	viewOf,
+	writeAttributes,
+} from '@xfrm/netlink';
+import type { NetlinkServer } from '@xfrm/netlink-server';
+import type { PolicySnapshot, StateSnapshot } from '@xfrm/wire/xfrm';
+import { JOURNAL_SLACK_OCTETS } from '../limits.ts';
+import { JOURNAL_VERSION, type JournalTables, readJournal, writeRecord } from './journal-record.ts';
+import { SequenceLedger, type SlotContent } from './sequence-ledger.ts';
+import { StartError } from './start-error.ts';
+
+/** Restored objects come as requests of nobody. */
+const RESTORE_HEADER = { flags: MessageFlag.Request | MessageFlag.Ack, seq: 1, pid: 0 };
+
+/** What a restore came to. */
+export interface Restored {
+	readonly states: number;
+	readonly policies: number;
+	/** Sentences about what could not be restored. */
+	readonly refused: readonly string[];
+}
+
+export class Journal implements TableWatcher {
+	readonly ledger: SequenceLedger;
+	readonly #folder: string;
+	readonly #engine: Engine;
+	readonly #numbers: Map<XfrmState | XfrmPolicy, number> = new Map();
+	readonly #changedStates: Set<XfrmState> = new Set();
+	readonly #changedPolicies: Set<XfrmPolicy> = new Set();
+	readonly #gone: number[] = [];
+	#defaults: string = '';
+	#nextNumber: number = 1;
+	#fd: number = -1;
+	/** Octets when it was last written anew, and now. */
+	#octetsFirst: number = 0;
+	#octets: number = 0;
+	/** Slots that restored states had. */
+	readonly #slotsBefore: Map<XfrmState, number> = new Map();
+
+	/** @throws StartError when the ledger cannot be made */
+	constructor(folder: string, engine: Engine) {
+		this.#folder = folder;
+		this.#engine = engine;
+		try {
+			this.ledger = new SequenceLedger(join(folder, 'ledger'));
+		} catch (error) {
+			const why = error instanceof Error ? error.message : String(error);
+			throw new StartError(`the journal cannot be made (${why}): name a folder by --state-dir`);
+		}
+	}
+
+	get #path(): string {
+		return join(this.#folder, 'journal');
+	}
+
+	/** Is there one of a predecessor's? */
+	get exists(): boolean {
+		return existsSync(this.#path);
+	}
+
+	/** Brings a predecessor's tables back, and begins a journal of its own. @throws StartError */
+	begin(server: NetlinkServer, nowUs: number): Restored {
+		const tables = this.exists ? readJournal(readFileSync(this.#path, 'utf8')) : undefined;
+		if (typeof tables === 'string') {
+			throw new StartError(
+				`${this.#path}: ${tables}; "xfrm daemon --cleanup" forgets it, with all states and policies`,
+			);
+		}
+		const restored =
+			tables === undefined
+				? { states: 0, policies: 0, refused: [] }
+				: this.#restore(server, tables, nowUs);
+		this.#engine.net.watcher = this;
+		try {
+			this.#writeAnew();
+		} catch (error) {
+			const why = error instanceof Error ? error.message : String(error);
+			throw new StartError(`the journal cannot be written (${why})`);
+		}
+		return restored;
+	}
+
+	stateChanged(state: XfrmState): void {
+		if (!state.kernelOwned) {
+			this.#changedStates.add(state);
+		}
+	}
+
+	stateGone(state: XfrmState): void {
+		this.#changedStates.delete(state);
+		this.ledger.release(state);
+		this.#forget(state);
+	}
+
+	policyChanged(policy: XfrmPolicy, replaced: XfrmPolicy | null): void {
+		const number = replaced === null ? undefined : this.#numbers.get(replaced);
+		if (replaced !== null && number !== undefined) {
+			// The new one has its place.
+			this.#numbers.delete(replaced);
+			this.#numbers.set(policy, number);
+		}
+		if (replaced !== null) {
+			this.#changedPolicies.delete(replaced);
+		}
+		if (policy.socketId === 0) {
+			this.#changedPolicies.add(policy);
+		}
+	}
+
+	policyGone(policy: XfrmPolicy): void {
+		this.#changedPolicies.delete(policy);
+		this.#forget(policy);
+	}
+
+	/** Makes all changes so far durable. @throws Error of the file system; what was not written is kept for later */
+	flush(): void {
+		const text = this.#gone.map((number) => writeRecord({ kind: 'gone', number })).join('');
+		const states = [...this.#changedStates].map((state) => this.#stateLine(state)).join('');
+		const policies = [...this.#changedPolicies].map((policy) => this.#policyLine(policy)).join('');
+		const lines = text + states + policies + this.#defaultsLine();
+		if (lines === '') {
+			return;
+		}
+		if (this.#octets > 2 * this.#octetsFirst + JOURNAL_SLACK_OCTETS) {
+			this.#writeAnew();
+			return;
+		}
+		this.#append(lines);
+		this.#settled();
+	}
+
+	close(): void {
+		this.ledger.close();
+		closeSync(this.#fd);
+		this.#engine.net.watcher = null;
+	}
+
+	/** Nothing is left for a successor. */
+	remove(): void {
+		rmSync(this.#folder, { recursive: true, force: true });
+	}
+
+	#settled(): void {
+		this.#gone.length = 0;
+		this.#changedStates.clear();
+		this.#changedPolicies.clear();
+		this.#defaults = JSON.stringify(this.#engine.net.defaults);
+	}
+
+	#forget(object: XfrmState | XfrmPolicy): void {
+		const number = this.#numbers.get(object);
+		if (number !== undefined) {
+			this.#numbers.delete(object);
+			this.#gone.push(number);
+		}
+	}
+
+	#numberOf(object: XfrmState | XfrmPolicy): number {
+		let number = this.#numbers.get(object);
+		if (number === undefined) {
+			number = this.#nextNumber++;
+			this.#numbers.set(object, number);
+		}
+		return number;
+	}
+
+	#stateLine(state: XfrmState): string {
+		const number = this.#numberOf(state);
+		const slot = this.ledger.assign(state, number, this.#slotsBefore.get(state));
+		this.#slotsBefore.delete(state);
+		const snapshot = this.#engine.snapshotState(state);
+		return writeRecord({ kind: 'state', number, slot, state: snapshot });
+	}
+
+	#policyLine(policy: XfrmPolicy): string {
+		const number = this.#numberOf(policy);
+		return writeRecord({ kind: 'policy', number, policy: this.#engine.snapshotPolicy(policy) });
+	}
+
+	#defaultsLine(): string {
+		const { defaults } = this.#engine.net;
+		return JSON.stringify(defaults) === this.#defaults
+			? ''
+			: writeRecord({ kind: 'defaults', defaults });
+	}
+
+	#append(lines: string): void {
+		const bytes = Buffer.from(lines);
+		const written = writeSync(this.#fd, bytes, 0, bytes.length, this.#octets);
+		if (written < bytes.length) {
+			// The next one begins at the same place, and a reader sees no half line.
+			throw new Error(`the journal took ${written} of ${bytes.length} octets: no space left`);
+		}
+		this.#octets += bytes.length;
+	}
+
+	/** Writes a journal that says how things are, and puts it in the place of the one before. */
+	#writeAnew(): void {
+		const draft = `${this.#path}.new`;
+		const fd = openSync(draft, 'w', 0o600);
+		const before = { fd: this.#fd, octets: this.#octets };
+		this.#fd = fd;
+		this.#octets = 0;
+		this.#defaults = '';
+		try {
+			this.#append(writeRecord({ kind: 'head', version: JOURNAL_VERSION }));
+			// Oldest first, as they are to come back.
+			for (const state of [...this.#engine.states()].reverse()) {
+				if (!state.kernelOwned) {
+					this.#append(this.#stateLine(state));
+				}
+			}
+			for (const policy of [...this.#engine.policies()].reverse()) {
+				if (policy.socketId === 0) {
+					this.#append(this.#policyLine(policy));
+				}
+			}
+			this.#append(this.#defaultsLine());
+			renameSync(draft, this.#path);
+		} catch (error) {
+			closeSync(fd);
+			rmSync(draft, { force: true });
+			this.#fd = before.fd;
+			this.#octets = before.octets;
+			throw error;
+		}
+		if (before.fd >= 0) {
+			closeSync(before.fd);
+		}
+		this.#settled();
+		this.#octetsFirst = fstatSync(fd).size;
+	}
+
+	#restore(server: NetlinkServer, tables: JournalTables, nowUs: number): Restored {
+		const client = server.connect({ portId: 0 });
+		const refused: string[] = [];
+		let states = 0;
+		let policies = 0;
+		for (const [number, record] of tables.objects) {
+			this.#nextNumber = Math.max(this.#nextNumber, number + 1);
+			if (record.kind === 'policy') {
+				policies++;
+				this.#restorePolicy(server, client, record.policy, number, nowUs, refused);
+			} else {
+				states++;
+				const content = this.ledger.read(record.slot, number);
+				if (content === undefined) {
+					refused.push('a state without its numbers is left out');
+					continue;
+				}
+				const state = continued(record.state, content);
+				const made = this.#restoreState(server, client, state, nowUs, refused);
+				if (made !== undefined) {
+					this.#numbers.set(made, number);
+					this.#slotsBefore.set(made, record.slot);
+				}
+			}
+		}
+		const { defaults } = this.#engine.net;
+		for (const direction of [0, 1, 2] as const) {
+			defaults[direction] = tables.defaults?.[direction] ?? defaults[direction];
+		}
+		server.disconnect(client);
+		return { states, policies, refused };
+	}
+
+	#restoreState(
+		server: NetlinkServer,
+		client: ReturnType<NetlinkServer['connect']>,
+		state: StateSnapshot,
+		nowUs: number,
+		refused: string[],
+	): XfrmState | undefined {
+		if (state.condition === StateCondition.Acq) {
+			return restoreLarval(this.#engine.net, state, nowUs);
+		}
+		const { direction = 0, mappingThresholdSeconds = 0, ...rest } = state;
+		// What is unset cannot be said in a request.
+		const config = {
+			...rest,
+			...(direction === 0 ? {} : { direction }),
+			...(mappingThresholdSeconds === 0 ? {} : { mappingThresholdSeconds }),
+		};
+		const writer = beginMessage('newsa', stateRequestBody(config), RESTORE_HEADER);
+		writeAttributes(writer, stateRequestAttributes(config));
+		const errno = errnoOf(server.begin(client, writer.finish(), nowUs));
+		if (errno !== 0) {
+			refused.push(`a state is refused with errno ${errno}`);
+			return undefined;
+		}
+		const { id, family, saddr, mark } = state;
+		const query = { id, family, saddr, mark: ((mark?.v ?? 0) & (mark?.m ?? 0)) | 0 };
+		const made = this.#engine.findState(query);
+		if (made !== undefined) {
+			restoreStateUse(made, state.stats, state.lastUsed ?? 0);
+		}
+		return made;
+	}
+
+	#restorePolicy(
+		server: NetlinkServer,
+		client: ReturnType<NetlinkServer['connect']>,
+		policy: PolicySnapshot,
+		number: number,
+		nowUs: number,
+		refused: string[],
+	): void {
+		const writer = beginMessage('newpolicy', policyRequestBody(policy), RESTORE_HEADER);
+		writeAttributes(writer, policyRequestAttributes(policy));
+		const errno = errnoOf(server.begin(client, writer.finish(), nowUs));
+		if (errno !== 0) {
+			refused.push(`a policy is refused with errno ${errno}`);
+			return;
+		}
+		const { direction, type, ifId = 0, mark = { v: 0, m: 0 }, index, selector } = policy;
+		const made = this.#engine.findPolicy({ direction, type, ifId, mark, index, selector });
+		if (made !== undefined) {
+			this.#numbers.set(made, number);
+			restorePolicyUse(made, policy.lifetimeCurrent);
+		}
+	}
+}
+
+/** The errno of an acknowledgement. */
+function errnoOf(answers: readonly Uint8Array[]): number {
+	for (const raw of answers.flatMap((answer) => splitMessages(answer))) {
+		if (raw.type === ControlType.Error) {
+			return -viewOf(raw.payload).getInt32(0, true);
+		}
+	}
+	return 0;
+}
+
+const ALL_SEEN = 0xffff_ffff;
+
+/**
+ * A state as its successor has to go on with it: numbers begin behind the lease, and all up to the top of
+ * the window count as seen.
+ */
+export function continued(state: StateSnapshot, { lease, top }: SlotContent): StateSnapshot {
+	const { replay, replayEsn } = state;
+	const low = (value: number): number => value % 2 ** 32;
+	const high = (value: number): number => Math.floor(value / 2 ** 32);
+	if (replayEsn !== undefined) {
+		const oseq = Math.max(lease, replayEsn.oseqHi * 2 ** 32 + replayEsn.oseq);
+		const seq = Math.max(top, replayEsn.seqHi * 2 ** 32 + replayEsn.seq);
+		return {
+			...state,
+			replayEsn: {
+				...replayEsn,
+				oseq: low(oseq),
+				oseqHi: high(oseq),
+				seq: low(seq),
+				seqHi: high(seq),
+				bmp: seq === 0 ? replayEsn.bmp : replayEsn.bmp.slice().fill(ALL_SEEN),
+			},
+		};
+	}
+	if (replay === undefined) {
+		return state;
+	}
+	const oseq = Math.min(Math.max(lease, replay.oseq), ALL_SEEN);
+	const seq = Math.max(top, replay.seq);
+	return { ...state, replay: { oseq, seq, bitmap: seq === 0 ? replay.bitmap : ALL_SEEN } };
+}

@@ -1,0 +1,176 @@
+/**
+ * What a successor must know of sequence numbers, whenever this daemon dies: a file of slots, one a state,
+ * written in place.
+ *
+ *     0               8               16              24      32
+ *     | journal number | lease         | top           | 0     |      little-endian doubles
+ *
+ * - **Outward** numbers are leased in blocks: a block is in the file before its first number is used, and a
+ *   successor begins behind it. So no number is used twice under a key, at the cost of those left over.
+ * - **Inward** the top of the window is in the file before what it belongs to is delivered; a successor
+ *   takes all numbers up to it for seen.
+ *
+ * The file's room is taken when it is made, so that a full disk never stands in the way of a lease. It need
+ * not survive the machine: another boot inherits nothing.
+ */
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { ReplayCounter, type XfrmState } from '@xfrm/engine';
+import { LEDGER_SLOTS_FIRST } from '../limits.ts';
+
+const SLOT_OCTETS = 32;
+/** Numbers of a lease: a write for so many packets. */
+export const LEASE_NUMBERS = 65_536;
+
+/** What the ledger says of a state; all 0 for one that has sent and received nothing. */
+export interface SlotContent {
+	/** All outward numbers up to this one may have been used. */
+	readonly lease: number;
+	/** Highest number received. */
+	readonly top: number;
+}
+
+interface Slot {
+	readonly index: number;
+	readonly number: number;
+	lease: number;
+	top: number;
+}
+
+export class SequenceLedger {
+	readonly #fd: number;
+	readonly #slots: Map<XfrmState, Slot> = new Map();
+	readonly #free: number[] = [];
+	#slotCount: number = 0;
+	readonly #bytes: Uint8Array = new Uint8Array(SLOT_OCTETS);
+	readonly #view: DataView = new DataView(this.#bytes.buffer);
+	/** The state that was asked for last: most packets in a row are one state's. */
+	#lastState: XfrmState | null = null;
+	#lastSlot: Slot | null = null;
+
+	/** Opens or makes the file. @throws Error of the file system, ENOSPC among them */
+	constructor(path: string) {
+		this.#fd = openSync(path, 'a+', 0o600);
+		closeSync(this.#fd);
+		this.#fd = openSync(path, 'r+', 0o600);
+		this.#grow(LEDGER_SLOTS_FIRST);
+	}
+
+	/** What a predecessor wrote for a journal number; undefined when the slot is another's. */
+	read(index: number, number: number): SlotContent | undefined {
+		if (readSync(this.#fd, this.#bytes, 0, SLOT_OCTETS, index * SLOT_OCTETS) !== SLOT_OCTETS) {
+			return undefined;
+		}
+		if (this.#view.getFloat64(0, true) !== number) {
+			return undefined;
+		}
+		return { lease: this.#view.getFloat64(8, true), top: this.#view.getFloat64(16, true) };
+	}
+
+	/** Gives a state a slot, its own of before when it had one. @throws Error of the file system */
+	assign(state: XfrmState, number: number, before?: number): number {
+		const known = this.#slots.get(state);
+		if (known !== undefined) {
+			return known.index;
+		}
+		if (before !== undefined) {
+			this.#take(before);
+		}
+		const index = before ?? this.#nextFree();
+		const { counters } = state.replay;
+		const slot: Slot = {
+			index,
+			number,
+			lease: wide(counters, ReplayCounter.Oseq),
+			top: wide(counters, ReplayCounter.Seq),
+		};
+		this.#slots.set(state, slot);
+		this.#write(slot);
+		return index;
+	}
+
+	/** The state is gone; its slot is the next one's. */
+	release(state: XfrmState): void {
+		const slot = this.#slots.get(state);
+		if (slot !== undefined) {
+			this.#slots.delete(state);
+			this.#free.push(slot.index);
+			this.#lastState = null;
+		}
+	}
+
+	/** Makes sure that the next `count` outward numbers are leased: to be called before they are used. */
+	cover(state: XfrmState, count: number): void {
+		const slot = this.#slotOf(state);
+		const used = wide(state.replay.counters, ReplayCounter.Oseq);
+		if (slot !== null && used + count > slot.lease) {
+			slot.lease = used + count + LEASE_NUMBERS;
+			this.#write(slot);
+		}
+	}
+
+	/** Notes how far a window has come: to be called before what it let in is delivered. */
+	note(state: XfrmState): void {
+		const slot = this.#slotOf(state);
+		const top = wide(state.replay.counters, ReplayCounter.Seq);
+		if (slot !== null && top !== slot.top) {
+			slot.top = top;
+			this.#write(slot);
+		}
+	}
+
+	close(): void {
+		closeSync(this.#fd);
+	}
+
+	#slotOf(state: XfrmState): Slot | null {
+		if (state !== this.#lastState) {
+			this.#lastState = state;
+			this.#lastSlot = this.#slots.get(state) ?? null;
+		}
+		return this.#lastSlot;
+	}
+
+	#nextFree(): number {
+		if (this.#free.length === 0) {
+			this.#grow(this.#slotCount * 2);
+		}
+		// `grow` has added some, or thrown.
+		return this.#free.pop() as number;
+	}
+
+	/** Takes a certain slot out of the free ones. @throws Error of the file system */
+	#take(index: number): void {
+		if (index >= this.#slotCount) {
+			this.#grow(index + 1);
+		}
+		const at = this.#free.indexOf(index);
+		if (at >= 0) {
+			this.#free.splice(at, 1);
+		}
+	}
+
+	/** Takes room for so many slots: what was there stays. */
+	#grow(count: number): void {
+		const zeros = new Uint8Array(SLOT_OCTETS);
+		for (let index = count - 1; index >= this.#slotCount; index--) {
+			const read = readSync(this.#fd, this.#bytes, 0, SLOT_OCTETS, index * SLOT_OCTETS);
+			if (read < SLOT_OCTETS) {
+				writeSync(this.#fd, zeros, 0, SLOT_OCTETS, index * SLOT_OCTETS);
+			}
+			this.#free.push(index);
+		}
+		this.#slotCount = count;
+	}
+
+	#write(slot: Slot): void {
+		this.#view.setFloat64(0, slot.number, true);
+		this.#view.setFloat64(8, slot.lease, true);
+		this.#view.setFloat64(16, slot.top, true);
+		writeSync(this.#fd, this.#bytes, 0, SLOT_OCTETS, slot.index * SLOT_OCTETS);
+	}
+}
+
+/** A counter with its high half; exact, as no state lives for 2^53 packets. */
+function wide(counters: Int32Array, low: number): number {
+	return ((counters[low + 1] ?? 0) >>> 0) * 2 ** 32 + ((counters[low] ?? 0) >>> 0);
+}

@@ -1,0 +1,53 @@
+/**
+ * Where the daemon keeps its journal: a folder of its own, mode 0700, named after this boot and this
+ * network namespace, so that neither another boot nor a namespace that is made anew inherits anything.
+ */
+import { lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { AF_INET, Level, SocketKind, SocketOption } from '../native/abi.ts';
+import type { Native } from '../native/seam.ts';
+import { StartError } from './start-error.ts';
+
+export const STATE_FOLDER = '/run/xfrm';
+
+/** Number of the process's network namespace, never given to another. */
+function namespaceCookie(native: Native): string {
+	const fd = native.socket(AF_INET, SocketKind.Datagram, 0);
+	const value = new Uint8Array(8);
+	const octets = native.getOption(fd, Level.Socket, SocketOption.NetnsCookie, value);
+	native.close(fd);
+	if (octets !== 8) {
+		throw new StartError('this kernel has no SO_NETNS_COOKIE: Linux 5.14 has it');
+	}
+	return new DataView(value.buffer).getBigUint64(0, true).toString();
+}
+
+function ownFolder(path: string): void {
+	mkdirSync(path, { recursive: true, mode: 0o700 });
+	const { uid, mode } = lstatSync(path);
+	if (uid !== process.geteuid?.()) {
+		throw new StartError(
+			`${path} belongs to somebody else: remove it, or name another by --state-dir`,
+		);
+	}
+	if ((mode & 0o022) !== 0) {
+		throw new StartError(`${path} may be written to by others: make it 0700`);
+	}
+}
+
+/** The folder, made if need be. @throws StartError */
+export function stateFolder(native: Native, parent: string): string {
+	const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+	const path = join(parent, `${boot}-${namespaceCookie(native)}`);
+	try {
+		ownFolder(parent);
+		ownFolder(path);
+	} catch (error) {
+		if (error instanceof StartError) {
+			throw error;
+		}
+		const why = error instanceof Error ? error.message : String(error);
+		throw new StartError(`the journal can be kept nowhere (${why}): name a folder by --state-dir`);
+	}
+	return path;
+}

@@ -1,0 +1,114 @@
+/** Every way in which the start can fail: its sentence, status 2, no "ready", and the machine as it was. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Host, Laboratory, type Output } from './laboratory.ts';
+import type { Case } from './scenario.ts';
+
+async function withHost(run: (host: Host, laboratory: Laboratory) => Promise<void>): Promise<void> {
+	const laboratory = new Laboratory();
+	try {
+		await run(laboratory.host('a'), laboratory);
+	} finally {
+		await laboratory.close();
+	}
+}
+
+/** What the daemon could have left behind. */
+function traces(host: Host): string {
+	const commands = ['ip link', 'ip rule', 'ip route show table all', 'nft list ruleset'];
+	return commands.map((command) => host.run(command).stdout).join('\n');
+}
+
+function assertRefused({ status, stdout, stderr }: Output, sentence: RegExp): void {
+	assert.equal(status, 2);
+	assert.equal(stdout, '');
+	assert.match(stderr, sentence);
+}
+
+function refused(name: string, wrap: readonly string[], sentence: RegExp): Case {
+	return {
+		name: `no start: ${name}`,
+		run: () =>
+			withHost(async (host) => {
+				const before = traces(host);
+				assertRefused(host.wrapped(wrap, 'daemon'), sentence);
+				assert.equal(traces(host), before);
+				assert.equal(host.run('cat /proc/net/netlink').stdout.includes(' 1481003588 '), false);
+			}),
+	};
+}
+
+const second: Case = {
+	name: 'no start: a second daemon',
+	run: () =>
+		withHost(async (host) => {
+			const running = await host.daemon();
+			assertRefused(host.xfrm('daemon'), /another xfrm daemon runs .*\(process \d+\)/);
+			assert.equal(running.process.exitCode, null);
+			host.mustExec('ip xfrm state count');
+		}),
+};
+
+const ready: Case = {
+	name: 'ready: on stdout, on a descriptor, to a service manager; state folder and files are root’s',
+	run: () =>
+		withHost(async (host) => {
+			const file = join(host.folder, 'ready');
+			const socket = join(host.folder, 'notify');
+			const listen = `import socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("${socket}"); s.settimeout(8); print("up", flush=True); print(s.recv(200).decode())`;
+			const manager = host.start(['python3', '-c', listen]);
+			await new Promise((resolve) => manager.process.stdout?.once('data', resolve));
+			const state = join(host.folder, 'state');
+			const running = host.start(
+				[
+					'sh',
+					'-c',
+					`exec ${host.command('daemon', '--ready-fd', '7', '--state-dir', state)} 7>${file}`,
+				],
+				{ NOTIFY_SOCKET: socket },
+			);
+			await manager.ended;
+			const pid = /^ready pid=(\d+)\n$/.exec(running.stdout)?.[1];
+			assert.equal(pid, String(running.pid));
+			assert.equal(readFileSync(file, 'utf8'), `ready pid=${pid}\n`);
+			assert.match(manager.stdout, new RegExp(`READY=1\nMAINPID=${pid}`));
+			const modes = host.must(['find', state, '-printf', '%M %u\n']);
+			assert.match(modes, /^(drwx------ root\n){2}(-rw------- root\n){2}$/);
+			const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+			const caught = BigInt(`0x${/^SigCgt:\s*(\w+)$/m.exec(status)?.[1]}`);
+			assert.equal((caught >> 9n) & 1n, 1n, 'SIGUSR1 is caught');
+			process.kill(Number(pid), 'SIGUSR1');
+			await new Promise((resolve) => setTimeout(resolve, 300));
+			assert.doesNotMatch(running.stderr, /Debugger listening/);
+			assert.equal(host.run('ss -Hltn').stdout, '');
+		}),
+};
+
+const notRoot = ['setpriv', '--reuid=65534', '--clear-groups'];
+const noNetAdmin = ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin'];
+const noTun = ['unshare', '-m', 'sh', '-c', 'mount --bind /dev/null /dev/net/tun; exec "$0" "$@"'];
+const noNft = ['env', 'PATH=/nowhere'];
+const foreignGuard = [
+	'sh',
+	'-c',
+	'nft add table inet xfrm; "$0" "$@"; s=$?; nft delete table inet xfrm; exit $s',
+];
+const tunInUse = [
+	'sh',
+	'-c',
+	'ip link add xfrmd0 type veth peer name xfrmpeer; "$0" "$@"; s=$?; ip link del xfrmd0; exit $s',
+];
+
+export const startCases: readonly Case[] = [
+	ready,
+	second,
+	refused('not root', notRoot, /run it as root/),
+	refused('no CAP_NET_ADMIN', noNetAdmin, /run it as root/),
+	refused('no TUN device', noTun, /\/dev\/net\/tun/),
+	refused('no nft', noNft, /install the package nftables/),
+	refused('a foreign guard', foreignGuard, /a guard stands .*--cleanup/),
+	refused('the name of the device is taken', tunInUse, /xfrmd0/),
+];
