@@ -13,14 +13,15 @@ Where an edit of the rules mends it, the answer has it in \`fix\`, tried. Counte
 \`npm run pages\` writes this page from them.
 `;
 
+/** Ends of codes for what is no drop. */
+const NO_DROPS =
+	/policy\.(none|allow)|optional|transformed|acquire|held|queued|fragment|delivered|taken|forwarded|keepalive/;
+
 /** Headings, by the beginnings of the codes under them, the first that fits. */
 const PARTS: readonly (readonly [title: string, belongs: (code: string) => boolean])[] = [
 	[
 		'Endings that are no drop',
-		(code) =>
-			/\.(policy\.(none|allow)|optional|transformed|acquire|held|queued|fragment|delivered|taken|forwarded|keepalive)$/.test(
-				code,
-			) && /^(in|out|fwd)\./.test(code),
+		(code) => new RegExp(`^(in|out|fwd)\\.(.*\\.)?(${NO_DROPS.source})$`).test(code),
 	],
 	['What is not known', (code) => /^(key|provider)\./.test(code)],
 	['Input: the state', (code) => /^in\./.test(code)],

@@ -67,7 +67,9 @@ function lookupEdits(at: Situation, state: XfrmState, field: string): Edit[] {
 		const from = at.digest.first?.source ?? '';
 		return [
 			{
-				text: `let the packet arrive with mark ${hexNumber(value)}/${hexNumber(state.markMask)}, as ${stateName(state)} wants`,
+				text:
+					`let the packet arrive with mark ${hexNumber(value)}/${hexNumber(state.markMask)}, ` +
+					`as ${stateName(state)} wants`,
 				commands: [
 					shellOnly(
 						`nft add rule inet mangle prerouting ${ip} saddr ${from} ${how} meta mark set ${hexNumber(value)}`,
@@ -88,7 +90,9 @@ function lookupEdits(at: Situation, state: XfrmState, field: string): Edit[] {
 		const to = formatAddress(lookup.daddr, lookup.family === 2 ? Family.Ipv4 : Family.Ipv6);
 		return [
 			{
-				text: `install ${stateName(state)} for ${to}, the address that packets arrive at (behind a NAT: the private one)`,
+				text:
+					`install ${stateName(state)} for ${to}, the address that packets arrive at (behind a ` +
+					'NAT: the private one)',
 				commands: remakeState(at, state, { id: { ...config.id, daddr: lookup.daddr } }),
 				want: 'protected',
 			},
@@ -176,7 +180,9 @@ function spiEdits(at: Situation, state: XfrmState): Edit[] {
 	};
 	return [
 		{
-			text: `the packet is sealed with the key of ${stateName(state)}: give that state the SPI ${formatHex32(spi)}`,
+			text:
+				`the packet is sealed with the key of ${stateName(state)}: give that state the SPI ` +
+				`${formatHex32(spi)}`,
 			commands: remakeState(at, state, { id: next.id }),
 			want: 'protected',
 		},
@@ -253,7 +259,9 @@ export const mendMismatch: Generator = (at) => {
 	if (udp === undefined) {
 		return [
 			{
-				text: `the peer sends plain ESP: make ${stateName(state)} without encap (no NAT), or let the peer encapsulate`,
+				text:
+					`the peer sends plain ESP: make ${stateName(state)} without encap (no NAT), or let ` +
+					'the peer encapsulate',
 				commands: remakeState(at, state, {}, ['encap']),
 				want: 'protected',
 			},
@@ -263,7 +271,9 @@ export const mendMismatch: Generator = (at) => {
 	const encap = { type: EncapType.EspInUdp, sport: udp.sport, dport: udp.dport, oa };
 	return [
 		{
-			text: `the peer encapsulates ESP in UDP: give ${stateName(state)} encap espinudp ${udp.sport} ${udp.dport} (IKE detects the NAT when it runs over port 4500)`,
+			text:
+				`the peer encapsulates ESP in UDP: give ${stateName(state)} encap espinudp ` +
+				`${udp.sport} ${udp.dport} (IKE detects the NAT when it runs over port 4500)`,
 			commands: remakeState(at, state, { encap }),
 			want: 'protected',
 		},
@@ -318,7 +328,9 @@ export const widenWindow: Generator = (at) => {
 	};
 	return [
 		{
-			text: `a window of ${window} packets for ${stateName(state)}: the packet is ${late} late, the window is ${windowPackets}`,
+			text:
+				`a window of ${window} packets for ${stateName(state)}: the packet is ${late} late, ` +
+				`the window is ${windowPackets}`,
 			commands: remakeState(at, state, { replayWindow: 0, replayEsn }),
 			want: 'protected',
 		},
@@ -345,7 +357,9 @@ export const mendIcv: Generator = (at) => {
 	for (const bits of mayBeCut && auth !== undefined ? TRUNCATIONS : []) {
 		if (auth !== undefined && bits !== auth.truncBits && bits <= keyBits) {
 			edits.push({
-				text: `the peer cuts the ICV of ${auth.name} to ${bits} bits: give ${stateName(state)} auth-trunc … ${bits}`,
+				text:
+					`the peer cuts the ICV of ${auth.name} to ${bits} bits: give ${stateName(state)} ` +
+					`auth-trunc … ${bits}`,
 				commands: remakeState(at, state, { auth: { ...auth, truncBits: bits } }),
 				want: 'protected',
 			});
@@ -376,7 +390,9 @@ function esnEdit(at: Situation, state: XfrmState, config: StateConfig): Edit {
 	const flags = config.flags ^ StateFlag.Esn;
 	const replayWindow = on ? Math.min(window, 32) : Math.max(window, 32);
 	return {
-		text: `the peer counts ${on ? 'without' : 'with'} extended sequence numbers: ${on ? 'no flag esn' : 'flag esn'} for ${stateName(state)}`,
+		text:
+			`the peer counts ${on ? 'without' : 'with'} extended sequence numbers: ` +
+			`${on ? 'no flag esn' : 'flag esn'} for ${stateName(state)}`,
 		commands: remakeState(at, state, { flags, replayWindow }, ['replayEsn', 'replay']),
 		want: 'protected',
 	};

@@ -178,7 +178,9 @@ function templateEdits(at: Situation, wanted: TemplateTrace, gap: Gap): Edit[] {
 	);
 	return [
 		{
-			text: `let the template of ${policyName(policy)} ask for ${what.join(', ')}, as ${stateName(state)} has it`,
+			text:
+				`let the template of ${policyName(policy)} ask for ${what.join(', ')}, as ` +
+				`${stateName(state)} has it`,
 			commands: [updatePolicy(at, policy, { templates })],
 			want: 'protected',
 		},
@@ -214,7 +216,9 @@ function stateEdits(at: Situation, wanted: TemplateTrace, gap: Gap): Edit[] {
 	const owner = policyName(wanted.policy);
 	return [
 		{
-			text: `give ${stateName(state)} the ${fields.join(', ')} that ${owner} asks for (${valuesText(stateChanges)})`,
+			text:
+				`give ${stateName(state)} the ${fields.join(', ')} that ${owner} asks for ` +
+				`(${valuesText(stateChanges)})`,
 			commands: remakeState(at, state, stateChanges),
 			want: 'protected',
 		},
@@ -434,7 +438,9 @@ export const renewState: Generator = (at) => {
 		});
 		return [
 			{
-				text: `rekey: a new state beside ${stateName(state)}, with an SPI and a key of its own (the peer first), before the numbers run out`,
+				text:
+					`rekey: a new state beside ${stateName(state)}, with an SPI and a key of its own ` +
+					'(the peer first), before the numbers run out',
 				commands: [addState(at, next, { word: NEW_KEY })],
 				want: 'protected',
 			},

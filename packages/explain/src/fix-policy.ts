@@ -15,6 +15,7 @@ import {
 	type Template,
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
+import { bypassEdits } from './fix-bypass.ts';
 import {
 	addPolicy,
 	endsOf,
@@ -199,7 +200,9 @@ function interfaceEdits(at: Situation, policy: XfrmPolicy, flow: Flow): Edit[] {
 	return policy.direction === Direction.Out
 		? [
 				{
-					text: `route ${to} into the XFRM interface with if_id ${hexNumber(ifId)}, whose policies these are`,
+					text:
+						`route ${to} into the XFRM interface with if_id ${hexNumber(ifId)}, whose policies ` +
+						'these are',
 					commands: [
 						hostCommand(`ip link add ${name} type xfrm if_id ${hexNumber(ifId)}`),
 						hostCommand(`ip link set ${name} up`),
@@ -349,7 +352,9 @@ function policyOfStates(at: Situation, lookup: PolicyLookupTrace): Edit[] {
 	};
 	return [
 		{
-			text: `add a policy with dir ${directionName(direction)} whose template fits ${states.map(stateName).join(' and ')}; widen its addresses to what the tunnel is for`,
+			text:
+				`add a policy with dir ${directionName(direction)} whose template fits ` +
+				`${states.map(stateName).join(' and ')}; widen its addresses to what the tunnel is for`,
 			commands: [addPolicy(at, config)],
 			want: 'protected',
 		},
@@ -417,7 +422,9 @@ export const mendTemplates: Generator = (at) => {
 	const same = digest.applied.some((state) => state.proto === template.id.proto);
 	if (!same) {
 		edits.push({
-			text: `make the ${stateProtoName(template.id.proto)} template of ${policyName(policy)} optional (level use): packets may come without it`,
+			text:
+				`make the ${stateProtoName(template.id.proto)} template of ${policyName(policy)} ` +
+				'optional (level use): packets may come without it',
 			commands: [
 				updatePolicy(at, policy, {
 					templates: replaced(policy, position, { ...template, optional: 1 }),
@@ -458,7 +465,9 @@ function alignTemplate(
 	];
 	return [
 		{
-			text: `let the template of ${policyName(policy)} ask for ${stateName(state)}, by which the packet came${what.length === 0 ? '' : `: ${what.join(', ')}`}`,
+			text:
+				`let the template of ${policyName(policy)} ask for ${stateName(state)}, by which the ` +
+				`packet came${what.length === 0 ? '' : `: ${what.join(', ')}`}`,
 			commands: [updatePolicy(at, policy, { templates: replaced(policy, position, next) })],
 			want: 'protected',
 		},
@@ -466,7 +475,9 @@ function alignTemplate(
 			? []
 			: [
 					{
-						text: `give ${stateName(state)} what the template of ${policyName(policy)} asks for: reqid ${template.reqid}`,
+						text:
+							`give ${stateName(state)} what the template of ${policyName(policy)} asks for: ` +
+							`reqid ${template.reqid}`,
 						commands: remakeState(at, state, { reqid: template.reqid, mode: template.mode }),
 						want: 'protected' as const,
 					},
@@ -484,54 +495,15 @@ function extraTemplates(at: Situation, policy: XfrmPolicy): Edit[] {
 	}
 	return [
 		{
-			text: `let the templates of ${policyName(policy)} ask for all the states that the packet came through`,
+			text:
+				`let the templates of ${policyName(policy)} ask for all the states that the packet ` +
+				'came through',
 			commands: [
 				updatePolicy(at, policy, {
 					templates: states.toReversed().map((state) => templateOf(state)),
 				}),
 			],
 			want: 'protected',
-		},
-	];
-}
-
-/** The packet came in clear: a policy for just that traffic, if it is meant to. */
-function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLookupTrace): Edit[] {
-	const { flow } = lookup;
-	const bits = hostBits(flow.family);
-	const ports =
-		flow.proto === IpProto.Tcp || flow.proto === IpProto.Udp || flow.proto === IpProto.Sctp;
-	const config = policyConfig(policy);
-	const selector: Selector = {
-		...config.selector,
-		saddr: wordsAddress(flow.saddr),
-		daddr: wordsAddress(flow.daddr),
-		prefixlenS: bits,
-		prefixlenD: bits,
-		proto: flow.proto,
-		sport: 0,
-		sportMask: 0,
-		dport: ports ? flow.dport : 0,
-		dportMask: ports ? 0xffff : 0,
-	};
-	const bypass: PolicyConfig = {
-		...config,
-		selector,
-		templates: [],
-		priority: Math.max(0, policy.priority - 1),
-	};
-	return [
-		{
-			text:
-				'the sender has to protect it (look at its out policy and source address); only if this traffic is meant to' +
-				' come in clear, allow it before the policy:',
-			// Of equal priority the older one wins: it has to stand back.
-			commands: [
-				...(policy.priority === 0 ? [updatePolicy(at, policy, { priority: 1 })] : []),
-				addPolicy(at, bypass),
-			],
-			want: 'clear',
-			last: true,
 		},
 	];
 }
@@ -579,7 +551,9 @@ function forwardEdits(at: Situation, { flow, ifId, direction, winner }: PolicyLo
 			const priority = Math.min(policy.priority, winner.priority - 1);
 			const config = { ...policyConfig(policy), direction, priority, templates: [] };
 			return {
-				text: `add a policy with dir fwd, before ${policyName(winner)}, for what ${policyName(policy)} protects on its way out`,
+				text:
+					`add a policy with dir fwd, before ${policyName(winner)}, for what ` +
+					`${policyName(policy)} protects on its way out`,
 				commands: [addPolicy(at, config)],
 				want: 'protected' as const,
 			};

@@ -93,7 +93,9 @@ function routesOfPolicy(at: Situation, family: number, destination: Address): Ed
 				? ''
 				: ` via ${formatAddress(route.gateway, known)}`;
 		edits.push({
-			text: `give the host a route to ${network}: the plain packet needs one before ${policyName(policy)} is looked at`,
+			text:
+				`give the host a route to ${network}: the plain packet needs one before ` +
+				`${policyName(policy)} is looked at`,
 			commands: [hostCommand(`ip route add ${network}${via} dev ${device}`)],
 			want: 'protected',
 		});
@@ -165,7 +167,9 @@ function neighbourEdit(
 	const priority = policy.priority - 1;
 	const config = { ...policyConfig(policy), selector, priority, templates: [] };
 	return {
-		text: `${formatAddress(link, known)}/${bits} is on the link: let its packets pass before ${policyName(policy)}, whose selector covers it (in the other direction too)`,
+		text:
+			`${formatAddress(link, known)}/${bits} is on the link: let its packets pass before ` +
+			`${policyName(policy)}, whose selector covers it (in the other direction too)`,
 		commands: [addPolicy(at, config)],
 		want: 'clear',
 	};

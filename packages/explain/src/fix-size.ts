@@ -37,7 +37,9 @@ export const shrinkPacket: Generator = (at) => {
 	const where = answer.direction === 'out' ? 'towards the peer' : `behind ${device}`;
 	return [
 		{
-			text: `${mtu} bytes go through: that is the MTU for the hosts ${where} (path MTU discovery tells them, if their ICMP is let through)`,
+			text:
+				`${mtu} bytes go through: that is the MTU for the hosts ${where} (path MTU discovery ` +
+				'tells them, if their ICMP is let through)',
 			commands: [
 				shellOnly(
 					answer.direction === 'out'

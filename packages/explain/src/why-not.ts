@@ -193,9 +193,11 @@ function selected(
 		loser === undefined || fields.some(({ field }) => field === loser.field)
 			? fields
 			: [plain(loser), ...fields];
+	const taken =
+		winner === undefined ? 'none was taken' : `${stateName(winner)} was taken: the newest wins`;
 	const text =
 		all.length === 0
-			? `${name} fits the template, but ${winner === undefined ? 'none was taken' : `${stateName(winner)} was taken: the newest wins`}.`
+			? `${name} fits the template, but ${taken}.`
 			: `${name} does not fit the template.`;
 	return { asked, text, fields: all };
 }
