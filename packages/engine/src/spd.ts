@@ -148,7 +148,8 @@ export class Spd {
 	}
 
 	/**
-	 * A socket's own policy, if it has one for this direction (0 in, 1 out) that fits the flow.
+	 * A socket's own policy, if it has one for this direction (0 in, 1 out) that fits the flow. Direction IN
+	 * counts as a use at once; OUT when the policy has its states.
 	 *
 	 * @spec P-1 P-19
 	 */
@@ -169,7 +170,9 @@ export class Spd {
 		) {
 			return null;
 		}
-		policy.lifetime[1] = nowSeconds;
+		if (direction === Direction.In) {
+			policy.lifetime[1] = nowSeconds;
+		}
 		return policy;
 	}
 
