@@ -1,7 +1,14 @@
 /** All cases of the suite, in order of interest. */
+
+import { commandCases } from './command-cases.ts';
 import { safetyCases } from './safety-cases.ts';
 import type { Case } from './scenario.ts';
 import { startCases } from './start-cases.ts';
 import { tunnelCases } from './tunnel-cases.ts';
 
-export const cases: readonly Case[] = [...tunnelCases, ...safetyCases, ...startCases];
+export const cases: readonly Case[] = [
+	...tunnelCases,
+	...safetyCases,
+	...startCases,
+	...commandCases,
+];

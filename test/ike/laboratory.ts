@@ -194,6 +194,18 @@ export class Host {
 		return running;
 	}
 
+	/** Waits until somebody listens to these groups of the daemon's. */
+	async untilListening(groups: number): Promise<void> {
+		const mask = groups.toString(16).padStart(8, '0');
+		await until('a listener', () => this.must('cat /proc/net/netlink').includes(` ${mask} `));
+		// The daemon looks around at least twice a second.
+		await pause(600);
+	}
+
+	async untilText(read: () => string, wanted: RegExp): Promise<void> {
+		await until(String(wanted), () => wanted.test(read()));
+	}
+
 	/** Pings; answers how many of them came back. */
 	ping(destination: string, count: number, options: string = ''): number {
 		const words = `ping -n -i 0.05 -W 1 -c ${count} ${options} ${destination}`;

@@ -16,7 +16,7 @@ import {
 import { WireWatch } from './wire-watch.ts';
 
 /** Rounds of a case that repeats what it does; more by IKE_KILLS. */
-const KILLS = Number(process.env['IKE_KILLS'] ?? 5);
+const KILLS = Number(process.env['IKE_KILLS'] ?? 2);
 
 /** Pings ten milliseconds apart until it is ended. */
 function pingAlways(host: Host, destination: string): Running {
@@ -101,6 +101,7 @@ const stopped: Case = {
 			assert.equal(countStates(a), 2);
 			await untilPing(a, IPV4.innerB);
 			one.must('--terminate', '--ike', 'gw');
+			await until('policies gone', () => a.mustExec('ip xfrm policy') === '');
 			daemon.kill('SIGTERM');
 			assert.equal(await daemon.ended, 0);
 			assert.match(daemon.stderr, /the guard is gone/);

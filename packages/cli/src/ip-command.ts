@@ -1,7 +1,7 @@
 /**
- * `xfrm state|policy|monitor …`: the language of `ip xfrm`, its text and its exit statuses, on the running
- * kernel. What is ours begins with two hyphens and may stand anywhere: --json, --show-keys, --kernel,
- * --profile.
+ * `xfrm state|policy|monitor …`: the language of `ip xfrm`, its text and its exit statuses, on the daemon of
+ * this network namespace if one runs, else on the running kernel. What is ours begins with two hyphens and
+ * may stand anywhere: --json, --show-keys, --kernel, --daemon, --profile.
  */
 import { readFileSync } from 'node:fs';
 import {
@@ -26,12 +26,15 @@ interface Asked {
 	readonly words: readonly string[];
 	readonly context: CommandContext;
 	readonly showKeys: boolean;
+	/** Who is asked, when that was said. */
+	readonly target: 'kernel' | 'daemon' | undefined;
 }
 
 function parseAsked(args: readonly string[], library: typeof import('@xfrm/linux')): Asked {
 	const words: string[] = [];
 	let json = false;
 	let showKeys = false;
+	let target: Asked['target'];
 	let release: CommandContext['release'] = '7.1';
 	for (let at = 0; at < args.length; at++) {
 		const word = args[at] ?? '';
@@ -41,13 +44,15 @@ function parseAsked(args: readonly string[], library: typeof import('@xfrm/linux
 			showKeys = true;
 		} else if (word === '--profile') {
 			release = releaseOf(args[++at]);
-		} else if (word !== '--kernel') {
+		} else if (word === '--kernel' || word === '--daemon') {
+			target = word === '--kernel' ? 'kernel' : 'daemon';
+		} else {
 			words.push(word);
 		}
 	}
 	const { interfaceIndex, interfaceName } = library;
 	const context = { interfaceIndex, interfaceName, utcOffsetSeconds, release, json };
-	return { words, context, showKeys };
+	return { words, context, showKeys, target };
 }
 
 /** Whose texts are printed: 6.1's with the profile of that kernel. */
@@ -61,7 +66,13 @@ function releaseOf(profile: string | undefined): '6.1' | '7.1' {
 /** Runs the words of a command line; the exit status. */
 export async function ipCommand(args: readonly string[]): Promise<number> {
 	const library = await import('@xfrm/linux');
-	const session = new Session(parseAsked(args, library), () => library.linuxTransport().open());
+	const asked = parseAsked(args, library);
+	const transport = {
+		kernel: library.linuxTransport,
+		daemon: library.daemonTransport,
+		any: library.defaultTransport,
+	}[asked.target ?? 'any'];
+	const session = new Session(asked, () => transport().open());
 	try {
 		return await session.run();
 	} catch (error) {

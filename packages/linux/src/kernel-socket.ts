@@ -1,10 +1,11 @@
 /**
- * A NETLINK_XFRM socket of the running kernel, in the network namespace of the process.
+ * A NETLINK_XFRM socket of the running kernel, or one to the xfrm daemon that stands in for it, in the network
+ * namespace of the process.
  *
  * @spec N-1
  *
  * It never blocks: whatever is there is read in batches, and when nothing is, the descriptor is watched
- * by Node's event loop. Datagrams that did not come from the kernel are thrown away.
+ * by Node's event loop. Datagrams that did not come from the kernel, or the daemon, are thrown away.
  */
 import { type Arrival, type NetlinkSocket, TransportError } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
@@ -13,6 +14,7 @@ import { BATCH_MAX, DATAGRAM_OCTETS_MAX, RECEIVE_QUEUE_OCTETS } from './limits.t
 import { groupRefusal, socketRefusal } from './requirement.ts';
 import {
 	AF_NETLINK,
+	NETLINK_USERSOCK,
 	NETLINK_XFRM,
 	NetlinkOption,
 	ReceiveFlag,
@@ -30,6 +32,8 @@ export interface KernelSocketOptions {
 	readonly extAck?: boolean;
 	/** Refusals quote the request's header only; default true. */
 	readonly capAck?: boolean;
+	/** Port id of a daemon that is spoken to by NETLINK_USERSOCK, in place of the kernel. */
+	readonly daemonPort?: number;
 	/** Size of the kernel's queue; default 8 MiB. */
 	readonly receiveQueueOctets?: number;
 }
@@ -42,7 +46,9 @@ export class KernelSocket implements NetlinkSocket {
 	readonly portId: number;
 	readonly #library: CLibrary;
 	readonly #fd: number;
-	readonly #kernel: Uint8Array = sockaddrNl(0);
+	/** Whom is spoken to: 0 is the kernel. */
+	readonly #peerPort: number;
+	readonly #peer: Uint8Array;
 	readonly #from: Uint8Array = sockaddrNl(0);
 	readonly #fromOctets: Uint32Array = new Uint32Array(1);
 	#poll: PollHandle | undefined;
@@ -55,7 +61,10 @@ export class KernelSocket implements NetlinkSocket {
 	constructor(options: KernelSocketOptions = {}) {
 		const library = loadCLibrary();
 		this.#library = library;
-		this.#fd = library.socket(AF_NETLINK, SOCKET_TYPE, NETLINK_XFRM);
+		this.#peerPort = options.daemonPort ?? 0;
+		this.#peer = sockaddrNl(this.#peerPort);
+		const protocol = options.daemonPort === undefined ? NETLINK_XFRM : NETLINK_USERSOCK;
+		this.#fd = library.socket(AF_NETLINK, SOCKET_TYPE, protocol);
 		if (this.#fd < 0) {
 			const errno = library.errno();
 			throw new TransportError(errno, socketRefusal(errno));
@@ -88,7 +97,7 @@ export class KernelSocket implements NetlinkSocket {
 			datagram,
 			length,
 			0,
-			this.#kernel,
+			this.#peer,
 			SOCKADDR_NL_OCTETS,
 		);
 		if (sent !== length) {
@@ -120,7 +129,7 @@ export class KernelSocket implements NetlinkSocket {
 			if (datagram === undefined || this.#overrun) {
 				break;
 			}
-			if (sockaddrNlPid(this.#from) === 0) {
+			if (sockaddrNlPid(this.#from) === this.#peerPort) {
 				datagrams.push(datagram);
 			}
 		}

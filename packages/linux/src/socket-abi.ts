@@ -11,6 +11,8 @@ import { viewOf } from '@xfrm/netlink';
 
 export const AF_NETLINK = 16;
 export const NETLINK_XFRM = 6;
+/** Between programs; see daemon/control-socket.ts. */
+export const NETLINK_USERSOCK = 2;
 
 /** `SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK`. */
 export const SOCKET_TYPE: number = 3 | 0o2000000 | 0o4000;

@@ -14,10 +14,16 @@ import { CLIENT_BACKLOG_DATAGRAMS_MAX, CLIENTS_MAX } from '../limits.ts';
 import { intValue, Level, SocketOption } from '../native/abi.ts';
 import type { Native } from '../native/seam.ts';
 import { emptyMessage } from '../rtnetlink/rtnetlink-socket.ts';
-import { AF_NETLINK, SOCKET_TYPE, sockaddrNl, sockaddrNlPid } from '../socket-abi.ts';
+import {
+	AF_NETLINK,
+	NETLINK_USERSOCK,
+	SOCKET_TYPE,
+	sockaddrNl,
+	sockaddrNlPid,
+} from '../socket-abi.ts';
 import { type Credentials, mayConfigure, senderCredentials } from './credentials.ts';
 import { DAEMON_PORT } from './marks.ts';
-import { NETLINK_USERSOCK, netlinkSockets } from './socket-list.ts';
+import { netlinkSockets } from './socket-list.ts';
 
 /** Largest request: as in linux-transport. */
 const DATAGRAM_OCTETS = 0x4_1000;

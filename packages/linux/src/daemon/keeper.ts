@@ -7,6 +7,7 @@
  */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { NETLINK_USERSOCK } from '../socket-abi.ts';
 import { DAEMON_PORT } from './marks.ts';
 import {
 	commandLine,
@@ -15,7 +16,7 @@ import {
 	socketHolders,
 	visibleProcesses,
 } from './process-descriptors.ts';
-import { NETLINK_USERSOCK, netlinkSockets } from './socket-list.ts';
+import { netlinkSockets } from './socket-list.ts';
 
 const KEEPER_NAME = 'xfrm-keeper';
 

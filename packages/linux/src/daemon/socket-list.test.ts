@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NETLINK_USERSOCK, netlinkSockets, udpSockets } from './socket-list.ts';
+import { NETLINK_USERSOCK } from '../socket-abi.ts';
+import { netlinkSockets, udpSockets } from './socket-list.ts';
 
 test('netlink sockets of a protocol, with their groups', () => {
 	const text = [

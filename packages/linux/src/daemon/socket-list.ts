@@ -9,9 +9,6 @@
  *      100: 00000000:1194 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 20437 …
  */
 
-/** `NETLINK_USERSOCK`. */
-export const NETLINK_USERSOCK = 2;
-
 export interface NetlinkSocketRow {
 	readonly portId: number;
 	/** Bit `1 << (group - 1)`. */

@@ -3,12 +3,19 @@
  * is answered by the daemon only. A port id that a keeper holds while the daemon is away does not answer.
  */
 import { viewOf } from '@xfrm/netlink';
+import { senderCredentials } from '../daemon/credentials.ts';
 import { DAEMON_PORT } from '../daemon/marks.ts';
-import { NETLINK_USERSOCK } from '../daemon/socket-list.ts';
+import { intValue, Level, SocketOption } from '../native/abi.ts';
 import { PollSet } from '../native/poll-set.ts';
 import type { Native } from '../native/seam.ts';
 import { emptyMessage } from '../rtnetlink/rtnetlink-socket.ts';
-import { AF_NETLINK, SOCKET_TYPE, sockaddrNl, sockaddrNlPid } from '../socket-abi.ts';
+import {
+	AF_NETLINK,
+	NETLINK_USERSOCK,
+	SOCKET_TYPE,
+	sockaddrNl,
+	sockaddrNlPid,
+} from '../socket-abi.ts';
 
 /** NLMSG_NOOP that wants an acknowledgement. */
 function hello(): Uint8Array {
@@ -26,6 +33,7 @@ export function daemonAnswers(native: Native, waitMs: number): boolean {
 	if (fd < 0) {
 		return false;
 	}
+	native.setOption(fd, Level.Socket, SocketOption.PassCredentials, intValue(1));
 	try {
 		if (native.send(fd, hello(), sockaddrNl(DAEMON_PORT)) < 0) {
 			return false;
@@ -35,9 +43,10 @@ export function daemonAnswers(native: Native, waitMs: number): boolean {
 		if (native.poll(set, waitMs) <= 0) {
 			return false;
 		}
-		const message = emptyMessage(0);
+		const message = emptyMessage(64);
 		const octets = native.receive(fd, new Uint8Array(256), message);
-		return octets >= 16 && sockaddrNlPid(message.name) === DAEMON_PORT;
+		const isFromPort = octets >= 16 && sockaddrNlPid(message.name) === DAEMON_PORT;
+		return isFromPort && senderCredentials(message)?.uid === 0;
 	} finally {
 		native.close(fd);
 	}

@@ -1,0 +1,38 @@
+/** What `xfrm` itself shows of a running daemon, beside `ip` by `xfrm exec`. */
+import assert from 'node:assert/strict';
+import type { Case } from './scenario.ts';
+import { withEnds } from './scenario.ts';
+
+const STATE =
+	'state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x100 mode tunnel reqid 1 ' +
+	'aead rfc4106(gcm(aes)) 0x0102030405060708090a0b0c0d0e0f1011121314 128';
+
+export const commandCases: readonly Case[] = [
+	{
+		name: 'xfrm state and policy are on the daemon, with --kernel on the kernel',
+		run: () =>
+			withEnds(async ({ a, b, daemonB }) => {
+				a.xfrmMust(...STATE.split(' '));
+				a.xfrmMust(...'policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out action block'.split(' '));
+				assert.equal(a.xfrmMust('state', '--show-keys'), a.mustExec('ip xfrm state'));
+				assert.match(a.xfrmMust('state'), /<<key#1 hidden>>/);
+				assert.equal(a.xfrmMust('policy'), a.mustExec('ip xfrm policy'));
+				assert.equal(a.xfrmMust('state', '--kernel'), '');
+				assert.equal(a.must('ip xfrm state'), '');
+				assert.equal(a.xfrm(...STATE.split(' ')).status, 2, 'EEXIST');
+				const monitor = b.start([
+					process.execPath,
+					...b.command('monitor', 'SA').split(' ').slice(1),
+				]);
+				await b.untilListening(0x4);
+				b.mustExec('ip xfrm state flush');
+				b.xfrmMust(...STATE.split(' '));
+				await b.untilText(() => monitor.stdout, /spi 0x00000100/);
+				daemonB.kill('SIGKILL');
+				await daemonB.ended;
+				const { status, stderr } = b.xfrm('state');
+				assert.equal(status, 1);
+				assert.match(stderr, /does not answer/);
+			}),
+	},
+];
