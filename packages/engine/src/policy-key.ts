@@ -115,8 +115,11 @@ export function addressSum(at: number, prefix: number): number {
 export function kindSum(masks: Int32Array, at: number): number {
 	let sum = 0;
 	for (let i = 0; i < KIND_WORDS; i++) {
-		const word = KeyWord.Ports + i;
-		sum = (sum + wordPart((asked[word] ?? 0) & (masks[at + i] ?? 0), word)) | 0;
+		const mask = masks[at + i] ?? 0;
+		if (mask !== 0) {
+			const word = KeyWord.Ports + i;
+			sum = (sum + wordPart((asked[word] ?? 0) & mask, word)) | 0;
+		}
 	}
 	return sum;
 }

@@ -46,6 +46,8 @@ export class Tuple {
 	/** Entries that were given back, linked by their next word. */
 	private free: number = NONE;
 	count: number = 0;
+	/** Place in the table's plan, -1 outside of it; kept by the table. */
+	place: number = -1;
 	/** No policy of the tuple has a lower priority; may lag behind after removals. */
 	priorityMin: number = Number.POSITIVE_INFINITY;
 	/** Number of policies at which `priorityMin` is computed anew. */
@@ -121,11 +123,12 @@ export class Tuple {
 		}
 	}
 
-	/** Hashes of all policies of the tuple. */
-	forEachHash(visit: (hash: number) => void): void {
+	/** Hash of each policy of the tuple, and what a word of its key is. */
+	forEachKey(word: number, visit: (hash: number, value: number) => void): void {
 		for (let entry = 0; entry < this.owners.length; entry++) {
 			if (this.owners[entry] !== null) {
-				visit(this.entries[entry * ENTRY_WORDS + HASH] ?? 0);
+				const at = entry * ENTRY_WORDS;
+				visit(this.entries[at + HASH] ?? 0, this.entries[at + KEY + word] ?? 0);
 			}
 		}
 	}

@@ -3,9 +3,11 @@
  * by the bits of a flow that they look at (policy-tuple.ts). A lookup asks each tuple, however many policies it
  * has, and stops at the first one that cannot do better.
  *
- * Most tuples have nothing for a flow, so to ask one is to look at a bit: of the plan, which has what the loop
- * needs of each tuple side by side, come the parts of the hash; the filter, one for all tuples, says by two
- * bits of it whether there may be such a policy. Only then the tuple itself is read.
+ * Most tuples have nothing for a flow, so to ask one is to look at bits. The plan has what the loop needs of each
+ * tuple side by side: first a bit for what one word of the key is, which is all that is ever seen of a tuple of
+ * few policies, so that a table of nothing but such tuples costs no more than a list; then the parts of the hash.
+ * The filter, one for all tuples, says by two bits of that whether there may be such a policy. Only then the
+ * tuple itself is read.
  *
  * The kernel's hash table and its trees of inexact policies (net/xfrm/xfrm_policy.c) answer the same; which
  * of several matches wins is not decided here but in spd.ts.
@@ -17,6 +19,7 @@ import { HashChains, NONE } from './hash-chains.ts';
 import { invariant } from './invariant.ts';
 import type { XfrmPolicy } from './policy.ts';
 import {
+	asked,
 	askedShape,
 	askFlow,
 	askShape,
@@ -32,15 +35,21 @@ import { PrefixesInUse } from './policy-prefixes.ts';
 import { Tuple } from './policy-tuple.ts';
 
 /** Words of the plan a tuple, and where its parts are. */
-const PLAN_WORDS = 9;
+const PLAN_WORDS = 12;
 const PRIORITY = 0;
-const PREFIX_D = 1;
-const PREFIX_S = 2;
-const SALT = 3;
+/** The word of the key that is looked at first, its mask, and a bit for each value that it has (`bitOf`). */
+const WORD = 1;
+const MASK = 2;
+const BITS = 3;
+const PREFIX_D = 4;
+const PREFIX_S = 5;
+const SALT = 6;
 /** 0 when the kind that follows is all zeros. */
-const HAS_KIND = 4;
-const KIND = 5;
+const HAS_KIND = 7;
+const KIND = 8;
 
+/** Of more policies the bits of the plan are not kept: nearly all would be set. */
+const BITS_POLICIES_MAX = 64;
 /** Bits of the filter a policy: two of them are set, so that 2 of 100 misses get through. */
 const FILTER_BITS_EACH = 16;
 const FILTER_BITS_LOG_FIRST = 7;
@@ -92,6 +101,7 @@ export class PolicyTable {
 			return;
 		}
 		this.replan(tuple, priorityMin);
+		this.notePlanned(tuple);
 		if (++this.filterCount * FILTER_BITS_EACH > this.filter.length * 32) {
 			this.rebuildFilter();
 		} else {
@@ -143,6 +153,10 @@ export class PolicyTable {
 		for (let i = 0, at = 0; i < tuples.length; i++, at += PLAN_WORDS) {
 			if ((plan[at + PRIORITY] ?? 0) > best) {
 				return;
+			}
+			const value = (asked[plan[at + WORD] ?? 0] ?? 0) & (plan[at + MASK] ?? 0);
+			if (((plan[at + BITS] ?? 0) & bitOf(value)) === 0) {
+				continue;
 			}
 			const sum =
 				common +
@@ -212,10 +226,14 @@ export class PolicyTable {
 		const at = place * PLAN_WORDS;
 		plan.copyWithin(at + PLAN_WORDS, at, tuples.length * PLAN_WORDS);
 		tuples.splice(place, 0, tuple);
+		this.number(place);
 		plan[at + PRIORITY] = ordered(tuple.priorityMin);
 		plan[at + PREFIX_D] = shape.prefixD;
 		plan[at + PREFIX_S] = shape.prefixS;
 		plan[at + SALT] = tuple.salt;
+		plan[at + WORD] = tellingWord(shape.masks);
+		plan[at + MASK] = shape.masks[tellingWord(shape.masks)] ?? 0;
+		plan[at + BITS] = this.bitsOf(tuple);
 		plan[at + HAS_KIND] = 0;
 		for (let i = 0; i < KIND_WORDS; i++) {
 			const mask = shape.masks[KeyWord.Ports + i] ?? 0;
@@ -227,10 +245,12 @@ export class PolicyTable {
 	}
 
 	private unplan(tuple: Tuple): void {
-		const place = this.tuples.indexOf(tuple);
+		const { place } = tuple;
 		const at = place * PLAN_WORDS;
 		this.plan.copyWithin(at, at + PLAN_WORDS, this.tuples.length * PLAN_WORDS);
 		this.tuples.splice(place, 1);
+		this.number(place);
+		tuple.place = -1;
 		this.prefixesD.drop(tuple.shape.prefixD);
 		this.prefixesS.drop(tuple.shape.prefixS);
 	}
@@ -243,7 +263,39 @@ export class PolicyTable {
 		this.filterCount = this.count;
 		const setBits = (hash: number): void => this.setFilterBits(hash);
 		for (const tuple of this.tuples) {
-			tuple.forEachHash(setBits);
+			tuple.forEachKey(0, setBits);
+			this.plan[tuple.place * PLAN_WORDS + BITS] = this.bitsOf(tuple);
+		}
+	}
+
+	/** Bits of the plan for what a tuple's policies have in its telling word. */
+	private bitsOf(tuple: Tuple): number {
+		if (tuple.count > BITS_POLICIES_MAX) {
+			return -1;
+		}
+		let bits = 0;
+		tuple.forEachKey(tellingWord(tuple.shape.masks), (_hash, value) => {
+			bits |= bitOf(value);
+		});
+		return bits;
+	}
+
+	/** Sets the bit of the policy that was put into a tuple: its key is the asked one. */
+	private notePlanned({ place, count }: Tuple): void {
+		const { plan } = this;
+		const at = place * PLAN_WORDS;
+		const value = (asked[plan[at + WORD] ?? 0] ?? 0) & (plan[at + MASK] ?? 0);
+		plan[at + BITS] = count > BITS_POLICIES_MAX ? -1 : (plan[at + BITS] ?? 0) | bitOf(value);
+	}
+
+	/** Tells the tuples from a place on where they are. */
+	private number(from: number): void {
+		const { tuples } = this;
+		for (let place = from; place < tuples.length; place++) {
+			const tuple = tuples[place];
+			if (tuple !== undefined) {
+				tuple.place = place;
+			}
 		}
 	}
 
@@ -251,6 +303,31 @@ export class PolicyTable {
 		const at = (hash >>> this.filterShift) >>> 5;
 		this.filter[at] = (this.filter[at] ?? 0) | filterBits(hash, this.filterShift);
 	}
+}
+
+/** One of 32 bits for a value. */
+function bitOf(value: number): number {
+	return 1 << (Math.imul(value ^ (value >>> 15), 0x9e37_79b1) >>> 27);
+}
+
+/** The word of the key that tells policies apart best: of which most bits count, the first of several. */
+function tellingWord(masks: Int32Array): number {
+	let best = 0;
+	let most = -1;
+	for (let word = 0; word < KeyWord.IfId; word++) {
+		const count = bitCount(masks[word] ?? 0);
+		if (count > most) {
+			best = word;
+			most = count;
+		}
+	}
+	return best;
+}
+
+function bitCount(word: number): number {
+	const pairs = word - ((word >>> 1) & 0x5555_5555);
+	const fours = (pairs & 0x3333_3333) + ((pairs >>> 2) & 0x3333_3333);
+	return Math.imul((fours + (fours >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
 }
 
 /** The two bits of a word of the filter, from different ends of the hash. */
