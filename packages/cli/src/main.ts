@@ -43,7 +43,8 @@ type Command = (args: readonly string[]) => Promise<number>;
 
 /** The commands of our own: each loads what it needs, and nothing else. `exec` is begun before these. */
 const COMMANDS: Readonly<Record<string, Command>> = {
-	explain: async (args) => (await import('./explain-command.ts')).explainCommand(args),
+	explain: async (args) =>
+		(await (await import('./bundled.ts')).explainModule()).explainCommand(args),
 	decrypt: async (args) => (await import('./decrypt-command.ts')).decryptCommand(args),
 	lookup: async (args) => (await import('./lookup-command.ts')).lookupCommand(args),
 	prove: async (args) => (await import('./prove-command.ts')).proveCommand(args),

@@ -1,0 +1,29 @@
+// Writes the modules of `xfrm explain` as one file (packages/cli/src/bundled.ts says why). Behind `tsc -b`.
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const cli = fileURLToPath(new URL('../packages/cli/dist/', import.meta.url));
+
+// Modules that are asked for their place or their class stay what they are, once for all.
+const shared = ['usage', 'version', 'explain-kernel'];
+
+await build({
+	entryPoints: [`${cli}explain-command.js`],
+	outfile: `${cli}bundle/explain-command.js`,
+	bundle: true,
+	platform: 'node',
+	format: 'esm',
+	target: 'node20',
+	logLevel: 'error',
+	plugins: [
+		{
+			name: 'shared',
+			setup({ onResolve }) {
+				onResolve({ filter: new RegExp(`^\\./(${shared.join('|')})\\.js$`) }, ({ path }) => ({
+					path: path.replace('./', '../'),
+					external: true,
+				}));
+			},
+		},
+	],
+});
