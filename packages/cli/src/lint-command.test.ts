@@ -1,6 +1,6 @@
 /** `xfrm lint`, `prove` and `diff` as people and CI systems see them. Runs the built command. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,7 +38,7 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true }));
 
-function xfrm(...args: readonly string[]): ReturnType<typeof spawnSync<string>> {
+function xfrm(...args: readonly string[]): SpawnSyncReturns<string> {
 	return spawnSync(process.execPath, [bin, ...args], { cwd: root, encoding: 'utf8' });
 }
 

@@ -1,6 +1,6 @@
 /** `xfrm lookup` as people and scripts see it. Runs the built command. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ const SITE = ['lookup', '--rules', 'examples/site-a.xfrm'];
 const FLOW = 'src 10.1.0.5 dst 10.2.0.9 proto udp dport 53 dir out';
 const LOST = 'src 10.1.0.5 dst 10.3.0.9 proto tcp dir out';
 
-function xfrm(args: readonly string[], input = ''): ReturnType<typeof spawnSync<string>> {
+function xfrm(args: readonly string[], input = ''): SpawnSyncReturns<string> {
 	return spawnSync(process.execPath, [bin, ...args], { cwd: root, encoding: 'utf8', input });
 }
 

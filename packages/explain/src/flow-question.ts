@@ -13,7 +13,7 @@ import {
 	rangeCubes,
 	wordsOf,
 } from './box.ts';
-import type { FlowContext } from './flow-set.ts';
+import type { FlowContext } from './flow-sample.ts';
 import { protocolNumber } from './flow-text.ts';
 import { InputError, type Word } from './input.ts';
 

@@ -156,7 +156,7 @@ function isMobile(state: XfrmState): boolean {
 	return state.proto === IpProto.Routing || state.proto === IpProto.DestinationOptions;
 }
 
-function inwardMisses({ policy, template }: Demand, state: XfrmState): string[] {
+function inwardMisses({ policy, template, ownAddresses }: Demand, state: XfrmState): string[] {
 	const { family } = policy;
 	const fields: string[] = [];
 	if (state.family !== (template.family || family)) {
@@ -187,7 +187,7 @@ function inwardMisses({ policy, template }: Demand, state: XfrmState): string[] 
 		if (!source || !here) {
 			fields.push('endpoints');
 		}
-	} else if (!transportEndsFit(policy, state)) {
+	} else if (!ownAddresses && !transportEndsFit(policy, state)) {
 		fields.push('endpoints');
 	}
 	return fields;

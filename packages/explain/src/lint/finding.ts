@@ -27,10 +27,16 @@ export interface Finding {
 	readonly advice: string;
 }
 
+/** A policy that should be there. */
+export interface MissingPolicy {
+	readonly missing: 'in' | 'fwd';
+	readonly selector: string;
+}
+
 /** A finding of this id; what its page says of every such finding is taken from there. */
 export function finding(
 	id: string,
-	objects: readonly (XfrmPolicy | XfrmState | undefined)[],
+	objects: readonly (XfrmPolicy | XfrmState | MissingPolicy | undefined)[],
 	reason: string,
 	advice?: string,
 ): Finding {
@@ -49,7 +55,11 @@ export function finding(
 	};
 }
 
-function lintObject(object: XfrmPolicy | XfrmState): LintObject {
+function lintObject(object: XfrmPolicy | XfrmState | MissingPolicy): LintObject {
+	if ('missing' in object) {
+		const { missing, selector } = object;
+		return { kind: 'policy', dir: missing, text: `missing: policy ${missing} ${selector}` };
+	}
 	return 'templates' in object
 		? { ...policyRef(object), text: `${policyName(object)}: ${policyText(object)}` }
 		: { ...stateRef(object), text: `${stateName(object)}: ${stateText(object)}` };

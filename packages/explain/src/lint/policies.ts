@@ -9,16 +9,17 @@ import {
 	PolicyAction,
 	PolicyType,
 } from '@xfrm/wire/xfrm';
-import { actionName, policyName, stateName } from '../names.ts';
+import { actionName, policyName, selectorText, stateName } from '../names.ts';
 import {
 	familyBits,
+	inPrefix,
 	type LintFacts,
 	mirrored,
 	misses,
 	selectorCovers,
 	selectorsMeet,
 } from './facts.ts';
-import { type Finding, finding } from './finding.ts';
+import { type Finding, finding, type MissingPolicy } from './finding.ts';
 
 export function checkPolicies(facts: LintFacts): Finding[] {
 	return [
@@ -29,6 +30,7 @@ export function checkPolicies(facts: LintFacts): Finding[] {
 			...checkForward(facts, policy),
 		]),
 		...checkUnguarded(facts),
+		...checkUnadmitted(facts),
 		...checkTies(facts),
 	];
 }
@@ -95,29 +97,51 @@ function checkPlaintext(policy: XfrmPolicy): Finding[] {
 	];
 }
 
-/** What comes back by the tunnel of an out policy needs an in or fwd policy. */
+/** What comes back by the tunnel of an out policy needs an in policy, or for others a fwd policy. */
 function checkWayBack(facts: LintFacts, policy: XfrmPolicy): Finding[] {
-	if (
-		policy.direction !== Direction.Out ||
-		!isTunnel(policy) ||
-		policy.action === PolicyAction.Block
-	) {
+	const { family, direction, ifId } = policy;
+	if (direction !== Direction.Out || !isTunnel(policy) || policy.action === PolicyAction.Block) {
 		return [];
 	}
 	const back = mirrored(policy.config.selector);
-	const met = facts.policies.some(
-		(other) =>
-			other.direction !== Direction.Out &&
-			other.family === policy.family &&
-			other.ifId === policy.ifId &&
-			selectorsMeet(other.config.selector, back, policy.family),
+	const has = (wanted: number): boolean =>
+		facts.policies.some(
+			(other) =>
+				other.direction === wanted &&
+				other.family === family &&
+				other.ifId === ifId &&
+				selectorsMeet(other.config.selector, back, family),
+		);
+	const forHost = facts.local.some(
+		(one) => one.family === family && inPrefix(one.address, back.daddr, back.prefixlenD, family),
 	);
-	return when(
-		!met,
-		'in-missing',
-		policy,
-		`${policyName(policy)} is a tunnel, and no in or fwd policy is for its way back`,
-	);
+	if (has(Direction.In) || (has(Direction.Fwd) && !forHost)) {
+		return [];
+	}
+	const missing: MissingPolicy = { missing: 'in', selector: selectorText(back) };
+	const reason = has(Direction.Fwd)
+		? `${policyName(policy)} is a tunnel from this host too, and no in policy is for its way back`
+		: `${policyName(policy)} is a tunnel, and no in or fwd policy is for its way back`;
+	return [finding('in-missing', [policy, missing], reason)];
+}
+
+/** Tunnels that end here, and no policy lets anything out of them. */
+function checkUnadmitted(facts: LintFacts): Finding[] {
+	const inward = facts.policies.some(({ direction }) => direction !== Direction.Out);
+	return facts.states.flatMap((state) => {
+		const tunnel = state.mode === Mode.Tunnel && facts.isInward(state) && !facts.used.has(state);
+		if (!tunnel || inward) {
+			return [];
+		}
+		const missing: MissingPolicy = { missing: 'in', selector: 'for what comes out of it' };
+		return [
+			finding(
+				'in-missing',
+				[state, missing],
+				`${stateName(state)} is a tunnel, and there is no in or fwd policy at all`,
+			),
+		];
+	});
 }
 
 /** A tunnel that ends here for a network needs fwd. */
@@ -149,10 +173,11 @@ function checkForward(facts: LintFacts, policy: XfrmPolicy): Finding[] {
 	const states = facts.states.filter((state) =>
 		facts.demands.some((demand) => demand.policy === policy && misses(demand, state).length === 0),
 	);
+	const missing: MissingPolicy = { missing: 'fwd', selector: selectorText(selector) };
 	return [
 		finding(
 			'fwd-missing',
-			[policy, ...states.slice(0, 3)],
+			[policy, missing, ...states.slice(0, 3)],
 			`${policyName(policy)} is for a network, and no fwd policy is for its flows`,
 		),
 	];

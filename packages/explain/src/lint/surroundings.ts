@@ -2,7 +2,8 @@
 import { Bundle, type XfrmPolicy } from '@xfrm/engine';
 import { anyAddress, Direction, Family, parseAddress } from '@xfrm/wire/xfrm';
 import { anyRegion, Dimension, narrowRegion, type Region } from '../box.ts';
-import { FlowSets, sampleOf } from '../flow-set.ts';
+import { sampleOf } from '../flow-sample.ts';
+import { FlowSets } from '../flow-set.ts';
 import { FlowLookup } from '../lookup.ts';
 import { FlowLine } from '../lookup-line.ts';
 import { hexNumber, policyName, selectorText, stateName } from '../names.ts';
