@@ -285,6 +285,18 @@ describe('fixes of packets that come in', () => {
 		assert.deepEqual(fixesOf(explainer), []);
 	});
 
+	it('give both ends new keys when a sender counts anew, and tell how far it fell back', () => {
+		const explainer = gateway(state(PEER, HERE, '0x202', 'reqid 2 replay-window 32'), IN);
+		const late = fromPeer('reqid 2 replay-oseq 4000');
+		explainer.ask(late, { direction: 'in', device: 'wan' });
+		explainer.ask(fromPeer('reqid 2'), { direction: 'in', device: 'wan' });
+		assert.equal(explainer.question?.answer.code, 'in.replay.old');
+		const [best, ...more] = fixesOf(explainer);
+		assert.match(best?.text ?? '', /counts anew \(4000 behind\)/);
+		assert.match(best?.commands[0] ?? '', /^ip xfrm state add .* spi 0xc0de0001 .* KEY 128$/);
+		assert.deepEqual([best?.outcome, more], ['transform', []]);
+	});
+
 	it('that let a packet in in clear are for this packet alone, and stand last', () => {
 		const explainer = gateway(state(PEER, HERE, '0x202', 'reqid 2'), IN);
 		ask(explainer, 'src 10.2.0.9 dst 10.1.0.5 proto udp dport 53 dir fwd', { device: 'wan' });

@@ -15,6 +15,7 @@ import { findState, mendIcv, mendMismatch, widenWindow } from './fix-inbound.ts'
 import { addMissingState, alignStates, renewState, turnState } from './fix-outbound.ts';
 import { endsOf, type Generator, type Situation } from './fix-parts.ts';
 import { addPolicyFor, mendTemplates, preferPolicy } from './fix-policy.ts';
+import { rekeyBothEnds } from './fix-rekey.ts';
 import { addRoute, passNeighbours } from './fix-route.ts';
 import { shrinkPacket } from './fix-size.ts';
 import { type Attempt, attempt, type Edit, worldBefore } from './fix-trial.ts';
@@ -46,6 +47,7 @@ const GENERATORS: readonly Generator[] = [
 	turnState,
 	renewState,
 	widenWindow,
+	rekeyBothEnds,
 	mendIcv,
 	shrinkPacket,
 	addRoute,
