@@ -10,9 +10,17 @@ import {
 } from '@xfrm/netlink';
 import { errnoName } from '@xfrm/wire/xfrm';
 
+/** Numbers of the devices that every case has. */
+const DEVICES: ReadonlyMap<string, number> = new Map([
+	['lo', 1],
+	['lan', 2],
+	['wan', 3],
+]);
+const context = { interfaceIndex: (name: string): number | undefined => DEVICES.get(name) };
+
 /** The request that the command would send. */
 export function socketPolicyMessage(command: string): XfrmMessage & { name: 'newpolicy' } {
-	const [datagram] = parseCommand(command).command?.requests ?? [];
+	const [datagram] = parseCommand(command, context).command?.requests ?? [];
 	const [raw] = datagram === undefined ? [] : splitMessages(datagram);
 	const message = raw === undefined ? undefined : decodeMessage(raw);
 	if (message?.name !== 'newpolicy') {

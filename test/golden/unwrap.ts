@@ -184,18 +184,19 @@ class Walk {
 		return [...this.engine.states()].some((state) => state.encap?.sport === sport);
 	}
 
+	/**
+	 * The state with this SPI and destination. One of transport mode may have been put around a packet to
+	 * somebody else, in front of a tunnel's: then the SPI alone tells.
+	 */
 	state(proto: number, spi: number): XfrmState | undefined {
-		for (const state of this.engine.states()) {
-			const octets = state.family === 2 ? 4 : 16;
-			if (
-				state.proto === proto &&
-				state.spi >>> 0 === spi &&
-				formatHex(state.config.id.daddr.subarray(0, octets)) === this.destination
-			) {
-				return state;
-			}
-		}
-		return undefined;
+		const all = [...this.engine.states()].filter(
+			(state) => state.proto === proto && state.spi >>> 0 === spi,
+		);
+		const octets = (state: XfrmState): number => (state.family === 2 ? 4 : 16);
+		const own = all.find(
+			(state) => formatHex(state.config.id.daddr.subarray(0, octets(state))) === this.destination,
+		);
+		return own ?? all[0];
 	}
 
 	esp(data: Uint8Array): void {

@@ -1,6 +1,7 @@
 /** All kinds of random cases. */
 import { changeKinds } from './change-cases.ts';
 import type { Kind } from './kind.ts';
+import { mixtureKinds } from './mixture-cases.ts';
 import { packetKinds } from './packet-cases.ts';
 import { plainIpScenario } from './plain-ip.ts';
 import { policyKinds } from './policy-cases.ts';
@@ -13,5 +14,6 @@ export const kinds: readonly Kind[] = [
 	...policyKinds,
 	...changeKinds,
 	...packetKinds,
+	...mixtureKinds,
 	{ name: 'plain-ip', make: plainIpScenario },
 ];

@@ -22,7 +22,11 @@ function identity(spec: StateSpec): string {
 }
 
 /** One change to states or policies. */
-function randomChange(random: Random, selector: string, specs: readonly StateSpec[]): string {
+export function randomChange(
+	random: Random,
+	selector: string,
+	specs: readonly StateSpec[],
+): string {
 	const spec = random.pick(specs);
 	const policy = `${selector} dir out`;
 	const words = random.pick(['action block', 'action allow', templateWords(spec)]);

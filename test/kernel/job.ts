@@ -133,6 +133,9 @@ export class Job {
 			}
 			const refused = this.#commands[i]?.errors(said.answers ?? []) ?? {};
 			const { emit, deliver, stat, events, links, error } = said;
+			if (error?.startsWith('policy ')) {
+				return { sleep_ms: 1, note: `${error} refused`, expect: { emit, deliver, stat } };
+			}
 			return {
 				...step,
 				expect: {
@@ -148,8 +151,11 @@ export class Job {
 				},
 			};
 		});
+		// Nor is a socket's policy there that the kernel has refused.
+		const policies = (question.policies ?? []).filter((_, i) => answer.sockets[i] === '');
 		return {
 			...question,
+			...(question.policies === undefined ? {} : { policies }),
 			...(Object.keys(errors).length === 0 ? {} : { errors }),
 			steps,
 			after: {

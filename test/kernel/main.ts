@@ -14,9 +14,13 @@ import { parseArgs } from 'node:util';
 import { formatDifference } from '../golden/difference.ts';
 import type { VectorCase } from '../golden/vector-case.ts';
 import { kinds } from './cases.ts';
+import { Seen } from './coverage.ts';
 import { judge } from './judge.ts';
 import { GuestError, Oracle, setUpOracle } from './oracle.ts';
-import { type Failure, type Row, Run } from './run.ts';
+import { report } from './report.ts';
+import { type Row, Run } from './run.ts';
+import type { Case } from './scenario.ts';
+import { type Parting, shrink } from './shrink.ts';
 
 const { values: options } = parseArgs({
 	options: {
@@ -31,19 +35,38 @@ const { values: options } = parseArgs({
 });
 
 let differences = 0;
+/** Differences that were gone when the kernel was asked again. */
+let accidents = 0;
 
 function print(line: string): void {
 	process.stdout.write(`${line}\n`);
 }
 
-async function onFailure({ answer, result }: Failure): Promise<void> {
-	if ('skipped' in result) {
-		return;
+/** More are hardly read. */
+const DIFFERENCES_MAX = 12;
+let reported = 0;
+
+/** Asks again, so that an accident is told from a difference, makes it small, and tells of it. */
+async function onParting(parting: Parting, oracle: Oracle): Promise<boolean> {
+	const { id } = parting.answer;
+	const attempt = async (question: Case): Promise<Parting | undefined> => {
+		const answer = await oracle.ask(question);
+		const result = judge(answer) ?? judge(answer, new Seen());
+		return result === undefined ? undefined : { question, answer, result };
+	};
+	const again = await attempt(parting.question);
+	if (again === undefined) {
+		accidents++;
+		const file = `${tmpdir()}/xfrm-accident-${id}.jsonl`;
+		writeFileSync(file, `${JSON.stringify(parting.answer)}\n`);
+		print(`ONCE ONLY ${id}: the kernel did something else when asked again; ${file}`);
+		return false;
 	}
 	differences++;
-	const file = `${tmpdir()}/xfrm-difference-${answer.id}.jsonl`;
-	writeFileSync(file, `${JSON.stringify(answer)}\n`);
-	print(`DIFFERS ${answer.id}: ${formatDifference(result)}\n  case in ${file}`);
+	if (reported++ < DIFFERENCES_MAX) {
+		print(report(await shrink(again, attempt), id));
+	}
+	return reported >= DIFFERENCES_MAX;
 }
 
 async function runAll(): Promise<void> {
@@ -62,7 +85,7 @@ async function runAll(): Promise<void> {
 				appendFileSync(options.keep, `${JSON.stringify(answer)}\n`);
 			}
 		},
-		onFailure,
+		onParting,
 	});
 	const oracles = Array.from({ length: Number(options.guests) }, () => new Oracle());
 	const started = process.hrtime.bigint();
@@ -104,7 +127,7 @@ function printTable(rows: ReadonlyMap<string, Row>, seconds: number): void {
 	printRow('total', total);
 	print(
 		`seed ${options.seed}, ${seconds.toFixed(0)} s, ${(total.cases / seconds).toFixed(1)} cases/s, ` +
-			`${differences} differences`,
+			`${differences} differences, ${accidents} seen once only`,
 	);
 }
 

@@ -136,7 +136,7 @@ const defaults: Kind = {
 };
 
 /** A template for the state, or for something like it, or for nothing that is there. */
-function randomTemplate(random: Random, spec: StateSpec): string {
+export function randomTemplate(random: Random, spec: StateSpec): string {
 	const spi = (spec.spi ?? 0) + (random.chance(0.3) ? 1 : 0);
 	const level = random.chance(0.4) ? ' level use' : '';
 	const { reqid, ...anyReqid } = spec;

@@ -3,13 +3,13 @@
  * scenarios are under way in each guest, so that it never waits for the host.
  */
 import type { VectorCase } from '../golden/vector-case.ts';
-import type { CaseResult } from '../golden/vector-runner.ts';
 import { Coverage, Seen } from './coverage.ts';
 import { judge } from './judge.ts';
 import type { Kind } from './kind.ts';
 import type { Oracle } from './oracle.ts';
 import { Random } from './random.ts';
 import type { Case } from './scenario.ts';
+import type { Parting } from './shrink.ts';
 
 /** Scenarios under way in one guest. */
 const SCENARIOS_AT_ONCE = 6;
@@ -20,13 +20,6 @@ export interface Row {
 	skipped: number;
 }
 
-/** A case that the engine got wrong. */
-export interface Failure {
-	readonly question: Case;
-	readonly answer: VectorCase;
-	readonly result: Exclude<CaseResult, undefined>;
-}
-
 export interface RunOptions {
 	readonly seed: number;
 	/** Cases of each kind, or as many as there is time for. */
@@ -34,8 +27,8 @@ export interface RunOptions {
 	readonly seconds: number;
 	/** Is told of each case that was put. */
 	readonly onAnswer: (answer: VectorCase) => void;
-	/** Is told of each difference; gives true when it repeats itself. */
-	readonly onFailure: (failure: Failure, oracle: Oracle) => Promise<void>;
+	/** Is told of each difference, and whom it can ask again; gives true to end the run. */
+	readonly onParting: (parting: Parting, oracle: Oracle) => Promise<boolean>;
 }
 
 /** Seed, kind and number in one number, so that a kind's n-th case is the same whatever else runs. */
@@ -56,6 +49,7 @@ export class Run {
 	readonly #asked: Map<string, number> = new Map();
 	readonly #ends: number;
 	#turn = 0;
+	#stopped = false;
 
 	constructor(kinds: readonly Kind[], options: RunOptions) {
 		this.#kinds = kinds;
@@ -83,7 +77,7 @@ export class Run {
 
 	/** The next scenario: kinds in turn; undefined when there is nothing left to do. */
 	#next(): [kind: Kind, n: number] | undefined {
-		if (Date.now() >= this.#ends) {
+		if (this.#stopped || Date.now() >= this.#ends) {
 			return undefined;
 		}
 		for (let tries = 0; tries < this.#kinds.length; tries++) {
@@ -125,7 +119,7 @@ export class Run {
 		} else if ('skipped' in result) {
 			row.skipped++;
 		} else {
-			await this.#options.onFailure({ question, answer, result }, oracle);
+			this.#stopped ||= await this.#options.onParting({ question, answer, result }, oracle);
 		}
 		return answer;
 	}

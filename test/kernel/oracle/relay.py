@@ -259,11 +259,11 @@ class Lab:
         try:
             s.bind((source, 0))      # else the kernel looks up policies with its own source
         except OSError as e:
-            return 'bind ' + errno.errorcode[e.errno]
-        self.options(s, family, step)
-        return s
+            return errno.errorcode[e.errno]
+        return self.options(s, family, step) or s
 
     def options(self, s, family, step):
+        """The error of a policy that the kernel refuses; the packet is not sent then."""
         if step.get('mark'):
             s.setsockopt(socket.SOL_SOCKET, SO_MARK, step['mark'])
         if step.get('bind_dev'):
@@ -271,7 +271,8 @@ class Lab:
         if step.get('policy'):
             refused = self.set_policy(s, family, step['policy'])
             if refused:
-                raise OSError(getattr(errno, refused), "policy of a socket")
+                return 'policy ' + refused
+        return None
 
     def send_udp(self, packet, family, step):
         """A UDP socket sends the payload: the flow has ports, the kernel makes the headers."""
@@ -282,7 +283,9 @@ class Lab:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             s.bind((source, sport))
-            self.options(s, family, step)
+            refused = self.options(s, family, step)
+            if refused:
+                return refused
             s.sendto(packet[at + 8:], (target, dport))
         except OSError as e:
             return errno.errorcode[e.errno]
