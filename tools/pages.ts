@@ -2,12 +2,14 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { doctorPage } from './doctor-page.ts';
+import { lintPage } from './lint-page.ts';
 import { manPage } from './man-page.ts';
 import { reasonsPage } from './reasons-page.ts';
 
 /** Texts by path in the repository. */
 export const PAGES: ReadonlyMap<string, () => string> = new Map([
 	['docs/doctor.md', doctorPage],
+	['docs/lint.md', lintPage],
 	['docs/reasons.md', reasonsPage],
 	['docs/xfrm.1', manPage],
 ]);

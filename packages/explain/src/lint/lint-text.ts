@@ -33,9 +33,10 @@ export function lintText(
 	] as const;
 	const told = parts.filter(([n]) => n > 0).map(([n, word]) => plural(n, word));
 	const sum = told.length === 0 ? '' : `: ${told.join(', ')}`;
+	const policies = `${counts.policies} ${counts.policies === 1 ? 'policy' : 'policies'}`;
 	return [
 		...lines,
-		`${plural(findings.length, 'finding')}${sum} in ${plural(counts.states, 'state')}, ${counts.policies} ${counts.policies === 1 ? 'policy' : 'policies'}`,
+		`${plural(findings.length, 'finding')}${sum} in ${plural(counts.states, 'state')}, ${policies}`,
 	];
 }
 

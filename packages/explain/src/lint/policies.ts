@@ -265,7 +265,9 @@ function tiesOf(group: readonly XfrmPolicy[], most: number): Finding[] {
 				marks &&
 				selectorsMeet(a.selector, b.selector, a.policy.family)
 			) {
-				const reason = `${policyName(a.policy)} and ${policyName(b.policy)} overlap at priority ${a.policy.priority}; ${policyName(b.policy)} was added first`;
+				// Newest first, so the second is the older.
+				const [name, older] = [policyName(a.policy), policyName(b.policy)];
+				const reason = `${name} and ${older} overlap at priority ${a.policy.priority}; ${older} was added first`;
 				found.push(finding('priority-tie', [a.policy, b.policy], reason));
 			}
 		}

@@ -66,7 +66,8 @@ const P_POLICIES = [
 	`xfrm policy update ${BACK} dir in priority 1757393 ${P_TMPL(PEER, ME)}`,
 	`xfrm policy update ${BACK} dir fwd priority 1757393 ${P_TMPL(PEER, ME)}`,
 ];
-const P_TRAP = `xfrm policy update ${TO} dir out priority 1757393 tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 0 mode transport`;
+const ANY_TMPL = 'tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 0 mode transport';
+const P_TRAP = `xfrm policy update ${TO} dir out priority 1757393 ${ANY_TMPL}`;
 
 const HISTORIES: Readonly<Record<string, readonly (readonly string[])[]>> = {
 	'charon: trap, up, rekey, down': [

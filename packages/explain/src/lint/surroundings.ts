@@ -106,7 +106,8 @@ export function checkSizes(facts: LintFacts): Finding[] {
 		}
 		const outer = bundle.route.mtu;
 		const headers = policy.family === Family.Ipv4 ? 40 : 60;
-		const reason = `${policyName(policy)} leaves ${bundle.mtu} of ${outer} octets for a packet, ${outer - bundle.mtu} go to ${states.map(stateName).join(', ')}`;
+		const used = `${outer - bundle.mtu} go to ${states.map(stateName).join(', ')}`;
+		const reason = `${policyName(policy)} leaves ${bundle.mtu} of ${outer} octets for a packet, ${used}`;
 		const advice = `Clamp the MSS of TCP to ${bundle.mtu - headers}, or set the MTU inside to ${bundle.mtu}.`;
 		return [finding('mtu-chain', [policy, ...states], reason, advice)];
 	});

@@ -1,14 +1,7 @@
 /** Templates and the states that should serve them: which one is nearest, and what keeps the two apart. */
 import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
 import { Direction, isAnyAddress, MAX_DEPTH, Mode, PolicyType, SaDirection } from '@xfrm/wire/xfrm';
-import {
-	directionName,
-	hexNumber,
-	markText,
-	policyName,
-	stateName,
-	templateText,
-} from '../names.ts';
+import { hexNumber, markText, policyName, stateName, templateText } from '../names.ts';
 import {
 	type Demand,
 	hasOwnAddresses,
@@ -63,7 +56,8 @@ function checkDemand(facts: LintFacts, demand: Demand): Finding[] {
 			: [...found, finding('template-no-state', [policy], reason)];
 	}
 	const [state, field] = near;
-	const reason = `${stateName(state)} would serve ${policyName(policy)} but for its ${field}: ${compare(demand, state, field)}`;
+	const would = `${stateName(state)} would serve ${policyName(policy)}`;
+	const reason = `${would} but for its ${field}: ${compare(demand, state, field)}`;
 	return [...found, finding(`template-${field.replace('_', '-')}`, [state, policy], reason)];
 }
 
@@ -91,7 +85,8 @@ function compare({ policy, template }: Demand, state: XfrmState, field: string):
 			return `want ${template.reqid}, have ${state.reqid >>> 0}`;
 		case 'mark': {
 			const want = markText(state.markValue, state.markMask);
-			return `the state wants ${want === '' ? 'none' : want}, the policy has ${markText(policy.markValue, policy.markMask) || 'none'}`;
+			const have = markText(policy.markValue, policy.markMask);
+			return `the state wants ${want || 'none'}, the policy has ${have || 'none'}`;
 		}
 		case 'if_id':
 			return `want ${hexNumber(policy.ifId)}, have ${hexNumber(state.ifId)}`;
@@ -182,7 +177,7 @@ function checkDepth(policies: readonly XfrmPolicy[]): Finding[] {
 		);
 		if (main !== undefined) {
 			const sum = main.templates.length + sub.templates.length;
-			const reason = `${policyName(sub)} and ${policyName(main)}, ${directionName(sub.direction)}, have ${sum} templates together`;
+			const reason = `${policyName(sub)} and ${policyName(main)} have ${sum} templates together`;
 			found.push(finding('templates-six', [sub, main], reason));
 		}
 	}
