@@ -15,6 +15,9 @@ import { FLOW_CACHE_ENTRIES } from './limits.ts';
 import type { XfrmPolicy } from './policy.ts';
 import { StateCondition } from './state.ts';
 
+const { Ipv4 } = Family;
+const { Valid } = StateCondition;
+
 export class CachedFlow {
 	readonly flow: Flow = new Flow();
 	ifId: number = 0;
@@ -97,7 +100,7 @@ export class FlowCache {
 
 function statesStand(bundle: Bundle): boolean {
 	for (let step = bundle.first; step !== null; step = step.next) {
-		if (step.state.condition !== StateCondition.Valid || step.state.dying !== step.dying) {
+		if (step.state.condition !== Valid || step.state.dying !== step.dying) {
 			return false;
 		}
 	}
@@ -119,7 +122,7 @@ export function flowsEqual(a: Flow, b: Flow): boolean {
 		return false;
 	}
 	return (
-		a.family === Family.Ipv4 ||
+		a.family === Ipv4 ||
 		(a.saddr[1] === b.saddr[1] &&
 			a.saddr[2] === b.saddr[2] &&
 			a.saddr[3] === b.saddr[3] &&
@@ -134,7 +137,7 @@ export function flowPlace(flow: Flow): number {
 	let hash = Math.imul((flow.saddr[0] ?? 0) ^ (flow.sport << 16), 0x9e3779b1 | 0);
 	hash = Math.imul(hash ^ (hash >>> 15) ^ (flow.daddr[0] ?? 0), 0x85ebca6b | 0);
 	hash ^= flow.dport ^ (flow.proto << 24);
-	if (flow.family !== Family.Ipv4) {
+	if (flow.family !== Ipv4) {
 		hash = Math.imul(hash ^ (flow.saddr[1] ?? 0) ^ (flow.daddr[1] ?? 0), 0xc2b2ae35 | 0);
 		hash = Math.imul(hash ^ (hash >>> 13) ^ (flow.saddr[2] ?? 0), 0x9e3779b1 | 0);
 		hash = Math.imul(hash ^ (hash >>> 13) ^ (flow.daddr[2] ?? 0), 0x85ebca6b | 0);

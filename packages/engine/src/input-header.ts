@@ -24,9 +24,12 @@ import type { Namespace } from './namespace.ts';
 import { wordsEqual } from './sad.ts';
 import type { XfrmState } from './state.ts';
 
+const { Ipv4 } = Family;
+const { Esp, Ah, Comp, Ipip, Ipv6 } = IpProto;
+
 /** Does one of the three protocols with an SPI of its own follow, so that input goes on with it? */
 export function isTransform(proto: number): boolean {
-	return proto === IpProto.Esp || proto === IpProto.Ah || proto === IpProto.Comp;
+	return proto === Esp || proto === Ah || proto === Comp;
 }
 
 /**
@@ -35,9 +38,9 @@ export function isTransform(proto: number): boolean {
 export function beginPacket(plan: InputPlan, packet: PacketBuffer): void {
 	const { view, start } = packet;
 	const { daddr } = plan;
-	if (packet.family === Family.Ipv4) {
+	if (packet.family === Ipv4) {
 		daddr[0] = ipv4Destination(view, start);
-		if (plan.family !== Family.Ipv4) {
+		if (plan.family !== Ipv4) {
 			daddr[1] = 0;
 			daddr[2] = 0;
 			daddr[3] = 0;
@@ -57,7 +60,7 @@ export function beginPacket(plan: InputPlan, packet: PacketBuffer): void {
 export function loadSource(plan: InputPlan, packet: PacketBuffer): Int32Array {
 	const { view, start } = packet;
 	const { saddr } = plan;
-	const ipv4 = packet.family === Family.Ipv4;
+	const ipv4 = packet.family === Ipv4;
 	for (let i = 0; i < 4; i++) {
 		saddr[i] = ipv4 ? (i === 0 ? ipv4Source(view, start) : 0) : ipv6SourceWord(view, start, i);
 	}
@@ -73,29 +76,29 @@ export function loadSource(plan: InputPlan, packet: PacketBuffer): Int32Array {
 export function parseHeader(net: Namespace, plan: InputPlan, packet: PacketBuffer): boolean {
 	const { view, transportAt: at, end } = packet;
 	switch (packet.proto) {
-		case IpProto.Esp:
+		case Esp:
 			if (!fitsEsp(view, at, end)) {
 				return false;
 			}
 			plan.spi = espSpi(view, at);
 			plan.sequence = espSequence(view, at);
 			return true;
-		case IpProto.Ah:
+		case Ah:
 			if (at + AH_FIXED_OCTETS > end) {
 				return false;
 			}
 			plan.spi = ahSpi(view, at);
 			plan.sequence = ahSequence(view, at);
 			return true;
-		case IpProto.Comp:
+		case Comp:
 			if (!fitsIpcomp(view, at, end)) {
 				return false;
 			}
 			plan.spi = ipcompCpi(view, at);
 			plan.sequence = 0;
 			return true;
-		case IpProto.Ipip:
-		case IpProto.Ipv6:
+		case Ipip:
+		case Ipv6:
 			plan.spi = helperSpi(net, plan, packet);
 			plan.sequence = 0;
 			return plan.spi !== 0;
@@ -107,7 +110,7 @@ export function parseHeader(net: Namespace, plan: InputPlan, packet: PacketBuffe
 /** SPI of IPComp's helper for packets from this source, 0 when nobody has one for it. */
 function helperSpi(net: Namespace, plan: InputPlan, packet: PacketBuffer): number {
 	const saddr = loadSource(plan, packet);
-	return packet.family === Family.Ipv4 ? (saddr[0] ?? 0) : net.helperSpis.spiOf(saddr);
+	return packet.family === Ipv4 ? (saddr[0] ?? 0) : net.helperSpis.spiOf(saddr);
 }
 
 /**
@@ -139,8 +142,8 @@ export function findState(net: Namespace, plan: InputPlan, proto: number): XfrmS
 
 /** IPv4 keeps both kinds of plain tunnel packet under protocol 4, IPv6 under 41. */
 export function lookupProto(family: number, proto: number): number {
-	if (proto !== IpProto.Ipip && proto !== IpProto.Ipv6) {
+	if (proto !== Ipip && proto !== Ipv6) {
 		return proto;
 	}
-	return family === Family.Ipv4 ? IpProto.Ipip : IpProto.Ipv6;
+	return family === Ipv4 ? Ipip : Ipv6;
 }

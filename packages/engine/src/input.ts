@@ -68,6 +68,16 @@ import { faultOf, OPEN_FAULT_CODES, type Opened, OpenFault } from './transforms/
 import { reportMapping } from './udp-encap.ts';
 import { PacketAction, Verdict } from './verdict.ts';
 
+const { Esp, Ah } = IpProto;
+const { Pass } = Verdict;
+const { None } = OpenFault;
+const { Iptfs, Tunnel, Transport } = Mode;
+const { Valid } = StateCondition;
+const { Bytes, Packets, LastUsed } = Current;
+const { Drop, Reinject } = PacketAction;
+const { Out } = SaDirection;
+const { Seq } = ReplayCounter;
+
 /**
  * Takes the transforms off packets that are addressed to us and whole. Reads `proto`, `transportAt`,
  * `nextHeaderAt`, `mark` and `encapType`; answers Reinject, Continue or Drop in `action`, appends to the
@@ -103,7 +113,7 @@ function takePacket(net: Namespace, plan: InputPlan, packet: PacketBuffer): void
 	const seqHi = replaySeqHi(state.replay, plan.sequence);
 	plan.sealed = net.tracer === null ? null : packet.copy();
 	const fault = addJob(plan, plan.jobs, packet, state, seqHi);
-	if (fault !== OpenFault.None) {
+	if (fault !== None) {
 		refuseTransform(net, packet, state, fault);
 		return;
 	}
@@ -135,7 +145,7 @@ function mustWait(plan: InputPlan, state: XfrmState): boolean {
 	}
 	for (let place = plan.count - 1; place >= 0; place--) {
 		if (plan.states[place] === state) {
-			const top = state.replay.counters[ReplayCounter.Seq] ?? 0;
+			const top = state.replay.counters[Seq] ?? 0;
 			return !(isAhead(plan.sequence, plan.seq[place] ?? 0) && isAhead(plan.sequence, top));
 		}
 	}
@@ -149,7 +159,7 @@ function isAhead(seq: number, other: number): boolean {
 
 /** Must a packet of this state not share the provider's call with others? */
 function isAlone(state: XfrmState): boolean {
-	return (state.proto !== IpProto.Esp && state.proto !== IpProto.Ah) || isNearLimit(state);
+	return (state.proto !== Esp && state.proto !== Ah) || isNearLimit(state);
 }
 
 /** Opens what waits, and decides about each packet, in order. */
@@ -181,7 +191,7 @@ function settlePacket(
 ): void {
 	let state = outermost;
 	plan.sequence = plan.seq[place] ?? 0;
-	if (state.proto === IpProto.Ah) {
+	if (state.proto === Ah) {
 		restoreAhInput(packet, state);
 	}
 	const seqHi = plan.seqHi[place] ?? 0;
@@ -205,7 +215,7 @@ function settlePacket(
 		}
 		state = inner;
 	}
-	packet.verdict = Verdict.Pass;
+	packet.verdict = Pass;
 	packet.action = actionBehind(state.mode);
 }
 
@@ -238,11 +248,11 @@ function openNext(
 	plan.sealed = net.tracer === null ? null : packet.copy();
 	const seqHi = replaySeqHi(state.replay, plan.sequence);
 	const fault = addJob(plan, alone, packet, state, seqHi);
-	if (fault !== OpenFault.None) {
+	if (fault !== None) {
 		return refuseTransform(net, packet, state, fault);
 	}
 	net.provider.open(alone);
-	if (state.proto === IpProto.Ah) {
+	if (state.proto === Ah) {
 		restoreAhInput(packet, state);
 	}
 	return openTransform(net, plan, packet, state, alone, 0) ? state : null;
@@ -259,7 +269,7 @@ function admitTransform(
 	packet: PacketBuffer,
 	state: XfrmState | null,
 ): XfrmState | null {
-	packet.action = PacketAction.Drop;
+	packet.action = Drop;
 	if (!plan.isParsed) {
 		return drop(net, packet, Verdict.InHdrError, 'in.header.short', null);
 	}
@@ -273,7 +283,7 @@ function admitTransform(
 		return drop(net, packet, Verdict.InNoStates, 'in.state.none', null);
 	}
 	const refused = admit(net, plan, packet, state);
-	return refused === Verdict.Pass ? state : refuseState(net, plan, packet, state, refused);
+	return refused === Pass ? state : refuseState(net, plan, packet, state, refused);
 }
 
 /**
@@ -283,13 +293,13 @@ function admitTransform(
  * @spec I-4 I-5 I-7 S-35 X-21
  */
 function admit(net: Namespace, plan: InputPlan, packet: PacketBuffer, state: XfrmState): Verdict {
-	if (state.direction === SaDirection.Out) {
+	if (state.direction === Out) {
 		return Verdict.InStateDirError;
 	}
 	const { outputMarkValue: value, outputMarkMask: mask } = state;
 	packet.mark = (value & mask) | (packet.mark & ~mask);
 	packet.path[packet.pathCount++] = state;
-	if (state.condition !== StateCondition.Valid) {
+	if (state.condition !== Valid) {
 		return state.condition === StateCondition.Acq ? Verdict.AcquireError : Verdict.InStateInvalid;
 	}
 	if (encapTypeOf(state) !== plan.encapType) {
@@ -301,9 +311,7 @@ function admit(net: Namespace, plan: InputPlan, packet: PacketBuffer, state: Xfr
 	if (checkExpire(net, state) !== 0) {
 		return Verdict.InStateExpired;
 	}
-	return packet.tunnelOnly && !isTunnelFlagged(state.mode)
-		? Verdict.InStateModeError
-		: Verdict.Pass;
+	return packet.tunnelOnly && !isTunnelFlagged(state.mode) ? Verdict.InStateModeError : Pass;
 }
 
 /** The state did not admit the packet. */
@@ -335,7 +343,7 @@ function refuseState(
 			code = 'in.mode';
 			break;
 		case Verdict.InStateSeqError: {
-			const top = state.replay.counters[ReplayCounter.Seq] ?? 0;
+			const top = state.replay.counters[Seq] ?? 0;
 			traceCheck(net, state, 'replay', plan.sequence, top);
 			code = replayCode(state, plan.sequence);
 			break;
@@ -358,15 +366,15 @@ function addJob(
 		return OpenFault.Algorithm;
 	}
 	switch (state.proto) {
-		case IpProto.Esp:
+		case Esp:
 			return planEspInput(jobs, packet, state, seqHi);
-		case IpProto.Ah:
+		case Ah:
 			return planAhInput(jobs, packet, state, seqHi);
 		case IpProto.Comp:
 			planIpcompInput(jobs, packet, state, plan.scratch);
-			return OpenFault.None;
+			return None;
 		default:
-			return OpenFault.None;
+			return None;
 	}
 }
 
@@ -385,7 +393,7 @@ function openTransform(
 	job: number,
 ): boolean {
 	const fault = finishTransform(net, plan, packet, state, jobs, job);
-	if (fault !== OpenFault.None) {
+	if (fault !== None) {
 		refuseTransform(net, packet, state, fault);
 		return false;
 	}
@@ -394,7 +402,7 @@ function openTransform(
 		traceOpen(net, plan, packet, state, jobs.seqHi[job] ?? 0, plan.sealed);
 		plan.sealed = packet.copy();
 	}
-	if (state.mode === Mode.Iptfs) {
+	if (state.mode === Iptfs) {
 		const seqHi = jobs.seqHi[job] ?? 0;
 		iptfsInput(net, packet, state, plan.opened.payloadAt, seqHi, plan.sequence);
 		return true;
@@ -421,9 +429,9 @@ function finishTransform(
 	const { opened } = plan;
 	const status = jobs.status[job] ?? 0;
 	switch (state.proto) {
-		case IpProto.Esp: {
+		case Esp: {
 			let fault = faultOf(status, OpenFault.Blocks);
-			if (fault === OpenFault.None) {
+			if (fault === None) {
 				fault = finishEspInput(packet, state, opened);
 				// A dummy packet is refused, and yet it tells where its sender is.
 				if (state.encap !== undefined && fault !== OpenFault.Padding) {
@@ -432,18 +440,18 @@ function finishTransform(
 			}
 			return fault;
 		}
-		case IpProto.Ah:
+		case Ah:
 			finishAhInput(packet, opened);
 			return faultOf(status, OpenFault.Icv);
 		case IpProto.Comp: {
 			const fault = faultOf(status, OpenFault.Inflate);
-			return fault === OpenFault.None
+			return fault === None
 				? finishIpcompInput(packet, plan.scratch, jobs.length[job] ?? 0, opened)
 				: fault;
 		}
 		default:
 			finishIpipInput(packet, opened);
-			return OpenFault.None;
+			return None;
 	}
 }
 
@@ -465,20 +473,20 @@ function account(net: Namespace, plan: InputPlan, packet: PacketBuffer, state: X
 	replayAdvance(net, state, plan.sequence);
 	const { lifetime } = state;
 	const octets = packet.end - plan.opened.payloadAt;
-	lifetime[Current.Bytes] = (lifetime[Current.Bytes] ?? 0) + octets;
-	lifetime[Current.Packets] = (lifetime[Current.Packets] ?? 0) + 1;
+	lifetime[Bytes] = (lifetime[Bytes] ?? 0) + octets;
+	lifetime[Packets] = (lifetime[Packets] ?? 0) + 1;
 	if (net.profile.lastUsedEveryPacket) {
-		lifetime[Current.LastUsed] = plan.seconds;
+		lifetime[LastUsed] = plan.seconds;
 	}
 }
 
 /** Takes off what the mode had put around the packet; false when that is not there. */
 function removeMode(packet: PacketBuffer, state: XfrmState, opened: Opened): boolean {
 	switch (state.mode) {
-		case Mode.Transport:
+		case Transport:
 			removeTransportMode(packet, opened);
 			return true;
-		case Mode.Tunnel:
+		case Tunnel:
 			return removeTunnelMode(packet, state, opened);
 		case Mode.Beet:
 			return removeBeetMode(packet, state, opened);
@@ -489,10 +497,10 @@ function removeMode(packet: PacketBuffer, state: XfrmState, opened: Opened): boo
 
 /** What becomes of a packet whose last transform was of this mode; what IPTFS had inside goes its own way. */
 function actionBehind(mode: number): PacketAction {
-	if (mode === Mode.Iptfs) {
+	if (mode === Iptfs) {
 		return PacketAction.Consume;
 	}
-	return isTunnelFlagged(mode) ? PacketAction.Reinject : PacketAction.Continue;
+	return isTunnelFlagged(mode) ? Reinject : PacketAction.Continue;
 }
 
 /** What the mode has to remove is not there. */
@@ -515,7 +523,7 @@ function drop(
 ): null {
 	net.count(verdict);
 	packet.verdict = verdict;
-	packet.action = PacketAction.Drop;
+	packet.action = Drop;
 	if (net.tracer !== null) {
 		traceVerdict(net, verdict, code, state);
 	}

@@ -12,6 +12,9 @@ import { describeState, snapshotPolicy } from './snapshot.ts';
 import { Current, Limit, StateCondition, type XfrmState } from './state.ts';
 import { deleteState } from './state-life.ts';
 
+const { Bytes, Packets, UseTime } = Current;
+const { HardByte, HardPacket, SoftByte, SoftPacket } = Limit;
+
 /** A policy's soft expiry is told again after so many seconds (XFRM_KM_TIMEOUT). */
 const SOFT_REPEAT_SECONDS = 30;
 
@@ -24,23 +27,20 @@ const SOFT_REPEAT_SECONDS = 30;
  */
 export function checkExpire(net: Namespace, state: XfrmState): number {
 	const { lifetime, limits } = state;
-	if (lifetime[Current.UseTime] === 0) {
-		lifetime[Current.UseTime] = net.nowSeconds();
+	if (lifetime[UseTime] === 0) {
+		lifetime[UseTime] = net.nowSeconds();
 	}
 	if (!state.hasCountLimits) {
 		return 0;
 	}
-	const bytes = lifetime[Current.Bytes] ?? 0;
-	const packets = lifetime[Current.Packets] ?? 0;
-	if (bytes >= (limits[Limit.HardByte] ?? 0) || packets >= (limits[Limit.HardPacket] ?? 0)) {
+	const bytes = lifetime[Bytes] ?? 0;
+	const packets = lifetime[Packets] ?? 0;
+	if (bytes >= (limits[HardByte] ?? 0) || packets >= (limits[HardPacket] ?? 0)) {
 		state.condition = StateCondition.Expired;
 		expireHard(net, state);
 		return Errno.EINVAL;
 	}
-	if (
-		!state.dying &&
-		(bytes >= (limits[Limit.SoftByte] ?? 0) || packets >= (limits[Limit.SoftPacket] ?? 0))
-	) {
+	if (!state.dying && (bytes >= (limits[SoftByte] ?? 0) || packets >= (limits[SoftPacket] ?? 0))) {
 		state.dying = true;
 		net.emit({ kind: 'expire', state: describeState(state), hard: false });
 	}
@@ -62,15 +62,12 @@ export function isNearLimit(state: XfrmState): boolean {
 		return false;
 	}
 	const { lifetime, limits } = state;
-	const bytes = (lifetime[Current.Bytes] ?? 0) + CALL_OCTETS_MAX;
-	const packets = (lifetime[Current.Packets] ?? 0) + CALL_PACKETS_MAX;
-	if (bytes >= (limits[Limit.HardByte] ?? 0) || packets >= (limits[Limit.HardPacket] ?? 0)) {
+	const bytes = (lifetime[Bytes] ?? 0) + CALL_OCTETS_MAX;
+	const packets = (lifetime[Packets] ?? 0) + CALL_PACKETS_MAX;
+	if (bytes >= (limits[HardByte] ?? 0) || packets >= (limits[HardPacket] ?? 0)) {
 		return true;
 	}
-	return (
-		!state.dying &&
-		(bytes >= (limits[Limit.SoftByte] ?? 0) || packets >= (limits[Limit.SoftPacket] ?? 0))
-	);
+	return !state.dying && (bytes >= (limits[SoftByte] ?? 0) || packets >= (limits[SoftPacket] ?? 0));
 }
 
 /**
@@ -112,7 +109,7 @@ export function stateTimeout(net: Namespace, state: XfrmState): void {
 		next = Math.min(next, left);
 	}
 	if (hardUse !== 0) {
-		const left = hardUse + (lifetime[Current.UseTime] || now) - now;
+		const left = hardUse + (lifetime[UseTime] || now) - now;
 		if (left <= 0) {
 			expireHard(net, state);
 			return;
@@ -145,7 +142,7 @@ function checkSoft(net: Namespace, state: XfrmState, now: number, nextHard: numb
 		}
 	}
 	if (softUse !== 0) {
-		const left = softUse + (lifetime[Current.UseTime] || now) - now;
+		const left = softUse + (lifetime[UseTime] || now) - now;
 		if (left <= 0) {
 			state.dying = true;
 		} else {

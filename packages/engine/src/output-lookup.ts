@@ -19,6 +19,9 @@ import { noteVerdict } from './output-trace.ts';
 import type { XfrmPolicy } from './policy.ts';
 import { PacketAction, Verdict } from './verdict.ts';
 
+const { Pass } = Verdict;
+const { Transformed } = PacketAction;
+
 const quotedFlow: Flow = new Flow();
 
 /**
@@ -46,7 +49,7 @@ export function beginBatch(net: Namespace, batch: Batch): void {
 
 /** OUT lookup of one packet of the batch that was begun. */
 export function lookupPacket(net: Namespace, packet: PacketBuffer): void {
-	packet.verdict = Verdict.Pass;
+	packet.verdict = Pass;
 	packet.error = 0;
 	let quotes = false;
 	if (packet.forwarded) {
@@ -110,7 +113,7 @@ export function settle(packet: PacketBuffer, bundle: Bundle | null, route: Route
 		packet.action = PacketAction.Pass;
 	} else {
 		packet.mtu = bundle.mtu;
-		packet.action = PacketAction.Transformed;
+		packet.action = Transformed;
 	}
 }
 
@@ -194,7 +197,7 @@ export function lookupIcmpError(
 	quotedRoute: Route | null,
 ): void {
 	packet.bundle = null;
-	packet.verdict = Verdict.Pass;
+	packet.verdict = Pass;
 	packet.error = 0;
 	const { route } = packet;
 	if (route === null) {
@@ -219,7 +222,7 @@ export function lookupIcmpError(
 			? Outcome.NoMatch
 			: lookupFlow(net, quoted, packet.ifId, 0, quotedRoute, Want.Icmp, true);
 	if (quotedRoute !== null && (second === Outcome.Clear || second === Outcome.Bundle)) {
-		packet.verdict = Verdict.Pass;
+		packet.verdict = Pass;
 		packet.error = 0;
 		packet.route = quotedRoute;
 		settle(packet, second === Outcome.Bundle ? found.bundle : null, quotedRoute);
@@ -246,7 +249,7 @@ export function lookupHeld(
 	mayHold: boolean,
 ): void {
 	packet.bundle = null;
-	packet.verdict = Verdict.Pass;
+	packet.verdict = Pass;
 	packet.error = 0;
 	const { route, socketId } = packet;
 	decodeFlow(packet.flow, packet, false, net.profile.genericDissector);

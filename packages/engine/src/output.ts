@@ -51,6 +51,14 @@ import { tunnelOutput } from './transforms/mode-tunnel.ts';
 import { routeOptimizationWrite } from './transforms/route-optimization.ts';
 import { PacketAction, Verdict } from './verdict.ts';
 
+const { Ipv4, Ipv6 } = Family;
+const { Esp, Ah, Comp } = IpProto;
+const { Iptfs, Tunnel, Transport } = Mode;
+const { Valid } = StateCondition;
+const { Bytes, Packets, LastUsed } = Current;
+const { Transformed } = PacketAction;
+const { Ok } = CryptoStatus;
+
 /** BEET may need so much more than a state's header octets for IPv4 options. */
 const BEET_PSEUDO_HEADER_OCTETS = 8;
 /** Most TFC padding that room is kept for: no packet is longer. */
@@ -108,7 +116,7 @@ export function transformPacket(net: Namespace, packet: PacketBuffer): void {
 	if (!beginTransform(net, packet, bundle, first)) {
 		return;
 	}
-	if (first.state.mode === Mode.Iptfs) {
+	if (first.state.mode === Iptfs) {
 		queueIptfs(net, packet, bundle, first);
 		return;
 	}
@@ -136,8 +144,8 @@ function isAtHardLimit(state: XfrmState): boolean {
 	const { lifetime, limits } = state;
 	return (
 		state.hasCountLimits &&
-		((lifetime[Current.Bytes] ?? 0) >= (limits[Limit.HardByte] ?? 0) ||
-			(lifetime[Current.Packets] ?? 0) >= (limits[Limit.HardPacket] ?? 0))
+		((lifetime[Bytes] ?? 0) >= (limits[Limit.HardByte] ?? 0) ||
+			(lifetime[Packets] ?? 0) >= (limits[Limit.HardPacket] ?? 0))
 	);
 }
 
@@ -154,14 +162,14 @@ function beginTransform(
 	first: BundleStep,
 ): boolean {
 	const { view, start, end } = packet;
-	if (packet.family === Family.Ipv4 ? !fitsIpv4(view, start, end) : !fitsIpv6(view, start, end)) {
+	if (packet.family === Ipv4 ? !fitsIpv4(view, start, end) : !fitsIpv6(view, start, end)) {
 		packet.bundle = null;
 		drop(net, packet, Verdict.OutError, Errno.EINVAL, null, 'out.header');
 		return false;
 	}
 	if (
-		packet.family === Family.Ipv6 &&
-		first.state.mode === Mode.Tunnel &&
+		packet.family === Ipv6 &&
+		first.state.mode === Tunnel &&
 		packet.length > bundle.mtu &&
 		!isSealedFragment(packet)
 	) {
@@ -178,7 +186,7 @@ function beginTransform(
 	if (packet.pathCount !== 0) {
 		packet.clearPath();
 	}
-	packet.action = PacketAction.Transformed;
+	packet.action = Transformed;
 	if (bundle.route !== bundle.original) {
 		packet.route = bundle.route;
 	}
@@ -193,7 +201,7 @@ function isSealedFragment(packet: PacketBuffer): boolean {
 		return false;
 	}
 	const proto = view.getUint8(upperAt);
-	return proto === IpProto.Esp || proto === IpProto.Ah;
+	return proto === Esp || proto === Ah;
 }
 
 /** An IPTFS payload through the states of its bundle; false when it was dropped. */
@@ -204,7 +212,7 @@ export function sendThrough(net: Namespace, packet: PacketBuffer, first: BundleS
 /** One packet through all its states, a call of the provider each. */
 function transformAlone(net: Namespace, packet: PacketBuffer, first: BundleStep): boolean {
 	for (let step: BundleStep | null = first; step !== null; step = step.next) {
-		if (step !== first && step.state.mode === Mode.Iptfs && !wrapWhole(packet)) {
+		if (step !== first && step.state.mode === Iptfs && !wrapWhole(packet)) {
 			return drop(net, packet, Verdict.OutError, Errno.ENOMEM, step.state, 'out.room');
 		}
 		if (!planStep(net, packet, step)) {
@@ -281,15 +289,15 @@ function planStep(net: Namespace, packet: PacketBuffer, step: BundleStep): boole
 
 function applyMode(net: Namespace, packet: PacketBuffer, step: BundleStep): number {
 	switch (step.state.mode) {
-		case Mode.Transport:
+		case Transport:
 			return transportOutput(packet, step);
-		case Mode.Tunnel:
+		case Tunnel:
 			return tunnelOutput(net, packet, step);
 		case Mode.Beet:
 			return beetOutput(packet, step);
 		case Mode.RouteOptimization:
 			return routeOptimizationOutput(net, packet, step);
-		case Mode.Iptfs:
+		case Iptfs:
 			return iptfsOutput(packet, step);
 		default:
 			return Errno.EOPNOTSUPP;
@@ -298,13 +306,13 @@ function applyMode(net: Namespace, packet: PacketBuffer, step: BundleStep): numb
 
 /** May the state be used once more? Takes a sequence number and counts (steps 4 to 7 of O-11). */
 function checkState(net: Namespace, packet: PacketBuffer, state: XfrmState): boolean {
-	if (state.condition !== StateCondition.Valid) {
+	if (state.condition !== Valid) {
 		return drop(net, packet, Verdict.OutStateInvalid, Errno.EINVAL, state, 'out.state.invalid');
 	}
 	if (checkExpire(net, state) !== 0) {
 		return drop(net, packet, Verdict.OutStateExpired, Errno.EINVAL, state, 'out.state.expired');
 	}
-	if ((state.proto === IpProto.Esp || state.proto === IpProto.Ah) && replayNext(net, state) !== 0) {
+	if ((state.proto === Esp || state.proto === Ah) && replayNext(net, state) !== 0) {
 		return drop(
 			net,
 			packet,
@@ -316,10 +324,10 @@ function checkState(net: Namespace, packet: PacketBuffer, state: XfrmState): boo
 	}
 	const { lifetime } = state;
 	const octets = packet.end - packet.transportAt - state.transformOctets;
-	lifetime[Current.Bytes] = (lifetime[Current.Bytes] ?? 0) + octets;
-	lifetime[Current.Packets] = (lifetime[Current.Packets] ?? 0) + 1;
+	lifetime[Bytes] = (lifetime[Bytes] ?? 0) + octets;
+	lifetime[Packets] = (lifetime[Packets] ?? 0) + 1;
 	if (net.profile.lastUsedEveryPacket) {
-		lifetime[Current.LastUsed] = net.outputRun.seconds;
+		lifetime[LastUsed] = net.outputRun.seconds;
 	}
 	return true;
 }
@@ -328,13 +336,13 @@ function checkState(net: Namespace, packet: PacketBuffer, state: XfrmState): boo
 function applyTransform(net: Namespace, packet: PacketBuffer, step: BundleStep): boolean {
 	let error: number = 0;
 	switch (step.state.proto) {
-		case IpProto.Esp:
+		case Esp:
 			error = espPlan(net, packet, step);
 			break;
-		case IpProto.Ah:
+		case Ah:
 			error = ahPlan(net, packet, step);
 			break;
-		case IpProto.Comp:
+		case Comp:
 			error = ipcompPlan(net, packet, step);
 			break;
 		case IpProto.Routing:
@@ -362,19 +370,19 @@ function finishStep(net: Namespace, packet: PacketBuffer, step: BundleStep, job:
 	const { jobs } = net;
 	const status = jobs.status[job] ?? 0;
 	switch (state.proto) {
-		case IpProto.Esp:
-			if (status !== CryptoStatus.Ok) {
+		case Esp:
+			if (status !== Ok) {
 				return dropUnsealed(net, packet, state, status);
 			}
 			espFinish(packet, state);
 			break;
-		case IpProto.Ah:
-			if (status !== CryptoStatus.Ok) {
+		case Ah:
+			if (status !== Ok) {
 				return dropUnsealed(net, packet, state, status);
 			}
 			ahFinish(packet);
 			break;
-		case IpProto.Comp:
+		case Comp:
 			ipcompFinish(net, packet, step);
 			break;
 		default:
@@ -389,7 +397,7 @@ function finishStep(net: Namespace, packet: PacketBuffer, step: BundleStep, job:
 /** A whole IP packet again: its length, and for IPv4 the checksum (ip_local_out, ip6_local_out). */
 function finishLengths(packet: PacketBuffer): void {
 	const { view, start } = packet;
-	if (packet.family === Family.Ipv4) {
+	if (packet.family === Ipv4) {
 		setIpv4TotalLength(view, start, packet.length);
 		setIpv4Checksum(view, start);
 		return;
@@ -413,7 +421,7 @@ function dropUnsealed(
 function dropMode(net: Namespace, packet: PacketBuffer, step: BundleStep, error: number): boolean {
 	let code = 'out.mode.headers';
 	if (error === Errno.EMSGSIZE) {
-		code = packet.family === Family.Ipv4 ? 'out.mtu.ipv4' : 'out.mtu.ipv6';
+		code = packet.family === Ipv4 ? 'out.mtu.ipv4' : 'out.mtu.ipv6';
 	} else if (error === Errno.EAFNOSUPPORT) {
 		code = 'out.mode.beet-fragment';
 	}

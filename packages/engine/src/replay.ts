@@ -14,6 +14,10 @@ import { ReplayCounter, ReplayMode, type ReplayWindow } from './replay-window.ts
 import { describeState } from './snapshot.ts';
 import { StateCondition, StateStat, type XfrmState } from './state.ts';
 
+const { Oseq, OseqHi, Seq, SeqHi } = ReplayCounter;
+const { Esn, Legacy } = ReplayMode;
+const { Aevents } = Group;
+
 const SIGN_BIT = 0x80000000 | 0;
 
 /**
@@ -23,14 +27,14 @@ const SIGN_BIT = 0x80000000 | 0;
  * @spec R-6; RFC 4303 Appendix A2.2
  */
 export function replaySeqHi(window: ReplayWindow, seq: number): number {
-	if (window.mode !== ReplayMode.Esn) {
+	if (window.mode !== Esn) {
 		return 0;
 	}
-	const hi = window.counters[ReplayCounter.SeqHi] ?? 0;
+	const hi = window.counters[SeqHi] ?? 0;
 	if (isAboveWindow(window, seq)) {
 		return hi;
 	}
-	const top = (window.counters[ReplayCounter.Seq] ?? 0) >>> 0;
+	const top = (window.counters[Seq] ?? 0) >>> 0;
 	const bottom = (top - window.windowPackets + 1) >>> 0;
 	if (top >= window.windowPackets - 1) {
 		return seq >>> 0 < bottom ? (hi + 1) | 0 : hi;
@@ -51,11 +55,8 @@ export function isLarger(a: number, b: number): boolean {
  * @spec R-3 R-6 R-7
  */
 export function isAboveWindow(window: ReplayWindow, seq: number): boolean {
-	const top = window.counters[ReplayCounter.Seq] ?? 0;
-	return (
-		isLarger(seq, top) &&
-		(window.mode !== ReplayMode.Esn || top < 0 || top >= window.windowPackets - 1)
-	);
+	const top = window.counters[Seq] ?? 0;
+	return isLarger(seq, top) && (window.mode !== Esn || top < 0 || top >= window.windowPackets - 1);
 }
 
 /**
@@ -72,9 +73,9 @@ export function replayCheck(state: XfrmState, seq: number): number {
 		return 0;
 	}
 	const low = seq >>> 0;
-	const top = (window.counters[ReplayCounter.Seq] ?? 0) >>> 0;
-	if (window.mode === ReplayMode.Esn) {
-		const hi = window.counters[ReplayCounter.SeqHi] ?? 0;
+	const top = (window.counters[Seq] ?? 0) >>> 0;
+	if (window.mode === Esn) {
+		const hi = window.counters[SeqHi] ?? 0;
 		if (low === 0 && hi === 0 && top < packets - 1) {
 			return Errno.EINVAL;
 		}
@@ -97,7 +98,7 @@ export function replayCheck(state: XfrmState, seq: number): number {
 		state.stats[StateStat.ReplayWindow] = (state.stats[StateStat.ReplayWindow] ?? 0) + 1;
 		return Errno.EINVAL;
 	}
-	const bit = window.mode === ReplayMode.Legacy ? behind : circularBit(top, behind, packets);
+	const bit = window.mode === Legacy ? behind : circularBit(top, behind, packets);
 	if (((window.bitmap[bit >> 5] ?? 0) & (1 << (bit & 31))) !== 0) {
 		state.stats[StateStat.Replay] = (state.stats[StateStat.Replay] ?? 0) + 1;
 		return Errno.EINVAL;
@@ -113,10 +114,7 @@ export function replayCheck(state: XfrmState, seq: number): number {
  * @spec R-8
  */
 export function replayRecheck(state: XfrmState, seq: number, seqHi: number): number {
-	if (
-		state.replay.mode === ReplayMode.Esn &&
-		(replaySeqHi(state.replay, seq) | 0) !== (seqHi | 0)
-	) {
+	if (state.replay.mode === Esn && (replaySeqHi(state.replay, seq) | 0) !== (seqHi | 0)) {
 		state.stats[StateStat.ReplayWindow] = (state.stats[StateStat.ReplayWindow] ?? 0) + 1;
 		return Errno.EINVAL;
 	}
@@ -135,30 +133,30 @@ export function replayAdvance(net: Namespace, state: XfrmState, seq: number): vo
 		return;
 	}
 	const { counters, bitmap } = window;
-	const top = (counters[ReplayCounter.Seq] ?? 0) >>> 0;
+	const top = (counters[Seq] ?? 0) >>> 0;
 	const low = seq >>> 0;
 	// How many subspaces ahead: 1, 0 or -1; always 0 without ESN.
 	const wrap =
-		window.mode === ReplayMode.Esn && !isAboveWindow(window, seq)
-			? (replaySeqHi(window, seq) - (counters[ReplayCounter.SeqHi] ?? 0)) | 0
+		window.mode === Esn && !isAboveWindow(window, seq)
+			? (replaySeqHi(window, seq) - (counters[SeqHi] ?? 0)) | 0
 			: 0;
 	if (wrap > 0 || (wrap === 0 && low > top)) {
 		const ahead = (low - top) >>> 0;
-		if (window.mode === ReplayMode.Legacy) {
+		if (window.mode === Legacy) {
 			bitmap[0] = ahead < packets ? ((bitmap[0] ?? 0) << ahead) | 1 : 1;
 		} else {
 			advanceCircular(bitmap, top, ahead, packets);
 		}
-		counters[ReplayCounter.Seq] = seq;
+		counters[Seq] = seq;
 		if (wrap > 0) {
-			counters[ReplayCounter.SeqHi] = (counters[ReplayCounter.SeqHi] ?? 0) + 1;
+			counters[SeqHi] = (counters[SeqHi] ?? 0) + 1;
 		}
 	} else {
 		const behind = (top - low) >>> 0;
-		const bit = window.mode === ReplayMode.Legacy ? behind : circularBit(top, behind, packets);
+		const bit = window.mode === Legacy ? behind : circularBit(top, behind, packets);
 		bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) | (1 << (bit & 31));
 	}
-	if (net.listens(Group.Aevents)) {
+	if (net.listens(Aevents)) {
 		replayNotify(net, state, AeventFlag.CausedByReplay);
 	}
 }
@@ -206,20 +204,20 @@ function advanceCircular(bitmap: Uint32Array, top: number, ahead: number, packet
  */
 export function replayNext(net: Namespace, state: XfrmState): number {
 	const { counters, mode } = state.replay;
-	const next = ((counters[ReplayCounter.Oseq] ?? 0) + 1) | 0;
+	const next = ((counters[Oseq] ?? 0) + 1) | 0;
 	if (next === 0) {
-		if (mode === ReplayMode.Esn) {
-			const high = ((counters[ReplayCounter.OseqHi] ?? 0) + 1) | 0;
+		if (mode === Esn) {
+			const high = ((counters[OseqHi] ?? 0) + 1) | 0;
 			if (high === 0) {
 				return Errno.EOVERFLOW;
 			}
-			counters[ReplayCounter.OseqHi] = high;
+			counters[OseqHi] = high;
 		} else if ((state.extraFlags & ExtraFlag.OseqMayWrap) === 0) {
 			return Errno.EOVERFLOW;
 		}
 	}
-	counters[ReplayCounter.Oseq] = next;
-	if (net.listens(Group.Aevents)) {
+	counters[Oseq] = next;
+	if (net.listens(Aevents)) {
 		replayNotify(net, state, AeventFlag.CausedByReplay);
 	}
 	return 0;
@@ -258,10 +256,8 @@ function movedEnough(window: ReplayWindow): boolean {
 		return false;
 	}
 	const { counters, reportedCounters } = window;
-	const seqMoved =
-		((counters[ReplayCounter.Seq] ?? 0) - (reportedCounters[ReplayCounter.Seq] ?? 0)) >>> 0;
-	const oseqMoved =
-		((counters[ReplayCounter.Oseq] ?? 0) - (reportedCounters[ReplayCounter.Oseq] ?? 0)) >>> 0;
+	const seqMoved = ((counters[Seq] ?? 0) - (reportedCounters[Seq] ?? 0)) >>> 0;
+	const oseqMoved = ((counters[Oseq] ?? 0) - (reportedCounters[Oseq] ?? 0)) >>> 0;
 	return seqMoved >= window.maxDiff || oseqMoved >= window.maxDiff;
 }
 
@@ -280,7 +276,7 @@ export function replayTimeout(net: Namespace, state: XfrmState): void {
 	if (state.condition !== StateCondition.Valid) {
 		return;
 	}
-	if (net.listens(Group.Aevents)) {
+	if (net.listens(Aevents)) {
 		replayNotify(net, state, AeventFlag.CausedByTimer);
 	} else {
 		state.replay.deferred = true;

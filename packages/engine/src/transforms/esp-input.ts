@@ -21,6 +21,9 @@ import { IpProto } from '@xfrm/wire/xfrm';
 import type { XfrmState } from '../state.ts';
 import { type Opened, OpenFault } from './opened.ts';
 
+const { None } = OpenFault;
+const { NoNext } = IpProto;
+
 /**
  * Adds the job that verifies and decrypts the packet.
  *
@@ -49,7 +52,7 @@ export function planEspInput(
 	jobs.outAt[job] = textEnd;
 	jobs.outEnd[job] = packet.end;
 	jobs.seqHi[job] = seqHi;
-	return OpenFault.None;
+	return None;
 }
 
 /**
@@ -69,5 +72,5 @@ export function finishEspInput(packet: PacketBuffer, state: XfrmState, opened: O
 	opened.payloadAt = textAt;
 	opened.nextHeader = espNextHeader(packet.view, textEnd);
 	packet.end = textEnd - trailerOctets;
-	return opened.nextHeader === IpProto.NoNext ? OpenFault.Dummy : OpenFault.None;
+	return opened.nextHeader === NoNext ? OpenFault.Dummy : None;
 }

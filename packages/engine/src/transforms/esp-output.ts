@@ -23,6 +23,11 @@ import type { XfrmState } from '../state.ts';
 import { writeStreamLength } from './esp-in-tcp.ts';
 import { encapOctets, finishEncap, writeEncap } from './esp-in-udp.ts';
 
+const { Ipv4 } = Family;
+const { Esn } = StateFlag;
+const { Oseq, OseqHi } = ReplayCounter;
+const { Esp } = IpProto;
+
 /** Pad length and next header. */
 const TRAILER_OCTETS = 2;
 
@@ -54,7 +59,7 @@ export function espPlan(net: Namespace, packet: PacketBuffer, step: BundleStep):
 		return Errno.EMSGSIZE;
 	}
 	let espAt = transportAt;
-	let proto: number = IpProto.Esp;
+	let proto: number = Esp;
 	if (state.encap !== undefined) {
 		const refusal = encapsulate(net, packet, state, state.encap, end - transportAt);
 		if (refusal !== 0) {
@@ -79,8 +84,8 @@ export function espPlan(net: Namespace, packet: PacketBuffer, step: BundleStep):
 	}
 
 	const { counters } = state.replay;
-	const seqLo = counters[ReplayCounter.Oseq] ?? 0;
-	const seqHi = (state.flags & StateFlag.Esn) !== 0 ? (counters[ReplayCounter.OseqHi] ?? 0) : 0;
+	const seqLo = counters[Oseq] ?? 0;
+	const seqHi = (state.flags & Esn) !== 0 ? (counters[OseqHi] ?? 0) : 0;
 	setEspSpi(view, espAt, state.spi);
 	setEspSequence(view, espAt, seqLo);
 	const ivAt = espAt + 8;
@@ -118,9 +123,7 @@ function encapsulate(
 
 /** Longest packet whose length an IP header can tell; jumbograms are not made. */
 export function packetOctetsMax(family: number): number {
-	return family === Family.Ipv4
-		? IPV4_PACKET_OCTETS_MAX
-		: IPV6_HEADER_OCTETS + IPV6_PAYLOAD_OCTETS_MAX;
+	return family === Ipv4 ? IPV4_PACKET_OCTETS_MAX : IPV6_HEADER_OCTETS + IPV6_PAYLOAD_OCTETS_MAX;
 }
 
 /** What is left to do to a sealed packet. */

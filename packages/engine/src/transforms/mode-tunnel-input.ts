@@ -22,6 +22,10 @@ import { Family, IpProto, StateFlag } from '@xfrm/wire/xfrm';
 import type { XfrmState } from '../state.ts';
 import type { Opened } from './opened.ts';
 
+const { Ipv4 } = Family;
+const { Ipip } = IpProto;
+const { NoEcn, DecapDscp } = StateFlag;
+
 const ECN_MASK = 3;
 const ECN_CE = 3;
 const DSCP_MASK = 0xfc;
@@ -36,16 +40,14 @@ export function removeTunnelMode(packet: PacketBuffer, state: XfrmState, opened:
 	const { view } = packet;
 	const innerAt = opened.payloadAt;
 	const outerTos =
-		packet.family === Family.Ipv4
-			? ipv4Tos(view, packet.start)
-			: ipv6TrafficClass(view, packet.start);
-	if (opened.nextHeader === IpProto.Ipip) {
+		packet.family === Ipv4 ? ipv4Tos(view, packet.start) : ipv6TrafficClass(view, packet.start);
+	if (opened.nextHeader === Ipip) {
 		if (packet.end - innerAt < IPV4_HEADER_OCTETS) {
 			return false;
 		}
 		const tos = ipv4Tos(view, innerAt);
 		changeTos4(view, innerAt, tos, innerTos(tos, outerTos, state.flags));
-		packet.family = Family.Ipv4;
+		packet.family = Ipv4;
 	} else if (opened.nextHeader === IpProto.Ipv6) {
 		if (packet.end - innerAt < IPV6_HEADER_OCTETS) {
 			return false;
@@ -69,10 +71,10 @@ export function removeTunnelMode(packet: PacketBuffer, state: XfrmState, opened:
 /** The inner TOS after the outer one has been heard. */
 function innerTos(inner: number, outer: number, flags: number): number {
 	let tos = inner;
-	if ((flags & StateFlag.DecapDscp) !== 0) {
+	if ((flags & DecapDscp) !== 0) {
 		tos = (outer & DSCP_MASK) | (tos & ECN_MASK);
 	}
-	if ((flags & StateFlag.NoEcn) === 0 && (outer & ECN_MASK) === ECN_CE && (tos & ECN_MASK) !== 0) {
+	if ((flags & NoEcn) === 0 && (outer & ECN_MASK) === ECN_CE && (tos & ECN_MASK) !== 0) {
 		tos |= ECN_CE;
 	}
 	return tos;

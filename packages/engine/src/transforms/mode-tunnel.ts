@@ -28,6 +28,10 @@ import type { BundleStep } from '../bundle.ts';
 import type { Namespace } from '../namespace.ts';
 import type { XfrmState } from '../state.ts';
 
+const { Ipv4 } = Family;
+const { NoEcn, NoPmtuDisc } = StateFlag;
+const { DontEncapDscp } = ExtraFlag;
+
 const ECN_MASK = 3;
 const ECN_CE = 3;
 const ECN_ECT0 = 2;
@@ -46,17 +50,17 @@ export function tunnelOutput(net: Namespace, packet: PacketBuffer, step: BundleS
 	}
 	const { view } = packet;
 	const inner = packet.start;
-	const innerIpv4 = packet.family === Family.Ipv4;
+	const innerIpv4 = packet.family === Ipv4;
 	const innerTos = innerIpv4 ? ipv4Tos(view, inner) : ipv6TrafficClass(view, inner);
 	const innerProto = innerIpv4 ? IpProto.Ipip : IpProto.Ipv6;
 	const tos = outerTos(state, innerTos);
 	const start = inner - state.headerOctets;
 	packet.start = start;
 	packet.family = state.family;
-	if (state.family === Family.Ipv4) {
+	if (state.family === Ipv4) {
 		// IPv6 is never fragmented on its way, so its tunnel is not either.
 		const wantsDf = !innerIpv4 || ipv4DontFragment(view, inner);
-		const df = wantsDf && (state.flags & StateFlag.NoPmtuDisc) === 0;
+		const df = wantsDf && (state.flags & NoPmtuDisc) === 0;
 		const idAndFlags = df ? IPV4_DONT_FRAGMENT : outerIpId(net) << 16;
 		view.setInt32(start, 0x45000000 | (tos << 16));
 		view.setInt32(start + 4, idAndFlags);
@@ -84,7 +88,7 @@ export function tunnelOutput(net: Namespace, packet: PacketBuffer, step: BundleS
  */
 export function isTooBig(packet: PacketBuffer, step: BundleStep): boolean {
 	let { mtu } = step;
-	if (packet.family === Family.Ipv4) {
+	if (packet.family === Ipv4) {
 		if (!ipv4DontFragment(packet.view, packet.start)) {
 			return false;
 		}
@@ -104,8 +108,8 @@ export function isTooBig(packet: PacketBuffer, step: BundleStep): boolean {
  * @spec U-10; RFC 3168 §9.1
  */
 function outerTos(state: XfrmState, inner: number): number {
-	const dscp = (state.extraFlags & ExtraFlag.DontEncapDscp) !== 0 ? 0 : inner & ~ECN_MASK;
-	if ((state.flags & StateFlag.NoEcn) !== 0) {
+	const dscp = (state.extraFlags & DontEncapDscp) !== 0 ? 0 : inner & ~ECN_MASK;
+	if ((state.flags & NoEcn) !== 0) {
 		return dscp;
 	}
 	const ecn = inner & ECN_MASK;

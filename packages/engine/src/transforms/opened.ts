@@ -4,6 +4,8 @@
  */
 import { CryptoStatus } from '@xfrm/crypto/provider';
 
+const { Ok } = CryptoStatus;
+
 export class Opened {
 	/** Offset of the first octet behind the transform's header (and IV). */
 	payloadAt: number = 0;
@@ -52,7 +54,7 @@ export const OPEN_FAULT_CODES: readonly string[] = [
 /** What a provider's status means for a packet; `malformed` is the fault of one it could not digest. */
 export function faultOf(status: number, malformed: OpenFault): OpenFault {
 	switch (status) {
-		case CryptoStatus.Ok:
+		case Ok:
 			return OpenFault.None;
 		case CryptoStatus.BadIcv:
 			return OpenFault.Icv;
