@@ -28,8 +28,6 @@ export class BundleStep {
 	readonly checksSize: boolean;
 	/** Behind it stands a whole IP packet again: a tunnel follows, or the route. */
 	readonly endsGroup: boolean;
-	/** Had the state passed its soft limit when it was chosen? If that changes, another may be better (S-23). */
-	readonly dying: boolean;
 	readonly next: BundleStep | null;
 
 	constructor(
@@ -46,7 +44,6 @@ export class BundleStep {
 		this.childMtu = childMtu;
 		this.checksSize = checksSize;
 		this.endsGroup = next === null || isTunnelFlagged(next.state.mode);
-		this.dying = state.dying;
 		this.next = next;
 	}
 }
@@ -259,7 +256,7 @@ export function leadsNowhere(route: Route): boolean {
 function hasStates(bundle: Bundle, states: readonly (XfrmState | null)[], count: number): boolean {
 	let step = bundle.first;
 	for (let i = 0; i < count; i++) {
-		if (step === null || step.state !== states[i] || step.state.dying !== step.dying) {
+		if (step === null || step.state !== states[i]) {
 			return false;
 		}
 		step = step.next;

@@ -1,8 +1,8 @@
 /**
  * What the OUT lookup said of flows that were seen lately, so that the next packet of a flow meets no
  * table. Linux has had none since 4.14; here it is what makes the steady state cheap, and an entry is
- * good only as long as a lookup would give the same: no state, policy, default or route has changed
- * (their generations), and each state found is still VALID and as young (O-10, S-23).
+ * good only as long as a lookup would give the same: no state, policy, default or route has changed, as
+ * their generations tell (O-10, S-23).
  *
  * Direct mapped: a flow has one place, the newer one takes it.
  *
@@ -13,10 +13,8 @@ import { Family } from '@xfrm/wire/xfrm';
 import { type Bundle, sameRoute } from './bundle.ts';
 import { FLOW_CACHE_ENTRIES } from './limits.ts';
 import type { XfrmPolicy } from './policy.ts';
-import { StateCondition } from './state.ts';
 
 const { Ipv4 } = Family;
-const { Valid } = StateCondition;
 
 export class CachedFlow {
 	readonly flow: Flow = new Flow();
@@ -78,7 +76,7 @@ export class FlowCache {
 		) {
 			return null;
 		}
-		return entry.bundle === null || statesStand(entry.bundle) ? entry : null;
+		return entry;
 	}
 
 	/** The place for this packet's flow, with the flow filled in; the rest is the caller's. */
@@ -96,15 +94,6 @@ export class FlowCache {
 		entry.route = packet.route;
 		return entry;
 	}
-}
-
-function statesStand(bundle: Bundle): boolean {
-	for (let step = bundle.first; step !== null; step = step.next) {
-		if (step.state.condition !== Valid || step.state.dying !== step.dying) {
-			return false;
-		}
-	}
-	return true;
 }
 
 /** Do all fields that a policy or a selector looks at agree? */

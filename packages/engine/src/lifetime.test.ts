@@ -36,14 +36,14 @@ function run(net: Namespace, seconds: number, each?: (second: number) => void): 
 	return told;
 }
 
-/** Sends packets of 100 octets; how many went. */
-function send(net: Namespace, state: XfrmState, count: number): number {
+/** Sends packets, of 100 octets unless told otherwise; how many went. */
+function send(net: Namespace, state: XfrmState, count: number, octets: number = 100): number {
 	let sent = 0;
 	for (; sent < count && state.condition === StateCondition.Valid; sent++) {
 		if (checkExpire(net, state) !== 0) {
 			break;
 		}
-		state.lifetime[Current.Bytes] = (state.lifetime[Current.Bytes] ?? 0) + 100;
+		state.lifetime[Current.Bytes] = (state.lifetime[Current.Bytes] ?? 0) + octets;
 		state.lifetime[Current.Packets] = (state.lifetime[Current.Packets] ?? 0) + 1;
 	}
 	return sent;
@@ -70,6 +70,25 @@ test('N packets pass a limit of N; the packet that crosses a limit of octets pas
 		const gone = events.includes('hard');
 		assert.equal(net.sad.count, gone ? 0 : 1);
 		assert.equal(state.dying, events.includes('soft'));
+	}
+});
+
+// @spec L-1 L-3
+test('limits that were far away when they were looked at are met at their packet', () => {
+	const longest = 65_575;
+	const rows: readonly [Partial<LifetimeConfig>, number, number][] = [
+		[{ softPacketLimit: 5000, hardPacketLimit: 7000 }, 5000, 7000],
+		[{ softByteLimit: 5000 * longest, hardByteLimit: 7000 * longest }, 5000, 7000],
+		[{ softByteLimit: 5000 * longest, hardPacketLimit: 5001 }, 5000, 5001],
+		[{ softPacketLimit: 5000, hardByteLimit: 20_000 * longest - 1 }, 5000, 20_000],
+	];
+	for (const [limits, soft, hard] of rows) {
+		const { net, state } = added(limits);
+		assert.equal(send(net, state, soft, longest), soft);
+		assert.deepEqual([state.dying, net.events.length], [false, 0], JSON.stringify(limits));
+		assert.equal(send(net, state, 1, longest), 1);
+		assert.deepEqual([state.dying, net.events.length], [true, 1], JSON.stringify(limits));
+		assert.equal(send(net, state, hard - soft, longest), hard - soft - 1, JSON.stringify(limits));
 	}
 });
 

@@ -3,6 +3,7 @@
  * Octets and packets are looked at when a packet comes, seconds by timers with a resolution of one second,
  * the first time one second after the object was inserted.
  */
+import { BUFFER_OCTETS_MAX } from '@xfrm/wire';
 import { Errno, MAX_DEPTH } from '@xfrm/wire/xfrm';
 import { CRYPTO_JOBS_MAX } from './limits.ts';
 import type { Namespace } from './namespace.ts';
@@ -22,34 +23,49 @@ const SOFT_REPEAT_SECONDS = 30;
  * May one more packet go through this state? Call it before counting the packet; it sets use_time. At a
  * hard limit the state expires on the spot: by the time this returns it is deleted and told of.
  *
+ * Nearly every packet is one of those that the last look at the limits found room for, and is only counted
+ * off.
+ *
  * @returns 0 or EINVAL (XfrmInStateExpired, XfrmOutStateExpired)
  * @spec L-1 L-2 L-3 L-10
  */
 export function checkExpire(net: Namespace, state: XfrmState): number {
+	if (state.packetsToSpare > 0) {
+		state.packetsToSpare--;
+		return 0;
+	}
+	return checkLimits(net, state);
+}
+
+/** The look itself; what it finds in `packetsToSpare` need not be looked at. */
+function checkLimits(net: Namespace, state: XfrmState): number {
 	const { lifetime, limits } = state;
 	if (lifetime[UseTime] === 0) {
 		lifetime[UseTime] = net.nowSeconds();
 	}
-	if (!state.hasCountLimits) {
-		return 0;
-	}
-	const bytes = lifetime[Bytes] ?? 0;
-	const packets = lifetime[Packets] ?? 0;
-	if (bytes >= (limits[HardByte] ?? 0) || packets >= (limits[HardPacket] ?? 0)) {
+	if (isAtHardLimit(state)) {
 		state.condition = StateCondition.Expired;
 		expireHard(net, state);
 		return Errno.EINVAL;
 	}
+	const bytes = lifetime[Bytes] ?? 0;
+	const packets = lifetime[Packets] ?? 0;
 	if (!state.dying && (bytes >= (limits[SoftByte] ?? 0) || packets >= (limits[SoftPacket] ?? 0))) {
-		state.dying = true;
+		beginDying(net, state);
 		net.emit({ kind: 'expire', state: describeState(state), hard: false });
 	}
+	state.packetsToSpare = sparePackets(state);
 	return 0;
 }
 
-/** More than the packets of one call of the crypto provider can be, and their octets. */
-const CALL_PACKETS_MAX = CRYPTO_JOBS_MAX * MAX_DEPTH;
-const CALL_OCTETS_MAX = CALL_PACKETS_MAX * 65535;
+/** Has a hard limit of octets or packets come? */
+export function isAtHardLimit(state: XfrmState): boolean {
+	const { lifetime, limits } = state;
+	return (
+		(lifetime[Bytes] ?? 0) >= (limits[HardByte] ?? 0) ||
+		(lifetime[Packets] ?? 0) >= (limits[HardPacket] ?? 0)
+	);
+}
 
 /**
  * May the packets of one call of the crypto provider bring the state to a byte or packet limit? Then input
@@ -58,16 +74,31 @@ const CALL_OCTETS_MAX = CALL_PACKETS_MAX * 65535;
  * @spec L-1 L-3
  */
 export function isNearLimit(state: XfrmState): boolean {
-	if (!state.hasCountLimits) {
-		return false;
-	}
-	const { lifetime, limits } = state;
-	const bytes = (lifetime[Bytes] ?? 0) + CALL_OCTETS_MAX;
-	const packets = (lifetime[Packets] ?? 0) + CALL_PACKETS_MAX;
-	if (bytes >= (limits[HardByte] ?? 0) || packets >= (limits[HardPacket] ?? 0)) {
-		return true;
-	}
-	return !state.dying && (bytes >= (limits[SoftByte] ?? 0) || packets >= (limits[SoftPacket] ?? 0));
+	return state.packetsToSpare === 0 && sparePackets(state) === 0;
+}
+
+/** Packets that input may have admitted and not yet counted: those of one call of the crypto provider. */
+const UNCOUNTED_PACKETS_MAX = CRYPTO_JOBS_MAX * MAX_DEPTH;
+/** Without limits too, a look is due now and then, so that the number stays a small integer. */
+const SPARE_PACKETS_MAX = 0x3fff_ffff;
+
+/**
+ * How many packets, however long, can come before one might meet a limit that is still ahead, even when
+ * those that input has admitted are not counted yet.
+ */
+function sparePackets({ lifetime, limits, dying }: XfrmState): number {
+	const softByte = dying ? Number.POSITIVE_INFINITY : (limits[SoftByte] ?? 0);
+	const softPacket = dying ? Number.POSITIVE_INFINITY : (limits[SoftPacket] ?? 0);
+	const octets = Math.min(limits[HardByte] ?? 0, softByte) - (lifetime[Bytes] ?? 0) - 1;
+	const packets = Math.min(limits[HardPacket] ?? 0, softPacket) - (lifetime[Packets] ?? 0) - 1;
+	const spare = Math.min(Math.floor(octets / BUFFER_OCTETS_MAX), packets) - UNCOUNTED_PACKETS_MAX;
+	return Math.max(0, Math.min(spare, SPARE_PACKETS_MAX));
+}
+
+/** From now on another state may be the better choice, so what was chosen before is stale (S-23). */
+function beginDying(net: Namespace, state: XfrmState): void {
+	state.dying = true;
+	net.generation++;
 }
 
 /**
@@ -133,7 +164,7 @@ function checkSoft(net: Namespace, state: XfrmState, now: number, nextHard: numb
 	if (softAdd !== 0) {
 		const left = softAdd + (lifetime[Current.AddTime] ?? 0) - now;
 		if (left <= 0) {
-			state.dying = true;
+			beginDying(net, state);
 			state.softAddPending = false;
 		} else if (left < next) {
 			next = left;
@@ -144,7 +175,7 @@ function checkSoft(net: Namespace, state: XfrmState, now: number, nextHard: numb
 	if (softUse !== 0) {
 		const left = softUse + (lifetime[UseTime] || now) - now;
 		if (left <= 0) {
-			state.dying = true;
+			beginDying(net, state);
 		} else {
 			next = Math.min(next, left);
 		}

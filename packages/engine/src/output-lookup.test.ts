@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Flow } from '@xfrm/wire';
-import { DefaultAction, Direction, Errno } from '@xfrm/wire/xfrm';
+import { DefaultAction, Direction, Errno, UNLIMITED } from '@xfrm/wire/xfrm';
 import { Batch } from './batch.ts';
 import type { Engine } from './engine.ts';
 import {
@@ -339,14 +339,18 @@ test('a default set later reaches flows that went in clear', () => {
 // @spec S-23 O-10
 test('a state that passes its soft limit gives way to an older one that has not', () => {
 	const { engine } = makeEngine();
-	addOut(engine, { spi: SPI + 1 });
-	const newer = addOut(engine);
+	const older = addOut(engine, { spi: SPI + 1 });
+	const newer = addOut(engine, { lifetime: { ...UNLIMITED, softPacketLimit: 1 } });
 	addOutPolicy(engine, { templates: [tunnelTemplate()] });
-	send(engine, inner());
-	assert.equal(newer.lifetime[1], 1);
-	newer.dying = true;
-	send(engine, inner());
-	assert.equal(newer.lifetime[1], 1);
+	const used = [0, 1, 2].map(() => {
+		send(engine, inner());
+		return [newer.lifetime[1], older.lifetime[1]];
+	});
+	assert.deepEqual(used, [
+		[1, 0],
+		[2, 0],
+		[2, 1],
+	]);
 });
 
 // @spec P-15

@@ -31,12 +31,12 @@ import { EncapType, Errno, Family, IpProto, Mode } from '@xfrm/wire/xfrm';
 import type { Batch } from './batch.ts';
 import { applyOutputMark, type Bundle, type BundleStep } from './bundle.ts';
 import { holdPacket } from './hold-queue.ts';
-import { checkExpire } from './lifetime.ts';
+import { checkExpire, isAtHardLimit } from './lifetime.ts';
 import type { Namespace } from './namespace.ts';
 import { beginBatch, lookupPacket } from './output-lookup.ts';
 import { keepBefore, noteMode, noteSeal, noteVerdict, sealDetails } from './output-trace.ts';
 import { replayNext } from './replay.ts';
-import { Current, Limit, StateCondition, type XfrmState } from './state.ts';
+import { Current, StateCondition, type XfrmState } from './state.ts';
 import { ahFinish, ahPlan } from './transforms/ah-output.ts';
 import { takeToStream } from './transforms/esp-in-tcp.ts';
 import { espFinish, espPlan } from './transforms/esp-output.ts';
@@ -120,7 +120,7 @@ export function transformPacket(net: Namespace, packet: PacketBuffer): void {
 		queueIptfs(net, packet, bundle, first);
 		return;
 	}
-	if (!bundle.batchable || isAtHardLimit(first.state) || net.tracer !== null) {
+	if (!bundle.batchable || isSpent(first.state) || net.tracer !== null) {
 		sealPlanned(net);
 		transformAlone(net, packet, first);
 		return;
@@ -140,13 +140,8 @@ export function transformPacket(net: Namespace, packet: PacketBuffer): void {
  * Is this packet the end of its state? The key goes with the state, so what was planned with it has to
  * be sealed before.
  */
-function isAtHardLimit(state: XfrmState): boolean {
-	const { lifetime, limits } = state;
-	return (
-		state.hasCountLimits &&
-		((lifetime[Bytes] ?? 0) >= (limits[Limit.HardByte] ?? 0) ||
-			(lifetime[Packets] ?? 0) >= (limits[Limit.HardPacket] ?? 0))
-	);
+function isSpent(state: XfrmState): boolean {
+	return state.packetsToSpare === 0 && isAtHardLimit(state);
 }
 
 /**

@@ -180,6 +180,7 @@ test('an update of a valid state changes a few fields and no other', () => {
 	assert.ok(old !== undefined);
 	old.dying = true;
 	old.lifetime[Current.Packets] = 7;
+	old.packetsToSpare = 1000;
 	const lifetime = { ...UNLIMITED, hardPacketLimit: 100 };
 	const answer = updateState(
 		net,
@@ -209,7 +210,7 @@ test('an update of a valid state changes a few fields and no other', () => {
 		[old.encap?.sport, old.outputMarkValue, old.outputMarkMask, old.ifId, old.dying],
 		[4501, 5, 0xff, 9, false],
 	);
-	assert.deepEqual([old.config.lifetime, old.hasCountLimits], [lifetime, true]);
+	assert.deepEqual([old.config.lifetime, old.packetsToSpare], [lifetime, 0]);
 	assert.deepEqual([old.reqid, old.mode, old.flags, old.tfcpad], [1, 1, 0, 0]);
 	assert.deepEqual([old.replay.windowPackets, old.icvOctets], [32, 16]);
 	assert.deepEqual([old.lifetime[Current.Packets], old.config.selector.prefixlenD], [7, 0]);
@@ -380,7 +381,9 @@ test('NEWAE sets what it names and nothing else', () => {
 		expiryTimer: 50,
 		mappingThresholdSeconds: 9,
 	};
+	state.packetsToSpare = 1000;
 	assert.equal(errnoOf(updateAevent(net, query(), update)), 0);
+	assert.equal(state.packetsToSpare, 0, 'the limits are looked at again');
 	assert.deepEqual([...state.replay.counters], [0xfffffff0 | 0, 0, 7, 0]);
 	assert.deepEqual([...state.replay.bitmap], [0xff]);
 	assert.equal(state.replay.hasNews(), false);

@@ -295,6 +295,7 @@ export function updateAevent(
 		state.lifetime[Current.Packets] = current.packets;
 		state.lifetime[Current.AddTime] = current.addTime;
 		state.lifetime[Current.UseTime] = current.useTime;
+		state.packetsToSpare = 0;
 	}
 	replay.maxAgeTicks = update.expiryTimer ?? replay.maxAgeTicks;
 	replay.maxDiff = update.replayThreshold ?? replay.maxDiff;

@@ -129,8 +129,8 @@ export class XfrmState {
 	readonly replay: ReplayWindow;
 	readonly lifetime: Float64Array = float64s(5);
 	limits: Float64Array = NO_LIMITS;
-	/** Any byte or packet limit that is not Infinity: when it has come, the packet closes a batch. */
-	hasCountLimits: boolean = false;
+	/** So many packets may come before byte and packet limits need a look (lifetime.ts). */
+	packetsToSpare: number = 0;
 	private statsMade: Uint32Array | null = null;
 
 	// Key manager thresholds.
@@ -176,7 +176,7 @@ export class XfrmState {
 	/** Takes the eight limits over from a configuration. */
 	setLimits(config: StateConfig): void {
 		const { lifetime } = config;
-		this.hasCountLimits = false;
+		this.packetsToSpare = 0;
 		if (isUnlimited(lifetime)) {
 			this.limits = NO_LIMITS;
 			return;
@@ -191,7 +191,6 @@ export class XfrmState {
 		limits[Limit.HardAdd] = lifetime.hardAddExpiresSeconds;
 		limits[Limit.SoftUse] = lifetime.softUseExpiresSeconds;
 		limits[Limit.HardUse] = lifetime.hardUseExpiresSeconds;
-		this.hasCountLimits = limits.subarray(0, 4).some((limit) => limit !== Number.POSITIVE_INFINITY);
 	}
 
 	/** Failures by `StateStat`, to be counted; made when the first one comes. */
