@@ -29,6 +29,11 @@ export class BundleStep {
 	/** Behind it stands a whole IP packet again: a tunnel follows, or the route. */
 	readonly endsGroup: boolean;
 	readonly next: BundleStep | null;
+	/** What is the same in every IPv4 header that the state puts in front, and the sum over it. */
+	readonly hopLimit: number;
+	readonly saddr: number;
+	readonly daddr: number;
+	readonly headerSum: number;
 
 	constructor(
 		state: XfrmState,
@@ -45,7 +50,16 @@ export class BundleStep {
 		this.checksSize = checksSize;
 		this.endsGroup = next === null || isTunnelFlagged(next.state.mode);
 		this.next = next;
+		this.hopLimit = route.hopLimit;
+		this.saddr = state.saddr[0] ?? 0;
+		this.daddr = state.daddr[0] ?? 0;
+		this.headerSum = 0x4500 + (this.hopLimit << 8) + halves(this.saddr) + halves(this.daddr);
 	}
+}
+
+/** The two 16-bit words of an IPv4 address, added. */
+function halves(address: number): number {
+	return (address >>> 16) + (address & 0xffff);
 }
 
 export class Bundle {
@@ -57,7 +71,7 @@ export class Bundle {
 	readonly route: Route;
 	/** Octets of packet that fit (U-3). */
 	readonly mtu: number;
-	/** A single step, with work for the crypto provider and no IPComp: packets of it may share a batch. */
+	/** A single step of ESP or AH without a queue: packets of it may share a call of the crypto provider. */
 	readonly batchable: boolean;
 	/** Does it hold for other packets of its policy too: nothing but states and route went into it? */
 	readonly reusable: boolean;
@@ -81,7 +95,8 @@ export class Bundle {
 		this.batchable =
 			first !== null &&
 			first.next === null &&
-			(first.state.proto === IpProto.Esp || first.state.proto === IpProto.Ah);
+			first.state.mode !== Mode.Iptfs &&
+			first.state.isSealing;
 		this.reusable = reusable;
 		this.generation = generation;
 		this.routeGeneration = routeGeneration;

@@ -10,23 +10,28 @@
  */
 import { Flow, type PacketBuffer, type Route } from '@xfrm/wire';
 import { Family } from '@xfrm/wire/xfrm';
-import { type Bundle, sameRoute } from './bundle.ts';
+import type { Bundle } from './bundle.ts';
 import { FLOW_CACHE_ENTRIES } from './limits.ts';
 import type { XfrmPolicy } from './policy.ts';
 
+// V8 compiles these in; an imported constant is read each time (CONTRIBUTING.md, Style).
 const { Ipv4 } = Family;
 
 export class CachedFlow {
 	readonly flow: Flow = new Flow();
 	ifId: number = 0;
 	socketId: number = 0;
-	processor: number = 0;
-	route: Route | null = null;
 	/** null: the flow goes in clear. */
 	bundle: Bundle | null = null;
-	/** Policies that were met, for their use time. */
+	/** Policies that were met, and the Unix second up to which their use was noted. */
 	policy: XfrmPolicy | null = null;
 	secondPolicy: XfrmPolicy | null = null;
+	usedAt: number = 0;
+
+	// What has to be as it was for the answer to hold.
+
+	route: Route | null = null;
+	processor: number = 0;
 	generation: number = 0;
 	routeGeneration: number = 0;
 }
@@ -37,50 +42,24 @@ export class FlowCache {
 	).fill(null);
 
 	/** The entry found last: packets of a flow come in bursts, and need no hash then. */
-	private latest: CachedFlow | null = null;
+	private latest: CachedFlow = new CachedFlow();
 
-	/** The entry of this packet's flow, or null when there is none that is still good. */
-	find(
-		packet: PacketBuffer,
-		socketId: number,
-		processor: number,
-		generation: number,
-		routeGeneration: number,
-	): CachedFlow | null {
-		let entry = this.latest;
-		if (
-			entry === null ||
-			entry.socketId !== socketId ||
-			entry.ifId !== packet.ifId ||
-			!flowsEqual(entry.flow, packet.flow)
-		) {
-			entry = this.entries[flowPlace(packet.flow)] ?? null;
-			if (
-				entry === null ||
-				entry.socketId !== socketId ||
-				entry.ifId !== packet.ifId ||
-				!flowsEqual(entry.flow, packet.flow)
-			) {
-				return null;
-			}
-			this.latest = entry;
+	/** The entry of this packet's flow, or null; whether it still holds is the caller's to see. */
+	find(packet: PacketBuffer, socketId: number): CachedFlow | null {
+		const { latest } = this;
+		if (isOf(latest, packet, socketId)) {
+			return latest;
 		}
-		const route = packet.route;
-		if (
-			entry.generation !== generation ||
-			entry.routeGeneration !== routeGeneration ||
-			entry.processor !== processor ||
-			route === null ||
-			entry.route === null ||
-			!sameRoute(entry.route, route)
-		) {
+		const entry = this.entries[flowPlace(packet.flow)] ?? null;
+		if (entry === null || !isOf(entry, packet, socketId)) {
 			return null;
 		}
+		this.latest = entry;
 		return entry;
 	}
 
 	/** The place for this packet's flow, with the flow filled in; the rest is the caller's. */
-	claim(packet: PacketBuffer, socketId: number, processor: number): CachedFlow {
+	claim(packet: PacketBuffer, socketId: number): CachedFlow {
 		const at = flowPlace(packet.flow);
 		let entry = this.entries[at] ?? null;
 		if (entry === null) {
@@ -90,10 +69,14 @@ export class FlowCache {
 		entry.flow.copyFrom(packet.flow);
 		entry.ifId = packet.ifId;
 		entry.socketId = socketId;
-		entry.processor = processor;
-		entry.route = packet.route;
 		return entry;
 	}
+}
+
+function isOf(entry: CachedFlow, packet: PacketBuffer, socketId: number): boolean {
+	return (
+		entry.socketId === socketId && entry.ifId === packet.ifId && flowsEqual(entry.flow, packet.flow)
+	);
 }
 
 /** Do all fields that a policy or a selector looks at agree? */

@@ -24,6 +24,7 @@ import type { Namespace } from './namespace.ts';
 import { wordsEqual } from './sad.ts';
 import type { XfrmState } from './state.ts';
 
+// V8 compiles these in; an imported constant is read each time (CONTRIBUTING.md, Style).
 const { Ipv4 } = Family;
 const { Esp, Ah, Comp, Ipip, Ipv6 } = IpProto;
 
@@ -41,19 +42,21 @@ export function beginPacket(plan: InputPlan, packet: PacketBuffer): void {
 	if (packet.family === Ipv4) {
 		daddr[0] = ipv4Destination(view, start);
 		if (plan.family !== Ipv4) {
-			daddr[1] = 0;
-			daddr[2] = 0;
-			daddr[3] = 0;
+			daddr.fill(0, 1);
 		}
 	} else {
-		for (let i = 0; i < 4; i++) {
-			daddr[i] = ipv6DestinationWord(view, start, i);
-		}
+		loadDestination6(daddr, packet);
 	}
 	plan.destination = daddr;
 	plan.family = packet.family;
 	plan.mark = packet.mark;
 	plan.encapType = packet.encapType;
+}
+
+function loadDestination6(daddr: Int32Array, packet: PacketBuffer): void {
+	for (let i = 0; i < 4; i++) {
+		daddr[i] = ipv6DestinationWord(packet.view, packet.start, i);
+	}
 }
 
 /** The packet's source, which only helpers and tracers ask for. */
@@ -75,14 +78,20 @@ export function loadSource(plan: InputPlan, packet: PacketBuffer): Int32Array {
  */
 export function parseHeader(net: Namespace, plan: InputPlan, packet: PacketBuffer): boolean {
 	const { view, transportAt: at, end } = packet;
+	if (packet.proto !== Esp) {
+		return parseOther(net, plan, packet);
+	}
+	if (!fitsEsp(view, at, end)) {
+		return false;
+	}
+	plan.spi = espSpi(view, at);
+	plan.sequence = espSequence(view, at);
+	return true;
+}
+
+function parseOther(net: Namespace, plan: InputPlan, packet: PacketBuffer): boolean {
+	const { view, transportAt: at, end } = packet;
 	switch (packet.proto) {
-		case Esp:
-			if (!fitsEsp(view, at, end)) {
-				return false;
-			}
-			plan.spi = espSpi(view, at);
-			plan.sequence = espSequence(view, at);
-			return true;
 		case Ah:
 			if (at + AH_FIXED_OCTETS > end) {
 				return false;
@@ -121,19 +130,21 @@ function helperSpi(net: Namespace, plan: InputPlan, packet: PacketBuffer): numbe
  */
 export function findState(net: Namespace, plan: InputPlan, proto: number): XfrmState | null {
 	const { family, destination, spi, mark, found } = plan;
-	const wanted = lookupProto(family, proto);
-	if (
-		found !== null &&
+	return found !== null &&
 		plan.foundGeneration === net.generation &&
 		plan.foundMark === mark &&
 		found.spi === spi &&
-		found.proto === wanted &&
+		found.proto === proto &&
 		found.family === family &&
-		wordsEqual(found.daddr, destination, family)
-	) {
-		return found;
-	}
-	const state = net.sad.bySpi(family, destination, spi, wanted, mark);
+		found.daddr[0] === destination[0] &&
+		(family === Ipv4 || wordsEqual(found.daddr, destination, family))
+		? found
+		: lookupState(net, plan, proto);
+}
+
+function lookupState(net: Namespace, plan: InputPlan, proto: number): XfrmState | null {
+	const { family, destination, spi, mark } = plan;
+	const state = net.sad.bySpi(family, destination, spi, lookupProto(family, proto), mark);
 	plan.found = state;
 	plan.foundMark = mark;
 	plan.foundGeneration = net.generation;

@@ -73,11 +73,8 @@ export class InputPlan {
 		return this.inflated;
 	}
 
-	/** Forgets all packets. */
+	/** As between two calls of the provider; the packets have been taken out. */
 	clear(): void {
-		for (let i = 0; i < this.count; i++) {
-			this.packets[i] = null;
-		}
 		this.count = 0;
 		this.jobs.count = 0;
 		this.destination = this.daddr;

@@ -10,7 +10,7 @@
 import { decodeFlow, Flow, type PacketBuffer, type Route } from '@xfrm/wire';
 import { Errno } from '@xfrm/wire/xfrm';
 import type { Batch } from './batch.ts';
-import { type Bundle, routeGeneration } from './bundle.ts';
+import { type Bundle, routeGeneration, sameRoute } from './bundle.ts';
 import type { CachedFlow } from './flow-cache.ts';
 import { found, lookupFlow, Outcome, POLICY_USE_TIME, Want } from './flow-lookup.ts';
 import { decodeQuotedFlow, isQuotingError } from './icmp-quote.ts';
@@ -19,6 +19,7 @@ import { noteVerdict } from './output-trace.ts';
 import type { XfrmPolicy } from './policy.ts';
 import { PacketAction, Verdict } from './verdict.ts';
 
+// V8 compiles these in; an imported constant is read each time (CONTRIBUTING.md, Style).
 const { Pass } = Verdict;
 const { Transformed } = PacketAction;
 
@@ -51,34 +52,61 @@ export function beginBatch(net: Namespace, batch: Batch): void {
 export function lookupPacket(net: Namespace, packet: PacketBuffer): void {
 	packet.verdict = Pass;
 	packet.error = 0;
-	let quotes = false;
-	if (packet.forwarded) {
-		if (!decodeForwarded(net, packet)) {
-			return;
-		}
-		quotes = net.profile.icmpByEmbeddedFlow && isQuotingError(packet.flow);
+	if (packet.forwarded && !decodeForwarded(net, packet)) {
+		return;
 	}
 	const { route } = packet;
 	if (route === null) {
-		refuse(net, packet, Verdict.OutError, Errno.EHOSTUNREACH, 'out.route');
+		refuseRoute(net, packet);
 		return;
 	}
-	const generation = net.outputRun.routeGeneration;
-	const socketId = packet.forwarded ? 0 : packet.socketId;
-	if (net.tracer === null && !quotes) {
-		const entry = net.outputRun.flows.find(
-			packet,
-			socketId,
-			net.processor,
-			net.generation,
-			generation,
-		);
-		if (entry !== null) {
-			applyCached(net, packet, entry, route);
-			return;
-		}
+	const entry = net.tracer === null ? recall(net, packet, route) : null;
+	if (entry === null) {
+		lookupPolicies(net, packet, route);
+		return;
 	}
-	const { flow, ifId } = packet;
+	const { seconds } = net.outputRun;
+	if (entry.usedAt !== seconds) {
+		noteUse(entry, seconds);
+	}
+	settle(packet, entry.bundle, route);
+}
+
+/** What an earlier packet of this flow found, or null. */
+function recall(net: Namespace, packet: PacketBuffer, route: Route): CachedFlow | null {
+	const { outputRun, generation, processor } = net;
+	const entry = outputRun.flows.find(packet, packet.forwarded ? 0 : packet.socketId);
+	return entry !== null &&
+		entry.generation === generation &&
+		entry.routeGeneration === outputRun.routeGeneration &&
+		entry.processor === processor &&
+		(entry.route === route || (entry.route !== null && sameRoute(entry.route, route))) &&
+		!(packet.forwarded && quotesPacket(net, packet))
+		? entry
+		: null;
+}
+
+/** Is it an ICMP error whose embedded packet is asked for too? Such an answer is not its flow's. */
+function quotesPacket(net: Namespace, packet: PacketBuffer): boolean {
+	return net.profile.icmpByEmbeddedFlow && isQuotingError(packet.flow);
+}
+
+/** The policies that an earlier packet met are in use: what a lookup does besides. */
+function noteUse(entry: CachedFlow, seconds: number): void {
+	entry.usedAt = seconds;
+	if (entry.policy !== null) {
+		entry.policy.lifetime[POLICY_USE_TIME] = seconds;
+	}
+	if (entry.secondPolicy !== null) {
+		entry.secondPolicy.lifetime[POLICY_USE_TIME] = seconds;
+	}
+}
+
+/** OUT lookup by the policies; what they say is kept for the flow's next packets. */
+function lookupPolicies(net: Namespace, packet: PacketBuffer, route: Route): void {
+	const { flow, ifId, forwarded } = packet;
+	const socketId = forwarded ? 0 : packet.socketId;
+	const quotes = forwarded && quotesPacket(net, packet);
 	const outcome = lookupFlow(net, flow, ifId, socketId, route, Want.Hold, false);
 	if (outcome === Outcome.Refused) {
 		applyRefusal(packet);
@@ -89,20 +117,8 @@ export function lookupPacket(net: Namespace, packet: PacketBuffer): void {
 	}
 	settle(packet, outcome === Outcome.Bundle ? found.bundle : null, route);
 	if (found.lasting && !quotes && net.options.routeGeneration !== undefined) {
-		remember(net, packet, socketId, generation);
+		remember(net, packet, socketId);
 	}
-}
-
-/** What a flow's earlier packet found, with what a lookup does besides. */
-function applyCached(net: Namespace, packet: PacketBuffer, entry: CachedFlow, route: Route): void {
-	if (entry.policy !== null) {
-		const now = net.outputRun.seconds;
-		entry.policy.lifetime[POLICY_USE_TIME] = now;
-		if (entry.secondPolicy !== null) {
-			entry.secondPolicy.lifetime[POLICY_USE_TIME] = now;
-		}
-	}
-	settle(packet, entry.bundle, route);
 }
 
 /** What was found: a bundle, or nothing to do. */
@@ -117,13 +133,17 @@ export function settle(packet: PacketBuffer, bundle: Bundle | null, route: Route
 	}
 }
 
-function remember(net: Namespace, packet: PacketBuffer, socketId: number, routes: number): void {
-	const entry = net.outputRun.flows.claim(packet, socketId, net.processor);
+function remember(net: Namespace, packet: PacketBuffer, socketId: number): void {
+	const { outputRun, generation, processor } = net;
+	const entry = outputRun.flows.claim(packet, socketId);
+	entry.route = packet.route;
 	entry.bundle = found.bundle;
 	entry.policy = found.policy;
 	entry.secondPolicy = found.secondPolicy;
-	entry.generation = net.generation;
-	entry.routeGeneration = routes;
+	entry.usedAt = outputRun.seconds;
+	entry.generation = generation;
+	entry.routeGeneration = outputRun.routeGeneration;
+	entry.processor = processor;
 }
 
 function refuse(
@@ -138,6 +158,10 @@ function refuse(
 	packet.verdict = verdict;
 	packet.error = error;
 	packet.action = PacketAction.Drop;
+}
+
+function refuseRoute(net: Namespace, packet: PacketBuffer): void {
+	refuse(net, packet, Verdict.OutError, Errno.EHOSTUNREACH, 'out.route');
 }
 
 /** The packet goes not, for the reason in `found`, which is counted already. */
@@ -201,7 +225,7 @@ export function lookupIcmpError(
 	packet.error = 0;
 	const { route } = packet;
 	if (route === null) {
-		refuse(net, packet, Verdict.OutError, Errno.EHOSTUNREACH, 'out.route');
+		refuseRoute(net, packet);
 		return;
 	}
 	const first = lookupFlow(net, packet.flow, packet.ifId, 0, route, Want.Nothing, false);
@@ -255,7 +279,7 @@ export function lookupHeld(
 	decodeFlow(packet.flow, packet, false, net.profile.genericDissector);
 	packet.flow.mark = policy.markValue;
 	if (route === null) {
-		refuse(net, packet, Verdict.OutError, Errno.EHOSTUNREACH, 'out.route');
+		refuseRoute(net, packet);
 		return;
 	}
 	const want = mayHold ? Want.Hold : Want.Nothing;

@@ -21,6 +21,11 @@ export class OutputRun {
 	seconds: number = 0;
 	/** Generation of the routes, asked for once a batch. */
 	routeGeneration: number = 0;
+	/**
+	 * Sum over the IPv4 header that the mode has just put in front of the packet, but for protocol and length,
+	 * which follow; 0 when it made none.
+	 */
+	headerSum: number = 0;
 	/** States of the bundle that is being resolved. */
 	readonly states: (XfrmState | null)[] = [null, null, null, null, null, null];
 	/** Held packets that may go now (O-8), oldest first. */

@@ -7,7 +7,8 @@
  *     transform  a batch: plan each packet, seal all, finish each
  *       planStep     room, mark, mode header, checks, sequence number, count, the transform's own fields
  *       (provider)   one call for all packets planned
- *       finishStep   what is left after sealing; lengths, when a group of states is done
+ *       finishStep   what is left after sealing; lengths, when a group of states is done and ESP has not
+ *                    told them
  *
  * Only packets that go through a single ESP or AH state share a call of the provider. Whatever could let
  * the order of events or numbers differ from that of one packet after the other closes the batch: several
@@ -21,9 +22,11 @@ import {
 	fitsIpv6,
 	IPV6_HEADER_OCTETS,
 	IPV6_PAYLOAD_OCTETS_MAX,
+	ipv4Protocol,
 	ipv6NextHeader,
 	type PacketBuffer,
 	setIpv4Checksum,
+	setIpv4ChecksumOf,
 	setIpv4TotalLength,
 	setIpv6PayloadLength,
 } from '@xfrm/wire';
@@ -51,9 +54,10 @@ import { tunnelOutput } from './transforms/mode-tunnel.ts';
 import { routeOptimizationWrite } from './transforms/route-optimization.ts';
 import { PacketAction, Verdict } from './verdict.ts';
 
-const { Ipv4, Ipv6 } = Family;
-const { Esp, Ah, Comp } = IpProto;
-const { Iptfs, Tunnel, Transport } = Mode;
+// V8 compiles these in; an imported constant is read each time (CONTRIBUTING.md, Style).
+const { Ipv4 } = Family;
+const { Esp, Ah, Comp, Routing, DestinationOptions } = IpProto;
+const { Transport, Tunnel, Beet, RouteOptimization, Iptfs } = Mode;
 const { Valid } = StateCondition;
 const { Bytes, Packets, LastUsed } = Current;
 const { Transformed } = PacketAction;
@@ -109,20 +113,14 @@ export function transformPacket(net: Namespace, packet: PacketBuffer): void {
 	}
 	const { first } = bundle;
 	if (first === null) {
-		sealPlanned(net);
-		holdPacket(net, packet, bundle);
+		hold(net, packet, bundle);
 		return;
 	}
 	if (!beginTransform(net, packet, bundle, first)) {
 		return;
 	}
-	if (first.state.mode === Iptfs) {
-		queueIptfs(net, packet, bundle, first);
-		return;
-	}
 	if (!bundle.batchable || isSpent(first.state) || net.tracer !== null) {
-		sealPlanned(net);
-		transformAlone(net, packet, first);
+		transformApart(net, packet, bundle, first);
 		return;
 	}
 	const { jobs, outputRun } = net;
@@ -136,12 +134,33 @@ export function transformPacket(net: Namespace, packet: PacketBuffer): void {
 	}
 }
 
+/** The states are missing: the packet waits for them, behind what was planned. */
+function hold(net: Namespace, packet: PacketBuffer, bundle: Bundle): void {
+	sealPlanned(net);
+	holdPacket(net, packet, bundle);
+}
+
 /**
  * Is this packet the end of its state? The key goes with the state, so what was planned with it has to
  * be sealed before.
  */
 function isSpent(state: XfrmState): boolean {
 	return state.packetsToSpare === 0 && isAtHardLimit(state);
+}
+
+/** What shares no call of the provider: into a queue, or through all states at once. */
+function transformApart(
+	net: Namespace,
+	packet: PacketBuffer,
+	bundle: Bundle,
+	first: BundleStep,
+): void {
+	if (first.state.mode === Iptfs) {
+		queueIptfs(net, packet, bundle, first);
+		return;
+	}
+	sealPlanned(net);
+	transformAlone(net, packet, first);
 }
 
 /**
@@ -157,25 +176,18 @@ function beginTransform(
 	first: BundleStep,
 ): boolean {
 	const { view, start, end } = packet;
-	if (packet.family === Ipv4 ? !fitsIpv4(view, start, end) : !fitsIpv6(view, start, end)) {
-		packet.bundle = null;
-		drop(net, packet, Verdict.OutError, Errno.EINVAL, null, 'out.header');
-		return false;
-	}
-	if (
-		packet.family === Ipv6 &&
+	if (packet.family === Ipv4) {
+		if (!fitsIpv4(view, start, end)) {
+			return refuseHeader(net, packet);
+		}
+	} else if (!fitsIpv6(view, start, end)) {
+		return refuseHeader(net, packet);
+	} else if (
 		first.state.mode === Tunnel &&
 		packet.length > bundle.mtu &&
 		!isSealedFragment(packet)
 	) {
-		packet.mtu = bundle.mtu;
-		if (packet.forwarded || packet.dontFragment) {
-			packet.bundle = null;
-			drop(net, packet, Verdict.OutTooBig, Errno.EMSGSIZE, null, 'out.mtu.ipv6-tunnel');
-		} else {
-			packet.action = PacketAction.Fragment;
-		}
-		return false;
+		return refuseLength(net, packet, bundle);
 	}
 	packet.bundle = null;
 	if (packet.pathCount !== 0) {
@@ -186,6 +198,22 @@ function beginTransform(
 		packet.route = bundle.route;
 	}
 	return true;
+}
+
+function refuseHeader(net: Namespace, packet: PacketBuffer): boolean {
+	packet.bundle = null;
+	return drop(net, packet, Verdict.OutError, Errno.EINVAL, null, 'out.header');
+}
+
+/** An IPv6 packet that is too long for its tunnel: cut by its sender, or dropped. */
+function refuseLength(net: Namespace, packet: PacketBuffer, bundle: Bundle): boolean {
+	packet.mtu = bundle.mtu;
+	if (!packet.forwarded && !packet.dontFragment) {
+		packet.action = PacketAction.Fragment;
+		return false;
+	}
+	packet.bundle = null;
+	return drop(net, packet, Verdict.OutTooBig, Errno.EMSGSIZE, null, 'out.mtu.ipv6-tunnel');
 }
 
 /** A fragment of an ESP or AH packet is not cut once more. */
@@ -223,7 +251,7 @@ function transformAlone(net: Namespace, packet: PacketBuffer, first: BundleStep)
 			return false;
 		}
 		if (details !== null) {
-			finishLengths(packet);
+			finishLengths(packet, 0);
 			noteSeal(net, packet, step.state, details);
 		}
 		if (takeToStream(packet, step.state)) {
@@ -242,16 +270,26 @@ export function sealPlanned(net: Namespace): void {
 	}
 	net.provider.seal(jobs);
 	for (let job = 0; job < count; job++) {
-		const packet = outputRun.packets[job];
 		const step = outputRun.steps[job];
-		if (packet !== null && packet !== undefined && step !== null && step !== undefined) {
-			if (finishStep(net, packet, step, job)) {
-				takeToStream(packet, step.state);
-			}
-			outputRun.packets[job] = null;
+		const packet = outputRun.packets[job];
+		outputRun.packets[job] = null;
+		if (
+			step !== null &&
+			step !== undefined &&
+			packet !== null &&
+			packet !== undefined &&
+			!(jobs.status[job] === Ok && isDoneBySealing(step.state)) &&
+			finishStep(net, packet, step, job)
+		) {
+			takeToStream(packet, step.state);
 		}
 	}
 	jobs.count = 0;
+}
+
+/** Is nothing left to do to a packet that was sealed with this state? */
+function isDoneBySealing(state: XfrmState): boolean {
+	return state.proto === Esp && state.encap === undefined;
 }
 
 /**
@@ -261,6 +299,7 @@ export function sealPlanned(net: Namespace): void {
  * @spec O-11 O-12 O-16
  */
 function planStep(net: Namespace, packet: PacketBuffer, step: BundleStep): boolean {
+	const { tracer, outputRun } = net;
 	const { state } = step;
 	const tfcOctets = state.tfcpad === 0 ? 0 : Math.min(state.tfcpad, TFC_OCTETS_MAX);
 	if (
@@ -269,28 +308,54 @@ function planStep(net: Namespace, packet: PacketBuffer, step: BundleStep): boole
 		return drop(net, packet, Verdict.OutError, Errno.ENOMEM, state, 'out.room');
 	}
 	packet.mark = applyOutputMark(state, packet.mark);
-	if (net.tracer !== null) {
+	if (tracer !== null) {
 		keepBefore(packet);
 	}
+	outputRun.headerSum = 0;
 	const modeError = applyMode(net, packet, step);
 	if (modeError !== 0) {
 		return dropMode(net, packet, step, modeError);
 	}
-	if (net.tracer !== null) {
-		noteMode(net.tracer, packet, state);
+	if (tracer !== null) {
+		noteMode(tracer, packet, state);
 	}
-	return checkState(net, packet, state) && applyTransform(net, packet, step);
+	// Is the state still good for one packet more? Then it counts it (steps 4 to 7 of O-11).
+	if (state.condition !== Valid) {
+		return dropRefused(net, packet, state, Verdict.OutStateInvalid);
+	}
+	if (checkExpire(net, state) !== 0) {
+		return dropRefused(net, packet, state, Verdict.OutStateExpired);
+	}
+	if (state.isSealing && replayNext(net, state) !== 0) {
+		return dropRefused(net, packet, state, Verdict.OutStateSeqError);
+	}
+	const { lifetime } = state;
+	const octets = packet.end - packet.transportAt - state.transformOctets;
+	lifetime[Bytes] = (lifetime[Bytes] ?? 0) + octets;
+	lifetime[Packets] = (lifetime[Packets] ?? 0) + 1;
+	if (net.profile.lastUsedEveryPacket) {
+		lifetime[LastUsed] = outputRun.seconds;
+	}
+	const error = applyTransform(net, packet, step);
+	if (error !== 0) {
+		return dropUntransformed(net, packet, state, error);
+	}
+	// Sealing changes no length of ESP, so that the header can be completed here.
+	if (step.endsGroup && state.proto === Esp) {
+		finishLengths(packet, outputRun.headerSum);
+	}
+	return true;
 }
 
 function applyMode(net: Namespace, packet: PacketBuffer, step: BundleStep): number {
 	switch (step.state.mode) {
-		case Transport:
-			return transportOutput(packet, step);
 		case Tunnel:
 			return tunnelOutput(net, packet, step);
-		case Mode.Beet:
+		case Transport:
+			return transportOutput(packet, step);
+		case Beet:
 			return beetOutput(packet, step);
-		case Mode.RouteOptimization:
+		case RouteOptimization:
 			return routeOptimizationOutput(net, packet, step);
 		case Iptfs:
 			return iptfsOutput(packet, step);
@@ -299,78 +364,37 @@ function applyMode(net: Namespace, packet: PacketBuffer, step: BundleStep): numb
 	}
 }
 
-/** May the state be used once more? Takes a sequence number and counts (steps 4 to 7 of O-11). */
-function checkState(net: Namespace, packet: PacketBuffer, state: XfrmState): boolean {
-	if (state.condition !== Valid) {
-		return drop(net, packet, Verdict.OutStateInvalid, Errno.EINVAL, state, 'out.state.invalid');
-	}
-	if (checkExpire(net, state) !== 0) {
-		return drop(net, packet, Verdict.OutStateExpired, Errno.EINVAL, state, 'out.state.expired');
-	}
-	if ((state.proto === Esp || state.proto === Ah) && replayNext(net, state) !== 0) {
-		return drop(
-			net,
-			packet,
-			Verdict.OutStateSeqError,
-			Errno.EOVERFLOW,
-			state,
-			'out.sequence.overflow',
-		);
-	}
-	const { lifetime } = state;
-	const octets = packet.end - packet.transportAt - state.transformOctets;
-	lifetime[Bytes] = (lifetime[Bytes] ?? 0) + octets;
-	lifetime[Packets] = (lifetime[Packets] ?? 0) + 1;
-	if (net.profile.lastUsedEveryPacket) {
-		lifetime[LastUsed] = net.outputRun.seconds;
-	}
-	return true;
-}
-
-/** The transform's own fields; ESP, AH and IPComp queue a job (step 8 of O-11). */
-function applyTransform(net: Namespace, packet: PacketBuffer, step: BundleStep): boolean {
-	let error: number = 0;
+/** The transform's own fields; ESP, AH and IPComp queue a job (step 8 of O-11). 0 or an errno. */
+function applyTransform(net: Namespace, packet: PacketBuffer, step: BundleStep): number {
 	switch (step.state.proto) {
 		case Esp:
-			error = espPlan(net, packet, step);
-			break;
+			return espPlan(net, packet, step);
 		case Ah:
-			error = ahPlan(net, packet, step);
-			break;
+			return ahPlan(net, packet, step);
 		case Comp:
-			error = ipcompPlan(net, packet, step);
-			break;
-		case IpProto.Routing:
+			return ipcompPlan(net, packet, step);
+		case Routing:
 			routeOptimizationWrite(packet, step.state);
-			break;
-		case IpProto.DestinationOptions:
+			return 0;
+		case DestinationOptions:
 			homeAddressWrite(packet, step.state);
-			break;
+			return 0;
 		default:
-			error = Errno.EPROTONOSUPPORT;
+			return Errno.EPROTONOSUPPORT;
 	}
-	if (error === 0) {
-		return true;
-	}
-	const isStream = step.state.encap?.type === EncapType.EspInTcp && error === Errno.EINVAL;
-	const code = isStream
-		? 'out.transform.socket'
-		: (transformCodes[error] ?? 'out.transform.header');
-	return drop(net, packet, Verdict.OutStateProtoError, error, step.state, code);
 }
 
 /** What is left of one state after sealing; `job` is the packet's. False: the packet is dropped. */
 function finishStep(net: Namespace, packet: PacketBuffer, step: BundleStep, job: number): boolean {
 	const { state } = step;
-	const { jobs } = net;
-	const status = jobs.status[job] ?? 0;
+	const status = net.jobs.status[job] ?? 0;
 	switch (state.proto) {
 		case Esp:
 			if (status !== Ok) {
 				return dropUnsealed(net, packet, state, status);
 			}
 			espFinish(packet, state);
-			break;
+			return true;
 		case Ah:
 			if (status !== Ok) {
 				return dropUnsealed(net, packet, state, status);
@@ -384,21 +408,60 @@ function finishStep(net: Namespace, packet: PacketBuffer, step: BundleStep, job:
 			break;
 	}
 	if (step.endsGroup) {
-		finishLengths(packet);
+		finishLengths(packet, 0);
 	}
 	return true;
 }
 
-/** A whole IP packet again: its length, and for IPv4 the checksum (ip_local_out, ip6_local_out). */
-function finishLengths(packet: PacketBuffer): void {
+/**
+ * A whole IP packet again: its length, and for IPv4 the checksum (ip_local_out, ip6_local_out).
+ *
+ * @param headerSum as in OutputRun, 0 when it is not known
+ */
+function finishLengths(packet: PacketBuffer, headerSum: number): void {
 	const { view, start } = packet;
-	if (packet.family === Ipv4) {
-		setIpv4TotalLength(view, start, packet.length);
-		setIpv4Checksum(view, start);
+	const octets = packet.end - start;
+	if (packet.family !== Ipv4) {
+		const payloadOctets = octets - IPV6_HEADER_OCTETS;
+		setIpv6PayloadLength(view, start, payloadOctets > IPV6_PAYLOAD_OCTETS_MAX ? 0 : payloadOctets);
 		return;
 	}
-	const octets = packet.length - IPV6_HEADER_OCTETS;
-	setIpv6PayloadLength(view, start, octets > IPV6_PAYLOAD_OCTETS_MAX ? 0 : octets);
+	setIpv4TotalLength(view, start, octets);
+	if (headerSum === 0) {
+		setIpv4Checksum(view, start);
+	} else {
+		setIpv4ChecksumOf(view, start, headerSum + octets + ipv4Protocol(view, start));
+	}
+}
+
+/** @spec O-11 O-16 */
+function dropRefused(
+	net: Namespace,
+	packet: PacketBuffer,
+	state: XfrmState,
+	verdict: Verdict,
+): boolean {
+	switch (verdict) {
+		case Verdict.OutStateInvalid:
+			return drop(net, packet, verdict, Errno.EINVAL, state, 'out.state.invalid');
+		case Verdict.OutStateExpired:
+			return drop(net, packet, verdict, Errno.EINVAL, state, 'out.state.expired');
+		default:
+			return drop(net, packet, verdict, Errno.EOVERFLOW, state, 'out.sequence.overflow');
+	}
+}
+
+function dropUntransformed(
+	net: Namespace,
+	packet: PacketBuffer,
+	state: XfrmState,
+	error: number,
+): boolean {
+	const isStream = state.encap?.type === EncapType.EspInTcp && error === Errno.EINVAL;
+	const code = isStream
+		? 'out.transform.socket'
+		: (transformCodes[error] ?? 'out.transform.header');
+	return drop(net, packet, Verdict.OutStateProtoError, error, state, code);
 }
 
 function dropUnsealed(

@@ -14,6 +14,7 @@ import { ReplayCounter, ReplayMode, type ReplayWindow } from './replay-window.ts
 import { describeState } from './snapshot.ts';
 import { StateCondition, StateStat, type XfrmState } from './state.ts';
 
+// V8 compiles these in; an imported constant is read each time (CONTRIBUTING.md, Style).
 const { Oseq, OseqHi, Seq, SeqHi } = ReplayCounter;
 const { Esn, Legacy } = ReplayMode;
 const { Aevents } = Group;
@@ -27,11 +28,17 @@ const SIGN_BIT = 0x80000000 | 0;
  * @spec R-6; RFC 4303 Appendix A2.2
  */
 export function replaySeqHi(window: ReplayWindow, seq: number): number {
+	return isAboveWindow(window, seq) ? topSeqHi(window) : seqHiElsewhere(window, seq);
+}
+
+/** The high half of the window's top. */
+function topSeqHi(window: ReplayWindow): number {
+	return window.mode === Esn ? (window.counters[SeqHi] ?? 0) : 0;
+}
+
+function seqHiElsewhere(window: ReplayWindow, seq: number): number {
+	const hi = topSeqHi(window);
 	if (window.mode !== Esn) {
-		return 0;
-	}
-	const hi = window.counters[SeqHi] ?? 0;
-	if (isAboveWindow(window, seq)) {
 		return hi;
 	}
 	const top = (window.counters[Seq] ?? 0) >>> 0;
@@ -67,6 +74,10 @@ export function isAboveWindow(window: ReplayWindow, seq: number): boolean {
  * @spec R-2 R-3 R-7 S-17; RFC 4303 3.4.3
  */
 export function replayCheck(state: XfrmState, seq: number): number {
+	return isAboveWindow(state.replay, seq) ? 0 : checkElsewhere(state, seq);
+}
+
+function checkElsewhere(state: XfrmState, seq: number): number {
 	const window = state.replay;
 	const packets = window.windowPackets;
 	if (packets === 0) {
@@ -114,11 +125,18 @@ export function replayCheck(state: XfrmState, seq: number): number {
  * @spec R-8
  */
 export function replayRecheck(state: XfrmState, seq: number, seqHi: number): number {
+	const window = state.replay;
+	return isAboveWindow(window, seq) && topSeqHi(window) === seqHi
+		? 0
+		: recheckElsewhere(state, seq, seqHi);
+}
+
+function recheckElsewhere(state: XfrmState, seq: number, seqHi: number): number {
 	if (state.replay.mode === Esn && (replaySeqHi(state.replay, seq) | 0) !== (seqHi | 0)) {
 		state.stats[StateStat.ReplayWindow] = (state.stats[StateStat.ReplayWindow] ?? 0) + 1;
 		return Errno.EINVAL;
 	}
-	return replayCheck(state, seq);
+	return checkElsewhere(state, seq);
 }
 
 /**
@@ -128,45 +146,74 @@ export function replayRecheck(state: XfrmState, seq: number, seqHi: number): num
  */
 export function replayAdvance(net: Namespace, state: XfrmState, seq: number): void {
 	const window = state.replay;
-	const packets = window.windowPackets;
-	if (packets === 0) {
+	if (window.windowPackets === 0) {
 		return;
 	}
-	const { counters, bitmap } = window;
-	const top = (counters[Seq] ?? 0) >>> 0;
-	const low = seq >>> 0;
-	// How many subspaces ahead: 1, 0 or -1; always 0 without ESN.
-	const wrap =
-		window.mode === Esn && !isAboveWindow(window, seq)
-			? (replaySeqHi(window, seq) - (counters[SeqHi] ?? 0)) | 0
-			: 0;
-	if (wrap > 0 || (wrap === 0 && low > top)) {
-		const ahead = (low - top) >>> 0;
-		if (window.mode === Legacy) {
-			bitmap[0] = ahead < packets ? ((bitmap[0] ?? 0) << ahead) | 1 : 1;
-		} else {
-			advanceCircular(bitmap, top, ahead, packets);
-		}
-		counters[Seq] = seq;
-		if (wrap > 0) {
-			counters[SeqHi] = (counters[SeqHi] ?? 0) + 1;
-		}
+	if (isAboveWindow(window, seq)) {
+		moveTop(window, seq);
 	} else {
-		const behind = (top - low) >>> 0;
-		const bit = window.mode === Legacy ? behind : circularBit(top, behind, packets);
-		bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) | (1 << (bit & 31));
+		advanceElsewhere(window, seq);
 	}
 	if (net.listens(Aevents)) {
 		replayNotify(net, state, AeventFlag.CausedByReplay);
 	}
 }
 
+/** The number is not above the window in the subspace of its top: within it, or in the next subspace. */
+function advanceElsewhere(window: ReplayWindow, seq: number): void {
+	const { counters, bitmap, windowPackets: packets } = window;
+	const top = (counters[Seq] ?? 0) >>> 0;
+	const low = seq >>> 0;
+	// How many subspaces ahead: 1, 0 or -1; always 0 without ESN.
+	const wrap = window.mode === Esn ? (replaySeqHi(window, seq) - (counters[SeqHi] ?? 0)) | 0 : 0;
+	if (wrap > 0 || (wrap === 0 && low > top)) {
+		moveTop(window, seq);
+		if (wrap > 0) {
+			counters[SeqHi] = (counters[SeqHi] ?? 0) + 1;
+		}
+		return;
+	}
+	const behind = (top - low) >>> 0;
+	const bit = window.mode === Legacy ? behind : circularBit(top, behind, packets);
+	bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) | (1 << (bit & 31));
+}
+
+/** Moves the top up to a number, modulo 2^32: forgets those that were skipped, marks the new top. */
+function moveTop(window: ReplayWindow, seq: number): void {
+	const { counters, bitmap, windowPackets: packets } = window;
+	const top = counters[Seq] ?? 0;
+	counters[Seq] = seq;
+	// Below 0: more than 2^31, which no window has.
+	const ahead = (seq - top) | 0;
+	const isNear = ahead > 0 && ahead < packets;
+	if (window.mode === Legacy) {
+		bitmap[0] = isNear ? ((bitmap[0] ?? 0) << ahead) | 1 : 1;
+		return;
+	}
+	const place = topPlace(top, packets);
+	let bit = place + ahead;
+	if (isNear) {
+		for (let i = 1; i < ahead; i++) {
+			const skipped = place + i < packets ? place + i : place + i - packets;
+			bitmap[skipped >> 5] = (bitmap[skipped >> 5] ?? 0) & ~(1 << (skipped & 31));
+		}
+		bit = bit < packets ? bit : bit - packets;
+	} else {
+		bitmap.fill(0, 0, ((packets - 1) >> 5) + 1);
+		bit = (place + (ahead >>> 0)) % packets;
+	}
+	bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) | (1 << (bit & 31));
+}
+
 /**
- * The bit of the top: (top - 1) mod window. In two halves, so that no number passes 2^31: V8 divides
- * larger ones as doubles, which takes 20 ns.
+ * The bit of the top: (top - 1) mod window, which for most windows is a mask. Otherwise in two halves, so
+ * that no number passes 2^31: V8 divides larger ones as doubles, which takes 20 ns.
  */
 function topPlace(top: number, packets: number): number {
 	const before = (top - 1) | 0;
+	if ((packets & (packets - 1)) === 0) {
+		return before & (packets - 1);
+	}
 	const high = ((before >>> 16) % packets) << 16;
 	return (high + (before & 0xffff)) % packets;
 }
@@ -180,21 +227,6 @@ function circularBit(top: number, behind: number, packets: number): number {
 	return place >= behind ? place - behind : packets - (behind - place);
 }
 
-/** Moves the top up by `ahead`: forgets the numbers that were skipped, marks the new top. */
-function advanceCircular(bitmap: Uint32Array, top: number, ahead: number, packets: number): void {
-	const place = topPlace(top, packets);
-	if (ahead < packets) {
-		for (let i = 1; i < ahead; i++) {
-			const bit = (place + i) % packets;
-			bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) & ~(1 << (bit & 31));
-		}
-	} else {
-		bitmap.fill(0, 0, ((packets - 1) >> 5) + 1);
-	}
-	const bit = (place + ahead) % packets;
-	bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) | (1 << (bit & 31));
-}
-
 /**
  * Takes the next sequence number of a state with replay protection: `Oseq` and `OseqHi` of its counters
  * are the packet's. A number once taken stays taken, whatever becomes of the packet.
@@ -203,24 +235,30 @@ function advanceCircular(bitmap: Uint32Array, top: number, ahead: number, packet
  * @spec R-9 O-16
  */
 export function replayNext(net: Namespace, state: XfrmState): number {
-	const { counters, mode } = state.replay;
+	const { counters } = state.replay;
 	const next = ((counters[Oseq] ?? 0) + 1) | 0;
-	if (next === 0) {
-		if (mode === Esn) {
-			const high = ((counters[OseqHi] ?? 0) + 1) | 0;
-			if (high === 0) {
-				return Errno.EOVERFLOW;
-			}
-			counters[OseqHi] = high;
-		} else if ((state.extraFlags & ExtraFlag.OseqMayWrap) === 0) {
-			return Errno.EOVERFLOW;
-		}
+	if (next === 0 && !beginSubspace(state)) {
+		return Errno.EOVERFLOW;
 	}
 	counters[Oseq] = next;
 	if (net.listens(Aevents)) {
 		replayNotify(net, state, AeventFlag.CausedByReplay);
 	}
 	return 0;
+}
+
+/** The low halves of the outgoing numbers are used up: may they begin again? */
+function beginSubspace(state: XfrmState): boolean {
+	const { counters, mode } = state.replay;
+	if (mode !== Esn) {
+		return (state.extraFlags & ExtraFlag.OseqMayWrap) !== 0;
+	}
+	const high = ((counters[OseqHi] ?? 0) + 1) | 0;
+	if (high === 0) {
+		return false;
+	}
+	counters[OseqHi] = high;
+	return true;
 }
 
 /**

@@ -8,7 +8,7 @@
 import type { AeadInfo, AuthInfo, CompInfo, CryptInfo } from '@xfrm/crypto/algorithms';
 import type { CryptoKey } from '@xfrm/crypto/provider';
 import type { Address, Encap, StateConfig } from '@xfrm/wire/xfrm';
-import { anyAddress, isUnlimited } from '@xfrm/wire/xfrm';
+import { anyAddress, IpProto, isUnlimited } from '@xfrm/wire/xfrm';
 import { ReplayWindow } from './replay-window.ts';
 import { SelectorMatcher } from './selector-match.ts';
 import { sharedWords } from './shared-addresses.ts';
@@ -63,6 +63,8 @@ export class XfrmState {
 	// Identity, in the form that lookups compare.
 	readonly family: number;
 	readonly proto: number;
+	/** ESP or AH: its packets have sequence numbers, and may share a call of the crypto provider. */
+	readonly isSealing: boolean;
 	/** SPI as int32 (host order); 0 for none. */
 	spi: number;
 	/** Shared with other states: never written to. */
@@ -150,6 +152,7 @@ export class XfrmState {
 		this.config = config;
 		this.family = config.family;
 		this.proto = config.id.proto;
+		this.isSealing = this.proto === IpProto.Esp || this.proto === IpProto.Ah;
 		this.spi = config.id.spi | 0;
 		this.daddr = sharedWords(config.id.daddr, config.family);
 		this.saddr = sharedWords(config.saddr, config.family);

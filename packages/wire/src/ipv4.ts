@@ -52,11 +52,11 @@ export const Ipv4Option = {
 
 /** Is there an IPv4 header at `at` whose fixed part and options end before `end`? */
 export function fitsIpv4(view: DataView, at: number, end: number): boolean {
-	if (at + IPV4_HEADER_OCTETS > end) {
+	if (at + 20 > end) {
 		return false;
 	}
 	const first = view.getUint8(at);
-	return first >> 4 === 4 && (first & 15) >= 5 && at + (first & 15) * 4 <= end;
+	return first === 0x45 || (first > 0x45 && first <= 0x4f && at + (first & 15) * 4 <= end);
 }
 
 /** Does the total length cover the header and end within the data (RFC 1122 §3.2.1)? */
@@ -145,6 +145,11 @@ export function setIpv4Destination(view: DataView, at: number, address: number):
 export function setIpv4Checksum(view: DataView, at: number): void {
 	view.setUint16(at + 10, 0);
 	view.setUint16(at + 10, checksumFold(checksumAddView(view, at, ipv4HeaderOctets(view, at), 0)));
+}
+
+/** Stores the checksum of a header whose words, its own place aside, add up to `sum`: not folded, not 0. */
+export function setIpv4ChecksumOf(view: DataView, at: number, sum: number): void {
+	view.setUint16(at + 10, checksumFold(sum));
 }
 
 /** Is the header checksum right? */

@@ -152,9 +152,10 @@ export class PacketBuffer {
 	 * with nothing changed, when the buffer would become too long.
 	 */
 	reserve(head: number, tail: number): boolean {
-		if (this.start >= head && this.bytes.length - this.end >= tail) {
-			return true;
-		}
+		return (this.start >= head && this.bytes.length - this.end >= tail) || this.grow(head, tail);
+	}
+
+	private grow(head: number, tail: number): boolean {
 		const lead = Math.max(head, HEADROOM_OCTETS);
 		const capacity = lead + this.length + Math.max(tail, TAILROOM_OCTETS);
 		if (capacity > BUFFER_OCTETS_MAX) {

@@ -21,6 +21,7 @@ import { IpProto } from '@xfrm/wire/xfrm';
 import type { XfrmState } from '../state.ts';
 import { type Opened, OpenFault } from './opened.ts';
 
+// V8 compiles these in; an imported constant is read each time (CONTRIBUTING.md, Style).
 const { None } = OpenFault;
 const { NoNext } = IpProto;
 

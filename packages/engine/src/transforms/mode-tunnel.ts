@@ -6,9 +6,11 @@
  * @hotpath
  */
 import {
+	IPV4_DESTINATION_AT,
 	IPV4_DONT_FRAGMENT,
 	IPV4_HEADER_OCTETS,
 	IPV4_PROTOCOL_AT,
+	IPV4_SOURCE_AT,
 	IPV6_DESTINATION_AT,
 	IPV6_HEADER_OCTETS,
 	IPV6_MTU_MIN,
@@ -19,8 +21,6 @@ import {
 	ipv6FlowLabel,
 	ipv6TrafficClass,
 	type PacketBuffer,
-	setIpv4Destination,
-	setIpv4Source,
 	setIpv6FirstWord,
 } from '@xfrm/wire';
 import { Errno, ExtraFlag, Family, IpProto, StateFlag } from '@xfrm/wire/xfrm';
@@ -28,9 +28,18 @@ import type { BundleStep } from '../bundle.ts';
 import type { Namespace } from '../namespace.ts';
 import type { XfrmState } from '../state.ts';
 
+// V8 compiles these in; an imported constant is read each time (CONTRIBUTING.md, Style).
 const { Ipv4 } = Family;
+const { Ipip, Ipv6: Ipv6InIp } = IpProto;
 const { NoEcn, NoPmtuDisc } = StateFlag;
 const { DontEncapDscp } = ExtraFlag;
+
+/** Of wire's constants those that are read for each packet, for the same reason. */
+const PROTOCOL_AT: number = IPV4_PROTOCOL_AT;
+const SOURCE_AT: number = IPV4_SOURCE_AT;
+const DESTINATION_AT: number = IPV4_DESTINATION_AT;
+const HEADER_OCTETS: number = IPV4_HEADER_OCTETS;
+const DONT_FRAGMENT: number = IPV4_DONT_FRAGMENT;
 
 const ECN_MASK = 3;
 const ECN_CE = 3;
@@ -51,9 +60,7 @@ export function tunnelOutput(net: Namespace, packet: PacketBuffer, step: BundleS
 	const { view } = packet;
 	const inner = packet.start;
 	const innerIpv4 = packet.family === Ipv4;
-	const innerTos = innerIpv4 ? ipv4Tos(view, inner) : ipv6TrafficClass(view, inner);
-	const innerProto = innerIpv4 ? IpProto.Ipip : IpProto.Ipv6;
-	const tos = outerTos(state, innerTos);
+	const tos = outerTos(state, innerIpv4 ? ipv4Tos(view, inner) : ipv6TrafficClass(view, inner));
 	const start = inner - state.headerOctets;
 	packet.start = start;
 	packet.family = state.family;
@@ -61,18 +68,20 @@ export function tunnelOutput(net: Namespace, packet: PacketBuffer, step: BundleS
 		// IPv6 is never fragmented on its way, so its tunnel is not either.
 		const wantsDf = !innerIpv4 || ipv4DontFragment(view, inner);
 		const df = wantsDf && (state.flags & NoPmtuDisc) === 0;
-		const idAndFlags = df ? IPV4_DONT_FRAGMENT : outerIpId(net) << 16;
+		const id = df ? 0 : outerIpId(net);
+		const flags = df ? DONT_FRAGMENT : 0;
 		view.setInt32(start, 0x45000000 | (tos << 16));
-		view.setInt32(start + 4, idAndFlags);
-		view.setInt32(start + 8, (step.route.hopLimit << 24) | (innerProto << 16));
-		setIpv4Source(view, start, state.saddr[0] ?? 0);
-		setIpv4Destination(view, start, state.daddr[0] ?? 0);
-		packet.nextHeaderAt = start + IPV4_PROTOCOL_AT;
-		packet.transportAt = start + IPV4_HEADER_OCTETS;
+		view.setInt32(start + 4, (id << 16) | flags);
+		view.setInt32(start + 8, (step.hopLimit << 24) | ((innerIpv4 ? Ipip : Ipv6InIp) << 16));
+		view.setInt32(start + SOURCE_AT, step.saddr);
+		view.setInt32(start + DESTINATION_AT, step.daddr);
+		net.outputRun.headerSum = step.headerSum + tos + id + flags;
+		packet.nextHeaderAt = start + PROTOCOL_AT;
+		packet.transportAt = start + HEADER_OCTETS;
 		return 0;
 	}
 	setIpv6FirstWord(view, start, tos, innerIpv4 ? 0 : ipv6FlowLabel(view, inner));
-	view.setUint8(start + IPV6_NEXT_HEADER_AT, innerProto);
+	view.setUint8(start + IPV6_NEXT_HEADER_AT, innerIpv4 ? Ipip : Ipv6InIp);
 	view.setUint8(start + 7, step.route.hopLimit);
 	writeIpv6Addresses(packet, state);
 	packet.nextHeaderAt = start + IPV6_NEXT_HEADER_AT;
@@ -87,18 +96,21 @@ export function tunnelOutput(net: Namespace, packet: PacketBuffer, step: BundleS
  * @spec U-4 U-5
  */
 export function isTooBig(packet: PacketBuffer, step: BundleStep): boolean {
-	let { mtu } = step;
+	const octets = packet.end - packet.start;
+	if (octets <= step.mtu || !(packet.forwarded || packet.dontFragment)) {
+		return false;
+	}
 	if (packet.family === Ipv4) {
 		if (!ipv4DontFragment(packet.view, packet.start)) {
 			return false;
 		}
-	} else {
-		mtu = Math.max(mtu, IPV6_MTU_MIN);
+		packet.mtu = step.mtu;
+		return true;
 	}
-	if (packet.length <= mtu || !(packet.forwarded || packet.dontFragment)) {
+	if (octets <= IPV6_MTU_MIN) {
 		return false;
 	}
-	packet.mtu = mtu;
+	packet.mtu = Math.max(step.mtu, IPV6_MTU_MIN);
 	return true;
 }
 
@@ -119,7 +131,7 @@ function outerTos(state: XfrmState, inner: number): number {
 /** Identification of an outer IPv4 header that may be fragmented. */
 export function outerIpId(net: Namespace): number {
 	const fixed = net.fixed === null ? undefined : net.fixed.ipIds.shift();
-	return fixed ?? net.outputRun.nextIpId();
+	return fixed === undefined ? net.outputRun.nextIpId() : fixed & 0xffff;
 }
 
 /** Writes the state's addresses into the IPv6 header at the packet's start. */
