@@ -148,6 +148,22 @@ describe('fixes of packets that leave', () => {
 		assert.deepEqual(fixesOf(explainer), []);
 	});
 
+	it('install the tunnel that a catch-all waits for', () => {
+		const explainer = gateway(
+			state(HERE, PEER, '0x101', 'reqid 5 mark 0x1e00 mask 0xff00'),
+			policy(`${OUT} mark 0x1e00 mask 0xff00`, HERE, PEER, 'reqid 5'),
+			'xfrm policy add dir out mark 0xe00 mask 0xf00 action block priority 100',
+		);
+		ask(explainer, `${FLOW.replace('10.2.0.9', '10.3.0.9')} mark 0x2e00`, { device: 'lan' });
+		const [best] = fixesOf(explainer);
+		assert.equal(best?.outcome, 'transform');
+		assert.match(
+			best?.commands[0] ?? '',
+			/policy add src 10\.1\.0\.0\/16 dst 10\.3\.0\.0\/16 dir out mark 0x2e00 mask 0xff00 .* dst PEER/,
+		);
+		assert.match(best?.commands[1] ?? '', /state add src 192\.0\.2\.1 dst PEER .* KEY 128$/);
+	});
+
 	it('are tried with the policies near the packet where there are many', () => {
 		const many = Array.from({ length: 2100 }, (_, i) =>
 			policy(`src 10.200.${i >> 8}.${i & 255}/32 dst 10.2.0.0/16 dir out`, HERE, PEER, 'reqid 9'),

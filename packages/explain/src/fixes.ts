@@ -12,6 +12,7 @@ import type { Explainer, PacketOptions } from './explainer.ts';
 import type { KeyWriter } from './fix-command.ts';
 import { isHarmless, protectionOf } from './fix-harm.ts';
 import { findState, mendIcv, mendMismatch, widenWindow } from './fix-inbound.ts';
+import { addPeer } from './fix-node.ts';
 import { addMissingState, alignStates, renewState, turnState } from './fix-outbound.ts';
 import { endsOf, type Generator, type Situation } from './fix-parts.ts';
 import { addPolicyFor, mendTemplates, preferPolicy } from './fix-policy.ts';
@@ -44,6 +45,7 @@ const GENERATORS: readonly Generator[] = [
 	mendTemplates,
 	addPolicyFor,
 	preferPolicy,
+	addPeer,
 	turnState,
 	renewState,
 	widenWindow,
