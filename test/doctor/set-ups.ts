@@ -150,6 +150,25 @@ export const SET_UPS: readonly SetUp[] = [
 		here: true,
 	},
 	{
+		name: 'no policy for forwarding',
+		script: 'tunnel; ip xfrm policy delete src 10.2.0.0/16 dst 10.1.0.0/16 dir fwd',
+		first: 'fwd-missing',
+	},
+	{
+		name: 'another reqid in the template',
+		script: `lower; states; policies
+			ip xfrm policy update src 10.1.0.0/16 dst 10.2.0.0/16 dir out \\
+				tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 7 mode tunnel; owner charon`,
+		first: 'template-reqid',
+	},
+	{
+		name: 'no replay window',
+		script: `lower; policies; state 192.0.2.1 192.0.2.2 0x10000001
+			ip xfrm state add src 192.0.2.2 dst 192.0.2.1 proto esp spi 0x10000002 reqid 1 mode tunnel \\
+				aead 'rfc4106(gcm(aes))' ${KEY}10000002 128`,
+		first: 'window-zero',
+	},
+	{
 		name: 'two key managers',
 		script: 'tunnel; owner charon 500; owner pluto 4500',
 		first: 'key-managers',

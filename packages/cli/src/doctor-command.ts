@@ -31,9 +31,39 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
 	const { json, quiet } = parseDoctorArguments(args);
 	const { diagnose, gatherFacts } = await import('@xfrm/linux/doctor');
 	const facts = await gatherFacts({ quiet });
-	const diagnosis = diagnose(facts);
+	const diagnosis = withRules(diagnose(facts), facts.refused === undefined ? await lintOf() : []);
 	process.stdout.write(json ? jsonLines(diagnosis, facts.release) : textOf(diagnosis));
 	return diagnosis.findings.some(({ severity }) => severity === 'fail') ? 1 : 0;
+}
+
+/** What lint says that the doctor sees for itself, and better. */
+const SEEN_ELSEWHERE = new Set(['state-not-local', 'if-id-no-device', 'nat-before-lookup']);
+/** What lint says of the kernel's rules, if it is wrong or likely so. */
+const SEVERITIES: Readonly<Record<string, Severity>> = { error: 'fail', warning: 'warn' };
+
+/** The findings of `xfrm lint --kernel`. */
+async function lintOf(): Promise<readonly Finding[]> {
+	const { kernelFindings } = await import('./lint-command.ts');
+	return (await kernelFindings()).flatMap(({ id, severity, reason, consequence, advice }) => {
+		const told = SEVERITIES[severity];
+		const text = [reason, consequence, advice].map((part) => part.replace(/\.?$/, '.')).join(' ');
+		return told === undefined || SEEN_ELSEWHERE.has(id)
+			? []
+			: [{ id, severity: told, text, command: `xfrm lint --kernel # ${LINT_PAGE}#${id}` }];
+	});
+}
+
+const LINT_PAGE = 'docs/lint.md';
+const ORDER: readonly Severity[] = ['fail', 'warn', 'note'];
+
+/** Rules come behind the machine, which may be why they do not work, and before what was counted. */
+function withRules(diagnosis: Diagnosis, rules: readonly Finding[]): Diagnosis {
+	const counted = diagnosis.findings.filter(({ id }) => id === 'counter');
+	const others = diagnosis.findings.filter(({ id }) => id !== 'counter');
+	const all = [...others, ...rules, ...counted];
+	const findings = ORDER.flatMap((severity) => all.filter((one) => one.severity === severity));
+	const sound = rules.length === 0 && diagnosis.healthy.length > 0;
+	return { ...diagnosis, findings, healthy: [...diagnosis.healthy, ...(sound ? ['rules'] : [])] };
 }
 
 function parseDoctorArguments(args: readonly string[]): {

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import {
 	type Explainer,
+	type Finding,
 	InputError,
 	isAtLeast,
 	lintRules,
@@ -81,6 +82,13 @@ export async function lintCommand(args: readonly string[]): Promise<number> {
 		}
 		throw error;
 	}
+}
+
+/** What lint finds in the running kernel, the host around it known. @throws UsageError without the right */
+export async function kernelFindings(): Promise<readonly Finding[]> {
+	const { values } = argumentsOf(['--kernel']);
+	const { explainer } = await load(values, [], new Secrets(false), () => {});
+	return lintRules(explainer.world, { hostKnown: true });
 }
 
 function argumentsOf(args: readonly string[]) {

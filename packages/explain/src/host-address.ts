@@ -6,7 +6,8 @@ import type { Draft, Prefix, Reader } from './host-line.ts';
 /** `ip address add|replace|del`. */
 export interface AddressCommand {
 	readonly object: 'address';
-	readonly verb: 'add' | 'del';
+	/** `replace` minds none that is there. */
+	readonly verb: 'add' | 'replace' | 'del';
 	readonly config: AddressConfig;
 }
 
@@ -47,7 +48,7 @@ export function parseAddressCommand(reader: Reader, verb: string): AddressComman
 	}
 	return {
 		object: 'address',
-		verb: verb === 'delete' ? 'del' : 'add',
+		verb: verb === 'delete' ? 'del' : verb === 'add' ? 'add' : 'replace',
 		config: { ...config, ...local, device },
 	};
 }

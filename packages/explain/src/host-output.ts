@@ -82,7 +82,8 @@ function addressOutput(reader: Reader, device: string | undefined): readonly Hos
 	}
 	const texts = reader.words.map((word) => word.text);
 	const config = { device, ...local, home: texts.includes('home') };
-	return [{ object: 'address', verb: 'add', config }];
+	// What a new device has by itself, lo's addresses, is told as well.
+	return [{ object: 'address', verb: 'replace', config }];
 }
 
 function briefOutput(reader: Reader, device: string): readonly HostCommand[] {
@@ -90,7 +91,7 @@ function briefOutput(reader: Reader, device: string): readonly HostCommand[] {
 	const commands: HostCommand[] = [];
 	while (reader.peek()?.includes('/') === true) {
 		const local = reader.prefix(Family.Unspec, 'an address with its prefix length');
-		commands.push({ object: 'address', verb: 'add', config: { device, ...local } });
+		commands.push({ object: 'address', verb: 'replace', config: { device, ...local } });
 	}
 	return commands;
 }

@@ -22,11 +22,15 @@ export function applyHostCommand(host: Host, command: HostCommand): Refusal | un
 		case 'module':
 			host.engine.net.modules.add(command.name.replaceAll('-', '_'));
 			return undefined;
-		case 'address':
-			ensureDevice(host, command.config.device);
-			return command.verb === 'add'
-				? host.addAddress(command.config)
-				: host.removeAddress(command.config);
+		case 'address': {
+			const { config, verb } = command;
+			ensureDevice(host, config.device);
+			if (verb === 'del') {
+				return host.removeAddress(config);
+			}
+			const refusal = host.addAddress(config);
+			return verb === 'replace' && refusal?.errno === Errno.EEXIST ? undefined : refusal;
+		}
 		case 'rule':
 			return command.verb === 'add'
 				? host.addRule(command.config)
