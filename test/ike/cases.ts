@@ -1,6 +1,7 @@
 /** All cases of the suite, in order of interest. */
 
 import { commandCases } from './command-cases.ts';
+import { pathCases } from './path-cases.ts';
 import { safetyCases } from './safety-cases.ts';
 import type { Case } from './scenario.ts';
 import { startCases } from './start-cases.ts';
@@ -11,4 +12,5 @@ export const cases: readonly Case[] = [
 	...safetyCases,
 	...startCases,
 	...commandCases,
+	...pathCases,
 ];

@@ -22,8 +22,10 @@ import { Inbound } from './inbound.ts';
 import { Journal } from './journal.ts';
 import { laneDevice } from './marks.ts';
 import { type Lane, Outbound } from './outbound.ts';
+import { openErrorSockets, takeErrors } from './outer-errors.ts';
 import { OuterSockets } from './outer-sockets.ts';
 import { StartError } from './start-error.ts';
+import { followSysctls } from './sysctls.ts';
 import { Transmitter } from './transmitter.ts';
 import { openTun } from './tun-device.ts';
 
@@ -198,6 +200,13 @@ export class DataPlane {
 				this.#repeat(() => this.#inbound.passRaw(socket, this.#lane(), nowUs())),
 			);
 		}
+		for (const socket of openErrorSockets(this.#native)) {
+			this.#poll.add(socket.fd, () => {
+				if (takeErrors(this.#native, this.engine, socket)) {
+					this.#routes.forget();
+				}
+			});
+		}
 	}
 
 	#repeat(pass: () => boolean): void {
@@ -324,6 +333,8 @@ export class DataPlane {
 		if (now - this.#lookedAroundUs >= LOOK_AROUND_US) {
 			this.#lookedAroundUs = now;
 			this.#control.lookAround();
+			this.#routes.forgetExpired(now);
+			followSysctls(this.engine.net.sysctl);
 			this.#ports.lookAround(this.#encapPorts());
 		}
 	}

@@ -23,6 +23,8 @@ const GROUPS: number = 1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x4_0000;
 
 const LOOPBACK = 1;
 const HOP_LIMIT = 64;
+/** How long a learned path MTU is taken for right before the kernel is asked again. */
+const PATH_MTU_LIFE_US = 15_000_000;
 
 function kindOf(type: number): Route['kind'] {
 	switch (type) {
@@ -47,6 +49,9 @@ export class KernelRoutes {
 	readonly #scratch: Uint8Array = new Uint8Array(0x8000);
 	readonly #known: Map<string, Route | undefined> = new Map();
 	readonly #linkMtus: Map<number, number> = new Map();
+	/** Some answer has a path MTU, which the kernel forgets after a while without a word. */
+	#hasPathMtu: boolean = false;
+	#forgottenUs: number = 0;
 
 	constructor(native: Native) {
 		this.#native = native;
@@ -79,6 +84,15 @@ export class KernelRoutes {
 		this.generation = (this.generation + 1) | 0;
 		this.#known.clear();
 		this.#linkMtus.clear();
+		this.#hasPathMtu = false;
+	}
+
+	/** Forgets learned path MTUs now and then, so that those which the kernel has forgotten go. */
+	forgetExpired(nowUs: number): void {
+		if (this.#hasPathMtu && nowUs - this.#forgottenUs >= PATH_MTU_LIFE_US) {
+			this.#forgottenUs = nowUs;
+			this.forget();
+		}
 	}
 
 	/** Takes what netlink has told; whatever it was, nothing that is known counts any more. */
@@ -105,6 +119,7 @@ export class KernelRoutes {
 		if (reply === undefined || reply.type === RouteType.Unreachable) {
 			return undefined;
 		}
+		this.#hasPathMtu ||= reply.mtu !== 0;
 		return {
 			family,
 			ifindex: reply.oif,
