@@ -33,6 +33,8 @@ export interface WorldOptions {
 	readonly processors?: number;
 	/** Does anybody listen for acquires (a key manager)? Default: yes. */
 	readonly listener?: boolean;
+	/** Puts another door in front of the engine's, for whoever wants to see what goes through. */
+	readonly wrapEngine?: (engine: EngineDoor) => EngineDoor;
 }
 
 /** What a command did, as `ip` would show it. */
@@ -107,17 +109,19 @@ export class World {
 	readonly #seen: Float64Array;
 
 	constructor(options: WorldOptions) {
-		const { profile, provider, random, processors, available } = options;
+		const { profile, provider, random, processors, available, wrapEngine } = options;
 		this.host = new Host({
-			engine: (links) =>
-				new Engine({
+			engine: (links) => {
+				const engine = new Engine({
 					...links,
 					profile,
 					provider,
 					random,
 					...(processors === undefined ? {} : { processors }),
 					...(available === undefined ? {} : { available }),
-				}),
+				});
+				return wrapEngine?.(engine) ?? engine;
+			},
 			random,
 		});
 		this.engine = this.host.engine;

@@ -1,18 +1,40 @@
 /**
- * Stands at an engine's door and looks at every call of the packet path from outside: do verdicts and
- * counters agree, does the bundle hold the states that a plain scan would choose, what became of each
- * buffer. It changes nothing of what goes in or comes out.
+ * A door in front of an engine's that looks at every call of the packet path: do verdicts and counters
+ * agree, does the bundle hold the states that a plain scan would choose, what became of each buffer. It
+ * changes nothing of what goes in or comes out; all other calls are the engine's own.
  *
  * Buffers: host and driver own them, so the engine has to be done with a buffer when it says Drop, Consume,
  * or has transformed it. `reclaim` takes these back at the end of a step and poisons their octets, as a
  * driver's pool would hand them to the next packet: who still reads one reads nonsense.
  */
-import { type Batch, Bundle, COUNTER_COUNT, type EngineDoor, PacketAction } from '@xfrm/engine';
+import type { CryptoKey } from '@xfrm/crypto/provider';
+import {
+	type Batch,
+	Bundle,
+	COUNTER_COUNT,
+	type EngineDoor,
+	PacketAction,
+	Verdict,
+	XfrmState,
+} from '@xfrm/engine';
 import type { PacketBuffer } from '@xfrm/wire';
 import { wrongState } from './invariants/state-choice.ts';
 import type { HostLedger } from './ledger.ts';
 
 export const POISON_OCTET = 0xdb;
+
+/** Drops of a packet whose next header no state could be found for: all states before had accepted it. */
+const BEFORE_A_STATE: ReadonlySet<number> = new Set([
+	Verdict.InHdrError,
+	Verdict.InBufferError,
+	Verdict.InNoStates,
+]);
+
+/** The key of the state that a packet was dropped for, the last of its path. */
+function refusingKey({ path, pathCount, verdict }: PacketBuffer): CryptoKey | undefined {
+	const last = path[pathCount - 1];
+	return last instanceof XfrmState && !BEFORE_A_STATE.has(verdict) ? last.key : undefined;
+}
 
 type PacketCall = 'lookup' | 'transform' | 'input' | 'policyCheck';
 
@@ -21,6 +43,8 @@ export class EngineWatch {
 	complaint: string | undefined = undefined;
 	/** Calls with a packet. */
 	packets: number = 0;
+	/** What the rooms above see instead of the engine. */
+	readonly door: EngineDoor;
 	readonly #engine: EngineDoor;
 	readonly #ledger: HostLedger;
 	/** Buffers of this step and the last answer about each. */
@@ -30,24 +54,31 @@ export class EngineWatch {
 	constructor(engine: EngineDoor, ledger: HostLedger) {
 		this.#engine = engine;
 		this.#ledger = ledger;
-		const { lookup, transform, input, policyCheck, udpEncapInput } = engine;
-		engine.lookup = (batch) => {
-			this.#around('lookup', batch, () => lookup.call(engine, batch));
-			this.#checkBundles(batch);
-		};
-		engine.transform = (batch) => {
-			this.#around('transform', batch, () => transform.call(engine, batch));
-		};
-		engine.input = (batch) => {
-			this.#around('input', batch, () => input.call(engine, batch));
-			this.#settle(batch);
-		};
-		engine.udpEncapInput = (batch, encapType) => {
-			this.#around('input', batch, () => udpEncapInput.call(engine, batch, encapType));
-			this.#settle(batch);
-		};
-		engine.policyCheck = (batch, direction) => {
-			this.#around('policyCheck', batch, () => policyCheck.call(engine, batch, direction));
+		this.door = Object.assign(Object.create(engine) as EngineDoor, this.#watched());
+	}
+
+	/** The calls that are looked at. */
+	#watched(): Partial<EngineDoor> {
+		const engine = this.#engine;
+		return {
+			lookup: (batch) => {
+				this.#around('lookup', batch, () => engine.lookup(batch));
+				this.#checkBundles(batch);
+			},
+			transform: (batch) => {
+				this.#around('transform', batch, () => engine.transform(batch));
+			},
+			input: (batch) => {
+				this.#around('input', batch, () => engine.input(batch));
+				this.#settle(batch);
+			},
+			udpEncapInput: (batch, encapType, admit) => {
+				this.#around('input', batch, () => engine.udpEncapInput(batch, encapType, admit));
+				this.#settle(batch);
+			},
+			policyCheck: (batch, direction) => {
+				this.#around('policyCheck', batch, () => engine.policyCheck(batch, direction));
+			},
 		};
 	}
 
@@ -106,13 +137,12 @@ export class EngineWatch {
 		}
 	}
 
-	/** Opened packets count as accepted when the engine goes on with them. */
+	/** What was opened of a packet counts as accepted, but by the state that it was dropped for. */
 	#settle(batch: Batch): void {
 		const [packet] = batch.packets;
 		if (packet !== undefined) {
-			const { action } = packet;
 			this.#ledger.settleOpened(
-				action === PacketAction.Reinject || action === PacketAction.Continue,
+				packet.action === PacketAction.Drop ? refusingKey(packet) : undefined,
 			);
 		}
 	}

@@ -8,6 +8,7 @@
  *               through again, or the history has failed too
  */
 import type { CryptoProvider } from '@xfrm/crypto/provider';
+import { linux61, linux619 } from '@xfrm/engine';
 import type { Observed } from '@xfrm/explain';
 import { Agenda } from './agenda.ts';
 import { Attacker, type ForgedFlow } from './attacker.ts';
@@ -125,6 +126,7 @@ export class History {
 		const random = this.random.fork(`seals ${name}`);
 		const machine = new Machine(name, options, {
 			random: this.random,
+			profile: this.random.fork(`kernel ${name}`).pick([linux619, linux619, linux61]),
 			provider: this.#provider,
 			ledger: this.#ledger,
 			nowUs: () => this.agenda.nowUs,

@@ -75,6 +75,7 @@ interface Known {
 
 /** An ESP packet that was opened, and that is accepted if the engine goes on with it. */
 interface Opened {
+	readonly key: CryptoKey;
 	readonly use: KeyUse;
 	readonly number: number;
 }
@@ -146,8 +147,8 @@ export class HostLedger implements CryptoProvider {
 		for (let i = 0; i < batch.count; i++) {
 			const key = batch.keys[i];
 			const known = key && this.#known.get(key);
-			if (known !== undefined) {
-				numbers[i] = { use: known.use, number: numberOf(batch, i, known.esn) };
+			if (key !== undefined && known !== undefined) {
+				numbers[i] = { key, use: known.use, number: numberOf(batch, i, known.esn) };
 			}
 		}
 		this.#provider.open(batch);
@@ -159,9 +160,9 @@ export class HostLedger implements CryptoProvider {
 		}
 	}
 
-	/** The engine is done with a packet: what was opened of it counts, or, if it was dropped, does not. */
-	settleOpened(accepted: boolean): void {
-		for (const { use, number } of accepted ? this.#opened : []) {
+	/** The engine is done with a packet: what was opened of it counts, but not by the state that refused it. */
+	settleOpened(refusedBy: CryptoKey | undefined): void {
+		for (const { use, number } of this.#opened.filter(({ key }) => key !== refusedBy)) {
 			if (use.history.accepted.has(number)) {
 				this.#ledger.complaint ??= `sequence number ${number} accepted twice under one key`;
 			}

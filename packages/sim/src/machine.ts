@@ -4,7 +4,7 @@
  * crash: then it starts anew with the same commands and nothing else.
  */
 import type { CryptoProvider } from '@xfrm/crypto/provider';
-import { type EngineDoor, linux619, type XfrmState } from '@xfrm/engine';
+import type { EngineDoor, KernelProfile, XfrmState } from '@xfrm/engine';
 import { type Observed, World } from '@xfrm/explain';
 import type { Host } from '@xfrm/host';
 import type { NetlinkClient } from '@xfrm/netlink-server';
@@ -33,6 +33,8 @@ export interface MachineOptions {
 /** What a machine needs of the history it is part of. */
 export interface MachineContext {
 	readonly random: SimRandom;
+	/** The kernel that this machine is to behave as. */
+	readonly profile: KernelProfile;
 	readonly provider: CryptoProvider;
 	readonly ledger: Ledger;
 	readonly nowUs: () => number;
@@ -177,18 +179,27 @@ interface Boot {
 }
 
 function boot(name: string, options: MachineOptions, context: MachineContext): Boot {
-	const { random, provider, nowUs } = context;
+	const { random, profile, provider, nowUs } = context;
 	const ledger = new HostLedger(context.ledger, provider);
 	ledger.failsSeal = context.failsSeal;
 	const chance = random.fork(`host ${name} ${nowUs()}`);
+	const watches: EngineWatch[] = [];
 	const world = new World({
-		profile: linux619,
+		profile,
 		provider: ledger,
 		random: (bytes) => chance.fill(bytes),
 		startUs: nowUs(),
 		listener: options.connections !== undefined,
+		wrapEngine: (engine) => {
+			const watch = new EngineWatch(engine, ledger);
+			watches.push(watch);
+			return watch.door;
+		},
 	});
-	const watch = new EngineWatch(world.engine, ledger);
+	const [watch] = watches;
+	if (watch === undefined) {
+		throw new RangeError('a world without an engine');
+	}
 	const listener = world.server.connect({ portId: BOOK_PORT_ID });
 	world.server.subscribe(listener, (1 << (Group.Policy - 1)) | (1 << (Group.Expire - 1)));
 	for (const line of options.setup) {

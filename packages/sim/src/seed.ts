@@ -2,11 +2,11 @@
  * The name of a history: version of the simulation, scenario, number. One name, one history; a name of
  * another version would mean another history, so it is refused rather than shown.
  *
- *     1-site-to-site-4711
+ *     2-site-to-site-4711
  */
 
 /** Raise it with every change that makes an old name mean another history. */
-export const HISTORY_VERSION = 1;
+export const HISTORY_VERSION = 2;
 
 export interface Seed {
 	readonly scenario: string;

@@ -26,7 +26,10 @@ export interface Connection {
 	readonly remote: string;
 	/** `Mode`. */
 	readonly mode: number;
-	readonly algorithm: 'gcm' | 'cbc-hmac';
+	/** Those of ESP, or what makes the states AH's or IPComp's. */
+	readonly algorithm: 'gcm' | 'cbc-hmac' | 'ah' | 'deflate';
+	/** if_id of its states and policies; absent: none. */
+	readonly ifId?: number;
 	readonly lifetime: LifetimeConfig;
 	/** Packets. */
 	readonly window: number;
@@ -96,6 +99,11 @@ export function encapOf(sport: number, dport: number): Encap {
 	return { type: EncapType.EspInUdp, sport, dport, oa: anyAddress() };
 }
 
+/** Protocol of the states of a connection. */
+export function protoOf({ algorithm }: Connection): IpProto {
+	return algorithm === 'ah' ? IpProto.Ah : algorithm === 'deflate' ? IpProto.Comp : IpProto.Esp;
+}
+
 /** One state of a connection, without direction-dependent parts. */
 export function stateOf(
 	connection: Connection,
@@ -107,11 +115,11 @@ export function stateOf(
 	const local = addressOf(connection.local);
 	const remote = addressOf(connection.remote);
 	const [source, destination] = direction === 'out' ? [local, remote] : [remote, local];
-	const { reqid, mode, lifetime, window, esn, udpPort, algorithm } = connection;
+	const { reqid, mode, lifetime, window, esn, udpPort, algorithm, ifId } = connection;
 	const ports: [number, number] =
 		direction === 'out' ? [udpPort ?? 0, remotePort] : [remotePort, udpPort ?? 0];
 	return {
-		id: { daddr: destination.address, spi, proto: IpProto.Esp },
+		id: { daddr: destination.address, spi, proto: protoOf(connection) },
 		saddr: source.address,
 		family: local.family,
 		selector: anySelector(connection.innerFamily ?? local.family),
@@ -120,9 +128,10 @@ export function stateOf(
 		lifetime,
 		flags: esn === undefined ? 0 : StateFlag.Esn,
 		...algorithmsOf(algorithm, key),
+		...(ifId === undefined ? {} : { ifId }),
 		...(udpPort === undefined ? {} : { encap: encapOf(...ports) }),
 		...(esn === undefined
-			? { replayWindow: window }
+			? { replayWindow: algorithm === 'deflate' ? 0 : window }
 			: { replayWindow: 0, replayEsn: esnOf(direction, window, esn.firstNumber) }),
 	};
 }
@@ -141,14 +150,21 @@ function esnOf(
 function algorithmsOf(
 	algorithm: Connection['algorithm'],
 	key: Uint8Array,
-): Pick<StateInput, 'aead' | 'auth' | 'crypt'> {
+): Pick<StateInput, 'aead' | 'auth' | 'crypt' | 'comp'> {
 	if (algorithm === 'gcm') {
 		return {
 			aead: { name: 'rfc4106(gcm(aes))', key: key.slice(0, 20), keyBits: 160, icvBits: 128 },
 		};
 	}
+	if (algorithm === 'deflate') {
+		return { comp: { name: 'deflate', key: new Uint8Array(0), keyBits: 0 } };
+	}
+	const auth = { name: 'hmac(sha256)', key: key.slice(16, 48), keyBits: 256, truncBits: 128 };
+	if (algorithm === 'ah') {
+		return { auth };
+	}
 	return {
 		crypt: { name: 'cbc(aes)', key: key.slice(0, 16), keyBits: 128 },
-		auth: { name: 'hmac(sha256)', key: key.slice(16, 48), keyBits: 256, truncBits: 128 },
+		auth,
 	};
 }

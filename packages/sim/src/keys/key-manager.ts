@@ -24,6 +24,7 @@ import {
 	type Mail,
 	mixKeys,
 	type PairKeys,
+	protoOf,
 } from './connection.ts';
 import { type Pair, PairTable } from './pair-table.ts';
 import type { SendRequest } from './requests.ts';
@@ -160,6 +161,7 @@ export class KeyManager {
 				const connection = this.#connections.find(
 					(one) =>
 						one.reqid === reqid &&
+						protoOf(one) === event.id.proto &&
 						addressEquals(
 							addressOf(one.remote).address,
 							event.id.daddr,

@@ -15,7 +15,7 @@ import {
 	stateRequestAttributes,
 	stateRequestBody,
 } from '@xfrm/netlink';
-import type { StateId } from '@xfrm/wire/xfrm';
+import { IpProto, type StateId } from '@xfrm/wire/xfrm';
 
 /** Sends a datagram and gives the datagrams that come back. */
 export type SendRequest = (datagram: Uint8Array) => readonly Uint8Array[];
@@ -52,11 +52,14 @@ export function putState(send: SendRequest, name: 'newsa' | 'updsa', input: Stat
 	return ask(send, encodeMessage({ name, body, attributes, ...HEADER }));
 }
 
-/** ALLOCSPI of the whole range that key daemons use. */
+/** ALLOCSPI of the whole range that key daemons use; IPComp's has 16 bits, of which 256 to 61439 are free. */
 export function allocSpi(send: SendRequest, input: StateInput): Answer {
-	const info = stateRequestBody(completeState(input));
-	const body = { info, min: 0xc000_0000, max: 0xcfff_ffff };
-	return ask(send, encodeMessage({ name: 'allocspi', body, attributes: [], ...HEADER }));
+	const config = completeState(input);
+	const info = stateRequestBody(config);
+	const [min, max] = input.id.proto === IpProto.Comp ? [0x100, 0xefff] : [0xc000_0000, 0xcfff_ffff];
+	const body = { info, min, max };
+	const attributes = stateRequestAttributes(config).filter(({ name }) => name === 'ifId');
+	return ask(send, encodeMessage({ name: 'allocspi', body, attributes, ...HEADER }));
 }
 
 export function deleteState(send: SendRequest, id: StateId, family: number): Answer {

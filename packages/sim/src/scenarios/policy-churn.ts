@@ -32,7 +32,7 @@ function change(history: History, gate: Machine): void {
 }
 
 function build(history: History): void {
-	const sites = sitePair(history, {}, true);
+	const sites = sitePair(history, {}, { ipv4Only: true });
 	talk(history, sites, 50);
 	history.attacker(sites.wan, 20, forgedSites(sites));
 	for (let i = 0; i < 80; i++) {

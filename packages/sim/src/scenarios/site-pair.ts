@@ -9,7 +9,7 @@ import { forgedFlow, type History } from '../history.ts';
 import type { Connection } from '../keys/connection.ts';
 import type { Link } from '../links/link.ts';
 import type { Machine } from '../machine.ts';
-import { device, forwarding, ordinary, tunnelPolicies, user } from './scenario.ts';
+import { device, forwarding, ordinary, type TunnelEnds, tunnelPolicies, user } from './scenario.ts';
 
 export interface SitePair {
 	readonly alice: Machine;
@@ -46,15 +46,35 @@ const inner6: SiteAddresses = {
 const outer4 = { length: 24, ends: ['192.0.2.1', '192.0.2.2'] } as const;
 const outer6 = { length: 64, ends: ['2001:db8:f::1', '2001:db8:f::2'] } as const;
 
-/** Builds it, of families drawn by chance unless `ipv4Only`; `settings` are those of the connection at both ends. */
+/** What sets a pair of sites apart. */
+export interface SiteOptions {
+	readonly ipv4Only?: boolean;
+	/** The same family inside and outside, as transport states behind a tunnel want it. */
+	readonly oneFamily?: boolean;
+	/** How a gateway is set up for the tunnel, and its connections; absent: one tunnel of ESP. */
+	readonly tunnel?: (ends: TunnelEnds, connection: Connection) => SiteTunnel;
+}
+
+export interface SiteTunnel {
+	/** Commands behind those that set up the devices. */
+	readonly setup: readonly string[];
+	readonly connections: readonly Connection[];
+}
+
+function plainTunnel(ends: TunnelEnds, connection: Connection): SiteTunnel {
+	const route = `route add ${ends.remoteNet} dev wan`;
+	return { setup: [route, ...tunnelPolicies(ends)], connections: [connection] };
+}
+
+/** Builds it, of families drawn by chance unless told; `settings` are those of the connection at both ends. */
 export function sitePair(
 	history: History,
 	settings: Partial<Connection> = {},
-	ipv4Only: boolean = false,
+	{ ipv4Only = false, oneFamily = false, tunnel = plainTunnel }: SiteOptions = {},
 ): SitePair {
 	const ipv4 = (): boolean => ipv4Only || history.random.chance(0.6);
 	const inner = ipv4() ? inner4 : inner6;
-	const outer = ipv4() ? outer4 : outer6;
+	const outer = (oneFamily ? inner === inner4 : ipv4()) ? outer4 : outer6;
 	const reqid = 1;
 	const gate = (name: string, own: 0 | 1, peer: string): Machine => {
 		const other = own === 0 ? 1 : 0;
@@ -67,16 +87,16 @@ export function sitePair(
 		};
 		const { local, remote } = ends;
 		const common = { ...ordinary, ...settings, name: 'sites', reqid, innerFamily: inner.family };
+		const { setup, connections } = tunnel(ends, { ...common, peer, local, remote });
 		return history.machine(name, {
 			setup: [
 				forwarding,
 				'sysctl net.ipv6.conf.all.forwarding 1',
 				...device('lan', `${inner.gates[own]}/${inner.length}`),
 				...device('wan', `${local}/${outer.length}`),
-				`route add ${ends.remoteNet} dev wan`,
-				...tunnelPolicies(ends),
+				...setup,
 			],
-			connections: [{ ...common, peer, local, remote }],
+			connections,
 		});
 	};
 	const gateA = gate('gate-a', 0, 'gate-b');
