@@ -101,6 +101,10 @@ export function stateMismatch(
 	return undefined;
 }
 
+function familyName(family: number): string {
+	return family === Family.Ipv4 ? 'IPv4' : 'IPv6';
+}
+
 /** Why a candidate was not taken. */
 function conditionMismatch(
 	net: Namespace,
@@ -116,7 +120,7 @@ function conditionMismatch(
 		const mismatch =
 			state.selector.family === family
 				? selectorMismatch(state.selector, flow)
-				: { field: 'family', want: `${state.selector.family}`, have: `${family}` };
+				: { field: 'family', want: familyName(state.selector.family), have: familyName(family) };
 		if (mismatch !== undefined) {
 			const { field, want, have } = mismatch;
 			return { field: 'sel', want: `${field} ${want}`, have: `${field} ${have}` };

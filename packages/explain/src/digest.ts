@@ -34,6 +34,8 @@ export class Digest {
 	readonly policies: XfrmPolicy[] = [];
 	/** Applied to it, in order. */
 	readonly applied: XfrmState[] = [];
+	/** Of those the ones that it leaves by: a packet that came in protected may go on so. */
+	readonly sealed: Set<XfrmState> = new Set();
 	/** The state that refused it. */
 	refused: XfrmState | undefined;
 	/** States that sealed or opened it: those the kernel counts. */
@@ -141,6 +143,9 @@ export class Digest {
 	#takeTransform(fact: TransformTrace): void {
 		const { state, after, operation } = fact;
 		this.sizeAfter = after.length;
+		if (operation === 'seal') {
+			this.sealed.add(state);
+		}
 		if (operation !== 'mode') {
 			this.#worked.add(state);
 		}

@@ -4,11 +4,12 @@
  */
 import { verdictName, type XfrmState } from '@xfrm/engine';
 import { formatHex32 } from '@xfrm/wire';
-import { errnoName, errnoText } from '@xfrm/wire/xfrm';
+import { errnoName, errnoText, Family, formatAddress } from '@xfrm/wire/xfrm';
 import type { NearMiss } from './answer.ts';
 import {
 	algorithmText,
 	directionName,
+	encapName,
 	endpoints,
 	flowAddress,
 	flowText,
@@ -145,7 +146,13 @@ function hostDropText(asked: Case, code: string): string {
 			? sentence(text, `No policy out${whose} matches.`, nearestPolicy(asked))
 			: sentence(text, `${upperFirst(policyName(winner))} asks for no state that would do.`);
 	}
-	if (code === 'host.device-loop' || code === 'host.no-metadata') {
+	if (code === 'host.device-loop') {
+		const { template } = asked.digest;
+		const family = template?.family === 2 ? Family.Ipv4 : Family.Ipv6;
+		const peer = template === undefined ? 'the peer' : formatAddress(template.daddr, family);
+		return `The route to ${peer}, for the protected packet, leads back into the virtual device that it comes out of.`;
+	}
+	if (code === 'host.no-metadata') {
 		return text;
 	}
 	const after =
@@ -254,6 +261,13 @@ function inProtoError(asked: Case): string {
 	const state = refusing(asked);
 	const code = asked.digest.verdictOf(asked.counter)?.code ?? '';
 	const who = stateOf(asked);
+	if (state !== undefined && code === 'in.ah.length') {
+		return sentence(
+			`${who} was found, but the ICV in the AH of the packet has another length than that of`,
+			`${algorithmText(state)}, ${8 * state.icvOctets} bits: XfrmInStateProtoError.`,
+			'The two ends have different algorithms, or cut the ICV differently.',
+		);
+	}
 	if (state === undefined || !code.includes('icv')) {
 		return `${who} was found, but the packet is malformed for it: XfrmInStateProtoError.`;
 	}
@@ -320,8 +334,8 @@ function inMismatch(asked: Case): string {
 		const udp = asked.digest.first?.udp;
 		const how = udp === undefined ? 'plain ESP' : `ESP in UDP (ports ${udp.sport} → ${udp.dport})`;
 		return sentence(
-			`The packet is ${how}, but ${who} does not have the same encap:`,
-			`want ${check.want}, have ${check.have}. XfrmInStateMismatch.`,
+			`The packet is ${how}, but ${who} has ${check.have === '0' ? 'no encap' : `encap ${encapName(check.have)}`}:`,
+			'XfrmInStateMismatch.',
 		);
 	}
 	const told = check === undefined ? '' : `: ${missText(check)}`;

@@ -214,11 +214,13 @@ function stateEdits(at: Situation, wanted: TemplateTrace, gap: Gap): Edit[] {
 		return [];
 	}
 	const owner = policyName(wanted.policy);
+	const opened = fields.length === 1 && stateChanges.selector?.family === Family.Unspec;
 	return [
 		{
-			text:
-				`give ${stateName(state)} the ${fields.join(', ')} that ${owner} asks for ` +
-				`(${valuesText(stateChanges)})`,
+			text: opened
+				? `let ${stateName(state)} take packets of both families: no selector, flag af-unspec`
+				: `give ${stateName(state)} the ${fields.join(', ')} that ${owner} asks for ` +
+					`(${valuesText(stateChanges)})`,
 			commands: remakeState(at, state, stateChanges),
 			want: 'protected',
 		},

@@ -32,10 +32,12 @@ export function kernelPlace(fact: Fact): string | undefined {
 			return 'xfrm_policy.c:xfrm_policy_ok';
 		case 'transform': {
 			if (fact.operation === 'mode') {
-				const inward = fact.after.length < fact.before.length && fact.state.mode === Mode.Tunnel;
-				return inward
-					? 'xfrm_input.c:xfrm_inner_mode_encap_remove'
-					: 'xfrm_output.c:xfrm_outer_mode_output';
+				if (fact.after.length >= fact.before.length) {
+					return 'xfrm_output.c:xfrm_outer_mode_output';
+				}
+				return fact.state.mode === Mode.Transport
+					? 'xfrm_input.c:xfrm_transport_input'
+					: 'xfrm_input.c:xfrm_inner_mode_encap_remove';
 			}
 			const place = TRANSFORM_FILES[fact.state.proto]?.[fact.state.family === 2 ? 0 : 1];
 			return place === undefined

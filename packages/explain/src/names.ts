@@ -5,6 +5,7 @@ import {
 	type Address,
 	DefaultAction,
 	Direction,
+	EncapType,
 	Family,
 	formatAddress,
 	IpProto,
@@ -236,4 +237,15 @@ export function flowAddress(words: Int32Array, family: number): string {
 		view.setInt32(4 * i, words[i] ?? 0);
 	}
 	return formatAddress(bytes, family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6);
+}
+
+/** Encapsulation types by the words of `ip xfrm`; a check's values are their numbers as text. */
+export function encapName(type: string): string {
+	const names: Readonly<Record<string, string>> = {
+		0: 'none',
+		[EncapType.EspInUdpNonIke]: 'espinudp-nonike',
+		[EncapType.EspInUdp]: 'espinudp',
+		[EncapType.EspInTcp]: 'espintcp',
+	};
+	return names[type] ?? type;
 }

@@ -70,15 +70,19 @@ function passReason(asked: Case): Reason {
 
 function transformReason(asked: Case): Reason {
 	const { digest, direction } = asked;
-	const states = digest.used.map((state) => `${stateName(state)} (${stateText(state)})`);
+	const named = (state: XfrmState): string => `${stateName(state)} (${stateText(state)})`;
+	const states = digest.used.map(named);
 	const policies = digest.policies.map((policy) => policyInSentence(policy));
 	const size = `${digest.sizeBefore} bytes became ${digest.sizeAfter}.`;
 	if (direction === 'in') {
-		const end = digest.forwarded ? 'and is forwarded' : 'and is delivered';
+		const sealed = digest.used.filter((state) => digest.sealed.has(state)).map(named);
+		const opened = digest.used.filter((state) => !digest.sealed.has(state)).map(named);
+		const onward = sealed.length === 0 ? '' : `, protected again by ${listText(sealed)}`;
+		const end = digest.forwarded ? `and is forwarded${onward}` : 'and is delivered';
 		return {
 			code: digest.forwarded ? 'in.forwarded' : 'in.delivered',
 			reason: sentence(
-				`The packet was opened by ${listText(states)} ${end}.`,
+				`The packet was opened by ${listText(opened)} ${end}.`,
 				policies.length === 0
 					? 'No policy was met: transport mode needs none.'
 					: `What came out met ${listText(policies)}.`,

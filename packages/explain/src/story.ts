@@ -25,6 +25,7 @@ import { kernelPlace } from './kernel-place.ts';
 import {
 	algorithmText,
 	directionName,
+	encapName,
 	endpoints,
 	flowText,
 	hasSpi,
@@ -320,7 +321,9 @@ function checkStep(fact: StateCheckTrace, packet: Uint8Array): Step {
 	const text =
 		field === 'replay' && seq !== undefined
 			? replayText(state, seq)
-			: `${verb}: want ${want}, have ${have}`;
+			: field === 'encap'
+				? `${verb}: the packet ${encapName(want)}, the state ${encapName(have)}`
+				: `${verb}: want ${want}, have ${have}`;
 	return { step: 'CHECK', which: field, text, object: stateRef(state) };
 }
 
@@ -334,6 +337,16 @@ function transformStep(fact: TransformTrace): Step {
 			step: 'MODE',
 			which: modeName(state.mode),
 			text: [modeText(fact), told, size].filter((part) => part !== '').join('  '),
+			object: stateRef(state),
+			bytes,
+		};
+	}
+	if (state.proto === IpProto.Ipip || state.proto === IpProto.Ipv6) {
+		// A helper of IPComp: nothing to open, its MODE takes the outer header off.
+		return {
+			step: stateProtoName(state.proto).toUpperCase(),
+			which: 'IPComp left it alone',
+			text: `${told}  ${size}`.trim(),
 			object: stateRef(state),
 			bytes,
 		};
