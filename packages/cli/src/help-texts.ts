@@ -92,7 +92,7 @@ FLOW   src ADDRESS dst ADDRESS [proto NAME|N] [sport N] [dport N] [type N] [code
        [mark M] [if_id I] [dev NAME] [via SPI…]
        in and fwd count as unprotected unless via names the states that it came through, outermost
        first; fwd is the check for forwarding, then the lookup for output
-RULES  as for xfrm explain (--rules FILE, repeatable, - for stdin)
+RULES  as for xfrm explain (--rules FILE, repeatable, - for stdin), or --kernel
        --batch FILE      a flow a line in, a line of JSON out, in order; - is stdin
        --json            of a single flow too (packages/cli/schema/lookup.schema.json)
        --no-listener     no key manager listens
@@ -113,7 +113,7 @@ QUESTION  [src PREFIX,…] [dst PREFIX,…] [proto NAME,…] [sport A-B,…] [dp
        [mark V/M] [if_id N] [dev NAME] dir in|out|fwd [via SPI…] [never|always OUTCOME,…]
        what is not named is any; but if_id is 0, and in and fwd are unprotected without via
 OUTCOME   pass (clear), transform (protected), drop, acquire, consume
-RULES  as for xfrm explain
+RULES  as for xfrm explain (--rules FILE), or --kernel
        --boxes N         boxes of flows that are told (20)
        --json            packages/cli/schema/prove.schema.json
        --no-listener     no key manager listens

@@ -129,7 +129,7 @@ describe('xfrm prove', () => {
 
 	it('says in one sentence what it wants', () => {
 		for (const [args, message] of [
-			[['prove', question], /^xfrm: found no rules, expected --rules FILE/],
+			[['prove', question], /^xfrm: found no rules, expected --rules FILE or --kernel/],
 			[['prove', '--rules', rules], /^xfrm: found no question/],
 			[
 				['prove', '--rules', rules, 'dir out never fly'],

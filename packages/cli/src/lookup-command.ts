@@ -1,15 +1,15 @@
 /** `xfrm lookup`: which policies and states a flow meets, one flow or millions. */
 import { parseArgs } from 'node:util';
 import { FlowLookup, InputError, type LookupAnswer, lookupText, Secrets } from '@xfrm/explain';
-import { readRules } from './explain-input.ts';
 import { readLines } from './line-reader.ts';
-import { hostWithRules, profileOf } from './offline-rules.ts';
+import { gatherRules, hostWithRules, profileOf } from './offline-rules.ts';
 import { colours } from './terminal.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 import { PROFILE_DEFAULT } from './version.ts';
 
 const OPTIONS = {
 	rules: { type: 'string', multiple: true },
+	kernel: { type: 'boolean' },
 	batch: { type: 'string' },
 	profile: { type: 'string' },
 	json: { type: 'boolean' },
@@ -22,11 +22,14 @@ const OPTIONS = {
 const PIECE = 1 << 16;
 
 /** Runs the command with the arguments behind `lookup`; the exit status. */
-export function lookupCommand(args: readonly string[]): number {
+export async function lookupCommand(args: readonly string[]): Promise<number> {
 	const { values, positionals } = argumentsOf(args);
 	const flow = positionals.join(' ');
-	if (values.rules === undefined) {
-		throw new UsageError('found no rules, expected --rules FILE (see xfrm help lookup)');
+	const kernel = values.kernel === true;
+	if (values.rules === undefined && !kernel) {
+		throw new UsageError(
+			'found no rules, expected --rules FILE or --kernel (see xfrm help lookup)',
+		);
 	}
 	if ((flow === '') === (values.batch === undefined)) {
 		throw new UsageError(
@@ -38,10 +41,14 @@ export function lookupCommand(args: readonly string[]): number {
 		process.stderr.write(`xfrm: ${secrets.hide(text)}\n`);
 	};
 	try {
-		const { explainer, refused } = hostWithRules(values.rules.map(readRules), secrets, {
-			profile: profileOf(values.profile ?? PROFILE_DEFAULT),
-			listener: values['no-listener'] !== true,
-		});
+		const { explainer, refused } = hostWithRules(
+			await gatherRules(values.rules ?? [], kernel),
+			secrets,
+			{
+				profile: profileOf(values.profile ?? PROFILE_DEFAULT),
+				listener: values['no-listener'] !== true,
+			},
+		);
 		for (const { file, line, text } of refused) {
 			warn(`${file}:${line}: refused: ${text}`);
 		}

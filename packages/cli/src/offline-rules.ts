@@ -2,7 +2,13 @@
 import { nodeProvider } from '@xfrm/crypto/node';
 import { PROFILES } from '@xfrm/engine';
 import { Explainer, type Secrets } from '@xfrm/explain';
-import { loadRules, newestTimeOf, type RefusedRule, type RulesText } from './explain-input.ts';
+import {
+	loadRules,
+	newestTimeOf,
+	type RefusedRule,
+	type RulesText,
+	readRules,
+} from './explain-input.ts';
 import { seededRandom } from './seeded-random.ts';
 import { UsageError } from './usage.ts';
 
@@ -38,6 +44,20 @@ export function hostWithRules(
 	explainer.takeEvents();
 	explainer.prepare();
 	return { explainer, refused };
+}
+
+/** The files' rules, and with `--kernel` those of the running kernel. */
+export async function gatherRules(
+	paths: readonly string[],
+	kernel: boolean,
+): Promise<readonly RulesText[]> {
+	if (!kernel) {
+		return paths.map(readRules);
+	}
+	const { readKernel } = await import('./explain-kernel.ts');
+	// What host it is does not matter: the ends of states and templates say enough.
+	const { rules } = await readKernel({ hosts: [], locals: [] });
+	return [...paths.map(readRules), rules];
 }
 
 /** A name of a profile. */

@@ -1,13 +1,13 @@
 /** `xfrm prove`: does a claim hold for a whole set of flows? */
 import { parseArgs } from 'node:util';
 import { InputError, proofText, prove, Secrets } from '@xfrm/explain';
-import { readRules } from './explain-input.ts';
-import { hostWithRules, profileOf } from './offline-rules.ts';
+import { gatherRules, hostWithRules, profileOf } from './offline-rules.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 import { PROFILE_DEFAULT } from './version.ts';
 
 const OPTIONS = {
 	rules: { type: 'string', multiple: true },
+	kernel: { type: 'boolean' },
 	profile: { type: 'string' },
 	json: { type: 'boolean' },
 	strict: { type: 'boolean' },
@@ -17,10 +17,11 @@ const OPTIONS = {
 } as const;
 
 /** Runs the command with the arguments behind `prove`; 1 when a claim does not hold. */
-export function proveCommand(args: readonly string[]): number {
+export async function proveCommand(args: readonly string[]): Promise<number> {
 	const { values, positionals } = argumentsOf(args);
-	if (values.rules === undefined) {
-		throw new UsageError('found no rules, expected --rules FILE (see xfrm help prove)');
+	const kernel = values.kernel === true;
+	if (values.rules === undefined && !kernel) {
+		throw new UsageError('found no rules, expected --rules FILE or --kernel (see xfrm help prove)');
 	}
 	if (positionals.length === 0) {
 		throw new UsageError(
@@ -36,10 +37,14 @@ export function proveCommand(args: readonly string[]): number {
 		process.stderr.write(`xfrm: ${secrets.hide(text)}\n`);
 	};
 	try {
-		const { explainer, refused } = hostWithRules(values.rules.map(readRules), secrets, {
-			profile: profileOf(values.profile ?? PROFILE_DEFAULT),
-			listener: values['no-listener'] !== true,
-		});
+		const { explainer, refused } = hostWithRules(
+			await gatherRules(values.rules ?? [], kernel),
+			secrets,
+			{
+				profile: profileOf(values.profile ?? PROFILE_DEFAULT),
+				listener: values['no-listener'] !== true,
+			},
+		);
 		for (const { file, line, text } of refused) {
 			warn(`${file}:${line}: refused: ${text}`);
 		}

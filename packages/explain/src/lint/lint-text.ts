@@ -3,6 +3,8 @@ import { wrap } from '../text.ts';
 import type { Finding, Severity } from './finding.ts';
 
 const COLUMNS = 100;
+/** Findings of one id that are told in full. */
+const ALIKE_MAX = 6;
 const INDENT = ' '.repeat(9);
 const COLOURS: Readonly<Record<Severity, number>> = { error: 31, warning: 33, info: 2 };
 const WORDS: Readonly<Record<Severity, string>> = { error: 'error', warning: 'warn', info: 'info' };
@@ -13,7 +15,15 @@ export function lintText(
 	counts: { readonly states: number; readonly policies: number },
 	options: { readonly colours: boolean },
 ): readonly string[] {
+	const seen = new Map<string, number>();
 	const lines = findings.flatMap(({ id, severity, objects, reason, consequence, advice }) => {
+		const count = (seen.get(id) ?? 0) + 1;
+		seen.set(id, count);
+		if (count > ALIKE_MAX) {
+			const alike = findings.filter((one) => one.id === id).length - ALIKE_MAX;
+			const more = `${' '.repeat(INDENT.length)}and ${alike} more of ${id}: --json tells all`;
+			return count === ALIKE_MAX + 1 ? [more] : [];
+		}
 		const word = WORDS[severity].padEnd(7);
 		const shown = options.colours ? `\u001b[${COLOURS[severity]}m${word}\u001b[0m` : word;
 		return [
