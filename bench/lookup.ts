@@ -1,15 +1,216 @@
 /**
- * What does the policy lookup cost in tables of 100, 10,000 and 100,000 policies? Three shapes: host pairs;
- * twenty prefix pairs mixed; host pairs with protocol and ports. All policies have one priority, so that no
- * tuple can be skipped; half of the flows hit a policy, half hit none. Bound: 1 µs each.
+ * What does a lookup cost in tables of 100 to a million policies, of every shape? All policies have one
+ * priority, so that nothing can be left out; half of the flows fall under a policy. Up to 10,000 policies a row
+ * is compared with the plain scan, a list of which the first match is taken, which also has to give the same
+ * answer; above, with the cost of a table of 100. Then states by SPI, and lookups while the table changes.
  *
- * Run alone, on built packages: node --import tsx bench/lookup.ts
+ *     npm run bench -- lookup [--json] [--check] [--quick]
  */
 import { pathToFileURL } from 'node:url';
-import { linux619, Spd, XfrmPolicy } from '@xfrm/engine';
-import { Flow } from '@xfrm/wire';
-import { anySelector, Direction, Family, type Selector, UNLIMITED } from '@xfrm/wire/xfrm';
+import { nullProvider } from '@xfrm/crypto/null';
+import { Engine, linux619, Spd, XfrmPolicy } from '@xfrm/engine';
+import type { Flow } from '@xfrm/wire';
+import { Direction, type PolicyConfig, UNLIMITED } from '@xfrm/wire/xfrm';
+import { flowsFor, type Shape, shapes } from './lookup-shapes.ts';
+import { stateConfigs } from './netlink-requests.ts';
+import { bestOfBoth, Report } from './report.ts';
 
+const FLOW_COUNT = 4096;
+/** Policies that all scans of a round look at together. */
+const SCANNED_A_ROUND = 1_000_000;
+/** Only what the plain scan can be compared with, in half a minute. */
+const quick: boolean = process.argv.includes('--quick');
+const ROUNDS = quick ? 20 : 60;
+const SCAN_MAX = 10_000;
+const NOW_SECONDS = 1_764_000_000;
+
+/** The lookup by the scan, at 100 and at 10,000 policies: wanted on any machine, twice what quiet ones have. */
+const WANTED: Readonly<Record<string, readonly [at100: number, at10000: number]>> = {
+	exact: [0.4, 0.003],
+	'exact IPv6': [0.4, 0.003],
+	'/30': [0.4, 0.003],
+	ports: [0.8, 0.01],
+	marked: [0.9, 0.02],
+	'20 prefix pairs': [0.8, 0.004],
+	'20 prefix pairs IPv6': [0.8, 0.004],
+};
+
+function configOf(shape: Shape, place: number): PolicyConfig {
+	return {
+		lifetime: UNLIMITED,
+		priority: 1000,
+		index: 0,
+		direction: Direction.Out,
+		action: 0,
+		flags: 0,
+		share: 0,
+		type: 0,
+		templates: [],
+		...shape.policy(place),
+	};
+}
+
+interface Table {
+	readonly spd: Spd;
+	/** Oldest first, which is the order of a scan where all priorities are equal. */
+	readonly list: XfrmPolicy[];
+}
+
+function put({ spd, list }: Table, config: PolicyConfig): void {
+	const policy = new XfrmPolicy(config, spd.freeIndex(Direction.Out, 0));
+	const twin = spd.twin(policy);
+	if (twin === null) {
+		spd.insert(policy, null);
+		list.push(policy);
+	}
+}
+
+function tableOf(shape: Shape, size: number): Table {
+	const table: Table = { spd: new Spd(linux619), list: [] };
+	for (let place = 0; place < size; place++) {
+		put(table, configOf(shape, place));
+	}
+	return table;
+}
+
+/** Nanoseconds a lookup, when the table is in the processor's caches as far as it fits. */
+function lookUp(spd: Spd, flows: readonly Flow[]): number {
+	for (const flow of flows) {
+		spd.lookup(flow, Direction.Out, 0, 0, NOW_SECONDS);
+	}
+	const from = performance.now();
+	for (const flow of flows) {
+		spd.lookup(flow, Direction.Out, 0, 0, NOW_SECONDS);
+	}
+	return ((performance.now() - from) * 1e6) / flows.length;
+}
+
+/** The plain twin of the lookup: the first of a list that fits. */
+function scan(list: readonly XfrmPolicy[], flow: Flow): XfrmPolicy | null {
+	for (const policy of list) {
+		if (policy.ifId === 0 && policy.markFits(flow.mark) && policy.selector.matches(flow)) {
+			return policy;
+		}
+	}
+	return null;
+}
+
+function scanAll(list: readonly XfrmPolicy[], flows: readonly Flow[]): number {
+	const from = performance.now();
+	for (const flow of flows) {
+		scan(list, flow);
+	}
+	return ((performance.now() - from) * 1e6) / flows.length;
+}
+
+function expectSame({ spd, list }: Table, flows: readonly Flow[]): void {
+	for (const flow of flows) {
+		if (spd.best(flow, Direction.Out, 0, 0) !== scan(list, flow)) {
+			throw new RangeError('lookup and scan differ');
+		}
+	}
+}
+
+function compareWithScan(report: Report, shape: Shape, size: number): number {
+	const table = tableOf(shape, size);
+	const flows = flowsFor(shape, size, FLOW_COUNT);
+	const scanned = flows.slice(0, SCANNED_A_ROUND / size);
+	expectSame(table, scanned);
+	const [value, plain] = bestOfBoth(
+		ROUNDS,
+		() => lookUp(table.spd, flows),
+		() => scanAll(table.list, scanned),
+	);
+	const [at100 = 1, at10000 = 1] = shape.hostile === true ? [] : (WANTED[shape.name] ?? []);
+	const most = size <= 100 ? at100 : at10000;
+	const against = `the plain scan's ${Math.round(plain).toLocaleString('en')}`;
+	report.add(`${shape.name}, ${size}`, value, 'ns', { against, ratio: value / plain, most });
+	return value;
+}
+
+function compareWithSmall(report: Report, shape: Shape, size: number, small: number): void {
+	const { spd } = tableOf(shape, size);
+	const flows = flowsFor(shape, size, FLOW_COUNT);
+	const [value] = bestOfBoth(
+		3 * ROUNDS,
+		() => lookUp(spd, flows),
+		() => 0,
+	);
+	const comparison = { against: 'its cost at 100', ratio: value / small };
+	const name = `${shape.name}, ${size}`;
+	report.add(name, value, 'ns', size > 100_000 ? comparison : { ...comparison, most: 3 });
+}
+
+/** Lookups of 100,000 policies of which one is taken out and another put in behind every sixteenth. */
+function underTraffic(report: Report): void {
+	const shape = shapes.find(({ name }) => name === '20 prefix pairs');
+	if (shape === undefined) {
+		throw new RangeError('a shape is missing');
+	}
+	const size = 100_000;
+	const table = tableOf(shape, size);
+	const flows = flowsFor(shape, size, FLOW_COUNT);
+	let place = size;
+	let gone = 0;
+	const changing = (): number => {
+		const from = performance.now();
+		for (let i = 0; i < flows.length; i++) {
+			const flow = flows[i];
+			if (flow !== undefined) {
+				table.spd.lookup(flow, Direction.Out, 0, 0, NOW_SECONDS);
+			}
+			if (i % 16 === 15) {
+				const old = table.list[gone++];
+				if (old !== undefined) {
+					table.spd.remove(old);
+				}
+				put(table, configOf(shape, place++));
+			}
+		}
+		return ((performance.now() - from) * 1e6) / flows.length;
+	};
+	const [value, still] = bestOfBoth(ROUNDS, changing, () => lookUp(table.spd, flows));
+	const against = 'the same of a table that stays as it is';
+	const comparison = { against, ratio: value / still };
+	report.add('20 prefix pairs, 100000, a change every 16', value, 'ns', comparison);
+}
+
+/** States by what an incoming packet has of them; the plain twin is a scan of the list. */
+function statesBySpi(report: Report): void {
+	let small = 0;
+	for (const size of [100, 10_000, 100_000]) {
+		const engine = new Engine({
+			profile: linux619,
+			provider: nullProvider(),
+			random: (bytes) => bytes.fill(7),
+			route: () => undefined,
+		});
+		for (const config of stateConfigs(size)) {
+			engine.addState(config, NOW_SECONDS * 1_000_000);
+		}
+		const { sad } = engine.net;
+		const states = [...sad.states()];
+		const asked = Array.from({ length: FLOW_COUNT }, (_, i) => states[(i * 7919) % size]);
+		const [value] = bestOfBoth(
+			3 * ROUNDS,
+			() => {
+				const from = performance.now();
+				for (const state of asked) {
+					if (state !== undefined) {
+						sad.bySpi(2, state.daddr, state.spi, state.proto, 0);
+					}
+				}
+				return ((performance.now() - from) * 1e6) / asked.length;
+			},
+			() => 0,
+		);
+		small = size === 100 ? value : small;
+		const comparison = { against: 'its cost at 100', ratio: value / small, most: 3 };
+		report.add(`state by SPI, ${size}`, value, 'ns', size === 100 ? undefined : comparison);
+	}
+}
+
+/** A row of bench/engine.ts. */
 export interface BenchRow {
 	readonly bench: string;
 	readonly case: string;
@@ -17,170 +218,40 @@ export interface BenchRow {
 	readonly unit: string;
 }
 
-const SIZES = [100, 10_000, 100_000];
-const FLOW_COUNT = 4096;
-/** Short ones, and the best of them counts: a shared machine disturbs most. */
-const ROUNDS = 300;
-
-/** Small, seeded, good enough to spread addresses. */
-function generator(seed: number): () => number {
-	let state = seed;
-	return () => {
-		state = (Math.imul(state, 1664525) + 1013904223) | 0;
-		return state >>> 0;
-	};
-}
-
-interface Shape {
-	readonly name: string;
-	readonly family: number;
-	selector(random: () => number, place: number): Selector;
-}
-
-function address(family: number, random: () => number): Uint8Array {
-	const octets = new Uint8Array(16);
-	const count = family === Family.Ipv4 ? 4 : 16;
-	for (let i = 0; i < count; i++) {
-		octets[i] = random() >>> 24;
-	}
-	return octets;
-}
-
-function hostPair(family: number, random: () => number): Selector {
-	const bits = family === Family.Ipv4 ? 32 : 128;
-	return {
-		...anySelector(family),
-		daddr: address(family, random),
-		saddr: address(family, random),
-		prefixlenD: bits,
-		prefixlenS: bits,
-	};
-}
-
-/** Twenty pairs of prefix lengths. */
-const PAIRS: readonly (readonly [number, number])[] = [8, 16, 20, 24, 32].flatMap((prefixlenD) =>
-	[12, 16, 24, 28].map((prefixlenS) => [prefixlenD, prefixlenS] as const),
-);
-
-const shapes: readonly Shape[] = [
-	{ name: 'exact v4', family: 2, selector: (random) => hostPair(2, random) },
-	{ name: 'exact v6', family: 10, selector: (random) => hostPair(10, random) },
-	{
-		name: '20 prefix pairs v4',
-		family: 2,
-		selector: (random, place) => {
-			const [prefixlenD = 0, prefixlenS = 0] = PAIRS[place % PAIRS.length] ?? [];
-			return { ...hostPair(2, random), prefixlenD, prefixlenS };
-		},
-	},
-	{
-		name: '20 prefix pairs v6',
-		family: 10,
-		selector: (random, place) => {
-			const [prefixlenD = 0, prefixlenS = 0] = PAIRS[place % PAIRS.length] ?? [];
-			return {
-				...hostPair(10, random),
-				prefixlenD: 4 * prefixlenD,
-				prefixlenS: 4 * prefixlenS,
-			};
-		},
-	},
-	{
-		name: 'ports v4',
-		family: 2,
-		selector: (random, place) => ({
-			...hostPair(2, random),
-			proto: place % 2 === 0 ? 6 : 17,
-			dport: random() & 0xffff,
-			dportMask: 0xffff,
-			sport: random() & 0xffff,
-			sportMask: place % 3 === 0 ? 0xffff : 0,
-		}),
-	},
-];
-
-function words(octets: Uint8Array): Int32Array {
-	const view = new DataView(octets.buffer, octets.byteOffset);
-	return Int32Array.from({ length: 4 }, (_, i) => view.getInt32(4 * i));
-}
-
-function fill(spd: Spd, shape: Shape, size: number): Selector[] {
-	const random = generator(size + shape.name.length);
-	const selectors: Selector[] = [];
-	for (let i = 0; i < size; i++) {
-		const selector = shape.selector(random, i);
-		selectors.push(selector);
-		const policy = new XfrmPolicy(
-			{
-				selector,
-				lifetime: UNLIMITED,
-				priority: 1000,
-				index: 0,
-				direction: Direction.Out,
-				action: 0,
-				flags: 0,
-				share: 0,
-				type: 0,
-				templates: [],
-			},
-			spd.freeIndex(Direction.Out, 0),
-		);
-		spd.insert(policy, spd.twin(policy));
-	}
-	return selectors;
-}
-
-/** Every second flow is inside of a policy's selector. */
-function flowsFor(shape: Shape, selectors: readonly Selector[]): Flow[] {
-	const random = generator(7);
-	return Array.from({ length: FLOW_COUNT }, (_, i) => {
-		const flow = new Flow();
-		flow.family = shape.family;
-		const inside = selectors[random() % selectors.length] ?? anySelector(shape.family);
-		const hits = i % 2 === 0;
-		flow.daddr.set(words(hits ? inside.daddr : address(shape.family, random)));
-		flow.saddr.set(words(inside.saddr));
-		flow.proto = inside.proto === 0 ? 17 : inside.proto;
-		flow.sport = inside.sport;
-		flow.dport = inside.dport;
-		return flow;
-	});
-}
-
-/** Looks every flow up once: nanoseconds each. */
-function pass(spd: Spd, flows: readonly Flow[]): number {
-	let found = 0;
-	const start = process.hrtime.bigint();
-	for (const flow of flows) {
-		found += spd.lookup(flow, Direction.Out, 0, 0, 1_700_000_000) === null ? 0 : 1;
-	}
-	const ns = Number(process.hrtime.bigint() - start) / flows.length;
-	if (found === 0) {
-		throw new Error('no flow met a policy');
-	}
-	return ns;
-}
-
-/** A row a shape and size: nanoseconds a lookup, the best of some rounds. */
+/** A few of the rows, for who measures the engine as a whole. */
 export function lookupBench(): BenchRow[] {
-	const rows: BenchRow[] = [];
-	for (const shape of shapes) {
-		for (const size of SIZES) {
-			const spd = new Spd(linux619);
-			const flows = flowsFor(shape, fill(spd, shape, size));
-			let best = Number.POSITIVE_INFINITY;
-			for (let round = 0; round < ROUNDS; round++) {
-				best = Math.min(best, pass(spd, flows));
-			}
-			const value = Math.round(best * 10) / 10;
-			rows.push({ bench: 'lookup', case: `${shape.name}, ${size} policies`, value, unit: 'ns' });
-		}
-	}
-	return rows;
+	return shapes
+		.filter(({ name }) => name === 'exact' || name === 'ports' || name === '20 prefix pairs')
+		.flatMap((shape) =>
+			[100, 10_000].map((size) => {
+				const { spd } = tableOf(shape, size);
+				const flows = flowsFor(shape, size, FLOW_COUNT);
+				const [value] = bestOfBoth(
+					ROUNDS,
+					() => lookUp(spd, flows),
+					() => 0,
+				);
+				return { bench: 'lookup', case: `${shape.name}, ${size} policies`, value, unit: 'ns' };
+			}),
+		);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-	for (const row of lookupBench()) {
-		console.log(`${row.case.padEnd(36)} ${row.value.toFixed(1).padStart(8)} ${row.unit}`);
+	const report = new Report('lookup');
+	for (const shape of shapes) {
+		if (quick && shape.hostile === true) {
+			continue;
+		}
+		const small = compareWithScan(report, shape, shape.hostile === true ? 1000 : 100);
+		compareWithScan(report, shape, SCAN_MAX);
+		if (!quick && shape.hostile !== true) {
+			compareWithSmall(report, shape, 100_000, small);
+			compareWithSmall(report, shape, 1_000_000, small);
+		}
 	}
+	if (!quick) {
+		underTraffic(report);
+		statesBySpi(report);
+	}
+	report.finish();
 }

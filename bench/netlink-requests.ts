@@ -26,6 +26,8 @@ import {
 	Mode,
 	type PolicySnapshot,
 	type Selector,
+	type StateConfig,
+	type Template,
 	UNLIMITED,
 	UNUSED,
 } from '@xfrm/wire/xfrm';
@@ -48,7 +50,7 @@ export function selectorOf(shape: Shape, i: number): Selector {
 		return {
 			...anySelector(Family.Ipv4),
 			saddr: address(10, (i >> 8) & 3, 0, 0),
-			daddr: address(172, 16 + (i >> 16), (i >> 8) & 0xff, i & 0xff),
+			daddr: address(172 + (i >> 20), 16 + ((i >> 16) & 15), (i >> 8) & 0xff, i & 0xff),
 			prefixlenS: 16,
 			prefixlenD: 32,
 		};
@@ -95,7 +97,11 @@ function request<N extends MessageName>(
 	return writer.finish();
 }
 
-function policyAdd(shape: Shape, i: number): Uint8Array {
+function policyAdd(
+	shape: Shape,
+	i: number,
+	templates: readonly Template[] = [template],
+): Uint8Array {
 	const policy: PolicySnapshot = {
 		selector: selectorOf(shape, i),
 		lifetime: UNLIMITED,
@@ -107,7 +113,7 @@ function policyAdd(shape: Shape, i: number): Uint8Array {
 		flags: 0,
 		share: 0,
 		type: 0,
-		templates: [template],
+		templates,
 	};
 	return request('newpolicy', policy, policyAttributes(policy));
 }
@@ -117,10 +123,10 @@ function policyGet(id: Partial<UserPolicyId>): Uint8Array {
 	return request('getpolicy', body, [], MessageFlag.Request);
 }
 
-function stateAdd(i: number): Uint8Array {
-	const config = completeState({
+function stateConfig(i: number): StateConfig {
+	return completeState({
 		id: {
-			daddr: address(198, 18, i >> 8, i & 0xff),
+			daddr: address(198, 18 + (i >> 16), (i >> 8) & 0xff, i & 0xff),
 			spi: (0xc000_0000 + i) >>> 0,
 			proto: IpProto.Esp,
 		},
@@ -136,6 +142,15 @@ function stateAdd(i: number): Uint8Array {
 			icvBits: 128,
 		},
 	});
+}
+
+/** The states that `addStates` adds, as values. */
+export function stateConfigs(count: number): StateConfig[] {
+	return Array.from({ length: count }, (_, i) => stateConfig(i));
+}
+
+function stateAdd(i: number): Uint8Array {
+	const config = stateConfig(i);
 	return request('newsa', stateRequestBody(config), stateRequestAttributes(config));
 }
 
@@ -182,8 +197,12 @@ function scattered(i: number, count: number): number {
 }
 
 export const requests = {
-	addPolicies: (shape: Shape, count: number): Uint8Array[] =>
-		Array.from({ length: count }, (_, i) => policyAdd(shape, i)),
+	/** `from` is the number of the first one. */
+	addPolicies: (shape: Shape, count: number, from: number = 0): Uint8Array[] =>
+		Array.from({ length: count }, (_, i) => policyAdd(shape, from + i)),
+	/** The same without templates: what falls under one just passes. */
+	addPassing: (shape: Shape, count: number): Uint8Array[] =>
+		Array.from({ length: count }, (_, i) => policyAdd(shape, i, [])),
 	/** By the indexes that an end has given, one by one as each is answered. */
 	getByIndex: (indexes: readonly number[], count: number): Uint8Array[] =>
 		Array.from({ length: count }, (_, i) =>

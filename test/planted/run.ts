@@ -1,11 +1,13 @@
 /**
  * `npm run test:planted [-- NAME…]`: every fault of this folder is put into a copy of the repository, where
- * the simulation, or the test that the patch names, has to fail within a minute; without it, it has to pass.
+ * the simulation, or the test or bench that the patch names, has to fail within a minute; without it, it has to
+ * pass.
  *
  * A patch begins with what the fault is and who catches it:
  *
  *     Fault: the replay window moves before the ICV is looked at
  *     Caught-by: sim --scenario site-to-site --seeds 40         or: test packages/engine/src/input.test.ts
+ *                                                               or: bench lookup --quick --check
  *
  * A patch that does not apply any more is a failure: plant the fault anew where the code has gone.
  */
@@ -41,9 +43,9 @@ interface Plant {
 function readPlant(file: string): Plant {
 	const text = readFileSync(file, 'utf8');
 	const [, fault = ''] = /^Fault: (.+)$/m.exec(text) ?? [];
-	const [, command = ''] = /^Caught-by: ((?:sim|test) .+)$/m.exec(text) ?? [];
+	const [, command = ''] = /^Caught-by: ((?:sim|test|bench) .+)$/m.exec(text) ?? [];
 	if (fault === '' || command === '') {
-		throw new RangeError(`${file}: expected lines "Fault: …" and "Caught-by: sim|test …"`);
+		throw new RangeError(`${file}: expected lines "Fault: …" and "Caught-by: sim|test|bench …"`);
 	}
 	return { name: basename(file, '.patch'), file, fault, command };
 }
@@ -80,13 +82,21 @@ interface Run {
 	readonly broken: string | undefined;
 }
 
+function argumentsOf(copy: string, kind: string, words: readonly string[]): readonly string[] {
+	switch (kind) {
+		case 'sim':
+			return ['test/sim/main.ts', ...words, '--stop', '--captures', join(copy, 'captures')];
+		case 'bench':
+			return [`bench/${words[0]}.ts`, ...words.slice(1)];
+		default:
+			return ['--test', ...words];
+	}
+}
+
 function run(copy: string, command: string): Run {
 	const [kind, ...words] = command.split(' ');
 	const loader = ['--conditions=@xfrm/source', '--import', 'tsx'];
-	const args =
-		kind === 'sim'
-			? [...loader, 'test/sim/main.ts', ...words, '--stop', '--captures', join(copy, 'captures')]
-			: [...loader, '--test', ...words];
+	const args = [...loader, ...argumentsOf(copy, kind ?? '', words)];
 	const start = process.hrtime.bigint();
 	const { status, stdout, stderr, error } = spawnSync(process.execPath, args, {
 		cwd: copy,
