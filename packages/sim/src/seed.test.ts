@@ -10,7 +10,7 @@ test('a seed that was printed is read again', () => {
 });
 
 const refused = [
-	['of another version', `${HISTORY_VERSION + 1}-esn-wrap-1`, /is of version 2; this is version 1/],
+	['of another version', `${HISTORY_VERSION + 1}-esn-wrap-1`, /is of version 3; this is version 2/],
 	['without a version', 'esn-wrap-1', /expected VERSION-SCENARIO-NUMBER/],
 	[
 		'of no scenario',

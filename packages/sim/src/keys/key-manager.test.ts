@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeProvider } from '@xfrm/crypto/node';
-import { StateCondition } from '@xfrm/engine';
+import { linux619, StateCondition } from '@xfrm/engine';
 import { Agenda } from '../agenda.ts';
 import { Ledger } from '../ledger.ts';
 import { Link } from '../links/link.ts';
@@ -49,6 +49,7 @@ function two(settings: Partial<Connection> = {}, lose: (mail: Mail) => boolean =
 			{ setup, connections: [connection] },
 			{
 				random: new SimRandom(1),
+				profile: linux619,
 				provider: nodeProvider(),
 				ledger,
 				nowUs: () => agenda.nowUs,
