@@ -1,12 +1,14 @@
 /** docs/lint.md, the findings of `xfrm lint` one by one, from their table (`npm run pages`). */
 import { PAGES } from '../packages/explain/src/lint/pages.ts';
 
+const COUNT = Object.keys(PAGES).length;
+
 const INTRODUCTION = `# What lint finds
 
-\`xfrm lint\` looks rules over without a packet: ${Object.keys(PAGES).length} findings, each with a stable id, the objects it is about,
-what Linux does because of it, and what to do. Severity **error** means that traffic is lost or protection
-broken whatever the packet; **warning** that some is, or soon will be; **info** that it is right but worth
-knowing.
+\`xfrm lint\` looks rules over without a packet: ${COUNT} findings, each with a stable id, the objects it is
+about, what Linux does because of it, and what to do. Severity **error** means that traffic is lost or
+protection broken whatever the packet; **warning** that some is, or soon will be; **info** that it is right
+but worth knowing.
 
     xfrm lint rules.xfrm --host host.txt          commands, dumps as pasted, snapshots
     sudo xfrm lint --kernel                       the running kernel, with the host around it
