@@ -66,7 +66,7 @@ test('the MTU of a bundle is the least over its states and routes', () => {
 	flow.family = 2;
 	routes.route = makeRoute({ mtu: 1400, hopLimit: 9 });
 	const bundle = makeBundle(engine.net, policy, states, 2, flow, makeRoute({ mtu: 1390 }));
-	assert.ok(bundle !== null && bundle.first !== null && bundle.first.next !== null);
+	assert.ok(bundle instanceof Bundle && bundle.first !== null && bundle.first.next !== null);
 	// Behind the tunnel 1400, in front of it 1346; transport ESP of that: 1346 - 52 to 4 + 18.
 	assert.equal(bundle.first.next.mtu, 1346);
 	assert.equal(bundle.first.childMtu, 1346);
@@ -79,8 +79,9 @@ test('the MTU of a bundle is the least over its states and routes', () => {
 	assert.equal(bundle.first.next.route.hopLimit, 9);
 	const narrow = makeBundle(engine.net, policy, states, 2, flow, makeRoute({ mtu: 1000 }));
 	// The first route bounds both steps, and the transport state still needs its room of that.
-	assert.equal(narrow?.first?.next?.mtu, 1000);
-	assert.equal(narrow?.mtu, 966);
+	assert.ok(narrow instanceof Bundle);
+	assert.equal(narrow.first?.next?.mtu, 1000);
+	assert.equal(narrow.mtu, 966);
 });
 
 // @spec O-9

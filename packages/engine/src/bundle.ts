@@ -10,7 +10,7 @@
  * come out the same.
  */
 import { type Flow, IPV4_HEADER_OCTETS, IPV6_HEADER_OCTETS, type Route } from '@xfrm/wire';
-import { type Address, anyAddress, Family, IpProto, Mode } from '@xfrm/wire/xfrm';
+import { type Address, anyAddress, Errno, Family, IpProto, Mode } from '@xfrm/wire/xfrm';
 import { iptfsMtu } from './iptfs-settings.ts';
 import type { Namespace } from './namespace.ts';
 import type { XfrmPolicy } from './policy.ts';
@@ -124,7 +124,7 @@ export function sameRoute(a: Route, b: Route): boolean {
 /**
  * The bundle for a flow that `count` states will transform, innermost first.
  *
- * @returns null when there is no route to an outer destination: XfrmOutBundleGenError
+ * @returns the errno when there is no route to an outer destination: XfrmOutBundleGenError
  * @spec O-6 O-9 O-10 U-3
  */
 export function makeBundle(
@@ -134,7 +134,7 @@ export function makeBundle(
 	count: number,
 	flow: Flow,
 	original: Route,
-): Bundle | null {
+): Bundle | Errno {
 	const generation = routeGeneration(net);
 	const known = policy.bundle;
 	if (
@@ -168,7 +168,7 @@ export function makeBundle(
 			const mark = marked ? applyOutputMark(state, flow.mark) : 0;
 			const found = net.options.route(state.family, daddr, saddr, mark, 0);
 			if (found === undefined || leadsNowhere(found)) {
-				return null;
+				return refusalOf(found);
 			}
 			route = found;
 		}
@@ -266,6 +266,20 @@ function routeDestination(state: XfrmState, previous: Address): Address {
 /** Is the answer of the route lookup a refusal? */
 export function leadsNowhere(route: Route): boolean {
 	return route.kind === 'unreachable' || route.kind === 'blackhole' || route.kind === 'prohibit';
+}
+
+/** What the sender hears of a route that refuses (fib_error, ip6_route_output). */
+function refusalOf(route: Route | undefined): Errno {
+	switch (route?.kind) {
+		case 'unreachable':
+			return Errno.EHOSTUNREACH;
+		case 'prohibit':
+			return Errno.EACCES;
+		case 'blackhole':
+			return Errno.EINVAL;
+		default:
+			return Errno.ENETUNREACH;
+	}
 }
 
 function hasStates(bundle: Bundle, states: readonly (XfrmState | null)[], count: number): boolean {

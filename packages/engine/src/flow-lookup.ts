@@ -198,8 +198,8 @@ function applyPolicies(
 		return refused(net, Verdict.OutPolError, -count, policy, resolution.code);
 	}
 	const bundle = makeBundle(net, policy, net.outputRun.states, count, flow, route);
-	if (bundle === null) {
-		return refused(net, Verdict.OutBundleGenError, Errno.ENETUNREACH, policy, 'out.bundle.route');
+	if (typeof bundle === 'number') {
+		return refused(net, Verdict.OutBundleGenError, bundle, policy, 'out.bundle.route');
 	}
 	if (!mayServe(net, policy, second, want)) {
 		return Outcome.NoMatch;

@@ -98,13 +98,20 @@ test('without a route to the outer destination no bundle is made', () => {
 	const { engine, routes } = makeEngine();
 	addOut(engine);
 	addOutPolicy(engine, { templates: [tunnelTemplate()] });
-	for (const route of [undefined, makeRoute({ kind: 'unreachable' })]) {
-		routes.route = route;
+	const refusals = [
+		[undefined, Errno.ENETUNREACH],
+		['unreachable', Errno.EHOSTUNREACH],
+		['prohibit', Errno.EACCES],
+		['blackhole', Errno.EINVAL],
+	] as const;
+	for (const [kind, errno] of refusals) {
+		routes.route = kind && makeRoute({ kind });
 		const packet = send(engine, inner());
 		assert.equal(packet.action, PacketAction.Drop);
 		assert.equal(packet.verdict, Verdict.OutBundleGenError);
+		assert.equal(packet.error, errno, kind);
 	}
-	assert.deepEqual(counted(engine.net), { XfrmOutBundleGenError: 2 });
+	assert.deepEqual(counted(engine.net), { XfrmOutBundleGenError: 4 });
 });
 
 // @spec O-7

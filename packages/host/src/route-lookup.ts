@@ -47,7 +47,7 @@ export function engineLinks(stack: Stack): EngineLinks {
 			const found = routeOutput(stack, family, daddr, saddr, mark, oif);
 			const route = typeof found === 'number' ? undefined : found;
 			noteRoute(stack, 'engine', family, daddr, saddr, mark, route);
-			return route;
+			return typeof found === 'number' ? refusingRoute(family, found) : found;
 		},
 		routeGeneration: () => stack.routeGeneration,
 		isHomeAddress: (address) => stack.devices.isHomeAddress(address),
@@ -55,6 +55,22 @@ export function engineLinks(stack: Stack): EngineLinks {
 			stack.streams.find(family, saddr, sport, daddr, dport),
 	};
 }
+
+/** A route that says why there is none; undefined where nothing was found. */
+function refusingRoute(family: number, errno: Errno): Route | undefined {
+	const kind = REFUSALS.find((one) => refusalOf(one) === errno);
+	return kind === undefined ? undefined : { ...NOWHERE, family, kind };
+}
+
+const REFUSALS = ['unreachable', 'blackhole', 'prohibit'] as const;
+const NOWHERE = {
+	ifindex: 0,
+	loopback: false,
+	source: anyAddress(),
+	mtu: 0,
+	hopLimit: 0,
+	noXfrm: false,
+} as const;
 
 function noteRoute(
 	stack: Stack,
