@@ -1,5 +1,6 @@
 /** All kinds of random cases. */
 import { changeKinds } from './change-cases.ts';
+import { edgeKinds } from './edge-cases.ts';
 import type { Kind } from './kind.ts';
 import { mixtureKinds } from './mixture-cases.ts';
 import { packetKinds } from './packet-cases.ts';
@@ -15,5 +16,6 @@ export const kinds: readonly Kind[] = [
 	...changeKinds,
 	...packetKinds,
 	...mixtureKinds,
+	...edgeKinds,
 	{ name: 'plain-ip', make: plainIpScenario },
 ];

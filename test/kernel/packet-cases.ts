@@ -225,6 +225,10 @@ const IPV4_OPTIONS: readonly (readonly number[])[] = [
 	[130, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
 	[1, 1, 0x1e, 4, 1, 2, 0, 0],
 	[0x9e, 4, 9, 9, 1, 1, 1, 0],
+	// Unsound: AH cannot tell what in them changes on the way.
+	[7, 1, 4, 0],
+	[148, 99, 0, 0],
+	[130, 0, 0, 0],
 ];
 
 const EXTENSIONS: readonly (readonly [proto: number, octets: readonly number[]])[] = [
@@ -234,6 +238,8 @@ const EXTENSIONS: readonly (readonly [proto: number, octets: readonly number[]])
 	[60, [0, 0x3e, 4, 1, 2, 3, 4]],
 	[60, [1, 0x1e, 2, 1, 2, 1, 8, 0, 0, 0, 0, 0, 0, 0, 0]],
 	[43, [0, 0, 0, 0, 0, 0, 0]],
+	[43, [2, 2, 1, 0, 0, 0, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]],
+	[60, [0, 0x1e, 99, 1, 2, 3, 4]],
 ];
 
 /** Headers that AH has to look through, and ESP leaves in front of itself. */

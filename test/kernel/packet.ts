@@ -171,6 +171,24 @@ export function makePacket(version: IpVersion, packet: PlainPacket): string {
 	return Buffer.from(bytes).toString('hex');
 }
 
+/** Header and payload put together, the header's length and checksum made right. */
+export function rawPacket(
+	version: IpVersion,
+	header: number[],
+	payload: readonly number[],
+): string {
+	if (version === 6) {
+		header.splice(4, 2, payload.length >> 8, payload.length & 255);
+		return Buffer.from([...header, ...payload]).toString('hex');
+	}
+	const length = header.length + payload.length;
+	header.splice(2, 2, length >> 8, length & 255);
+	header.splice(10, 2, 0, 0);
+	const checksum = 0xffff ^ sum16(header);
+	header.splice(10, 2, checksum >> 8, checksum & 255);
+	return Buffer.from([...header, ...payload]).toString('hex');
+}
+
 /** Cuts any IP packet (hex, no extension headers) into fragments of `size` octets of payload, a multiple of 8. */
 export function fragmentPacket(hex: string, size: number, id: number): string[] {
 	const bytes = [...Buffer.from(hex, 'hex')];

@@ -117,9 +117,13 @@ export function encodeHostCommand(command: HostCommand, indexOf: IndexOf): Uint8
 	}
 }
 
-function encodeAddress(config: AddressConfig, verb: 'add' | 'del', indexOf: IndexOf): Uint8Array {
+function encodeAddress(
+	config: AddressConfig,
+	verb: 'add' | 'replace' | 'del',
+	indexOf: IndexOf,
+): Uint8Array {
 	const { family, address, prefixLength, peer, home, noPrefixRoute, deprecated } = config;
-	const add = verb === 'add';
+	const add = verb !== 'del';
 	const own = address.subarray(0, octetsOf(family));
 	const flags =
 		(family === Family.Ipv6 && add ? IFA_FLAGS_NODAD : 0) |
@@ -127,7 +131,7 @@ function encodeAddress(config: AddressConfig, verb: 'add' | 'del', indexOf: Inde
 		(noPrefixRoute === true ? IFA_FLAGS_NOPREFIXROUTE : 0);
 	const message = new RouteMessage(
 		add ? MessageType.NewAddr : MessageType.DelAddr,
-		add ? CREATE | EXCLUSIVE : 0,
+		verb === 'add' ? CREATE | EXCLUSIVE : add ? CREATE | REPLACE : 0,
 	)
 		.octets(family, prefixLength, flags & 255, 0, ...le32(indexOf(config.device)))
 		.bytes(2, own)
