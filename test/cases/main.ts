@@ -53,8 +53,8 @@ function toAsk(all: boolean): CasePage[] {
 }
 
 /** Asks the guest; the exit status. */
-async function askGuest(all: boolean): Promise<number> {
-	const wanted = toAsk(all);
+async function askGuest(everything: boolean): Promise<number> {
+	const wanted = toAsk(everything);
 	const asked = wanted.filter((page) => kernelQuestion(page).modules === undefined);
 	for (const page of wanted.filter((one) => !asked.includes(one))) {
 		say(`${page.name}: not asked, the guest lacks its modules (--questions)`);
@@ -67,8 +67,9 @@ async function askGuest(all: boolean): Promise<number> {
 	const oracle = new Oracle();
 	let differences = 0;
 	try {
-		for (const page of asked) {
-			const answer = withFields(await oracle.ask(kernelQuestion(page)));
+		const all = await Promise.all(asked.map((page) => oracle.ask(kernelQuestion(page))));
+		for (const [i, page] of asked.entries()) {
+			const answer = withFields(all[i] as VectorCase);
 			const difference = judgePage(page, answer);
 			if (difference !== undefined) {
 				differences++;
