@@ -12,13 +12,28 @@ import {
 } from '../rtnetlink/rtnetlink-message.ts';
 import { RtnetlinkSocket } from '../rtnetlink/rtnetlink-socket.ts';
 import { AF_INET, IpOption, intValue, Level, OpenFlag, SocketKind, sockaddr } from './abi.ts';
+import { addonNative } from './addon.ts';
+import { CompileError } from './compiled.ts';
 import { ffiNative } from './ffi.ts';
 import { PacketBatch } from './packet-batch.ts';
 import { PollSet } from './poll-set.ts';
 import type { Native } from './seam.ts';
 
 const linux = process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch);
-const skip = linux ? false : 'needs Linux on x86-64 or arm64';
+const needsLinux = linux ? false : 'needs Linux on x86-64 or arm64';
+
+/** Why a provider is not to be had here; false when it is. */
+function lack(make: () => Native): string | false {
+	try {
+		make();
+		return false;
+	} catch (error) {
+		if (error instanceof CompileError) {
+			return error.message;
+		}
+		throw error;
+	}
+}
 const loopback = parseAddress('127.0.0.1')?.address ?? new Uint8Array(16);
 
 /** A UDP socket on a free port of 127.0.0.1. */
@@ -34,7 +49,8 @@ function udp(native: Native): { readonly fd: number; readonly address: Uint8Arra
 	return { fd, address };
 }
 
-for (const make of [ffiNative]) {
+for (const make of [ffiNative, addonNative]) {
+	const skip = needsLinux === false ? lack(make) : needsLinux;
 	test(`${make.name}: errors are negative numbers`, { skip }, () => {
 		const native = make();
 		assert.equal(native.close(1_000_000), -Errno.EBADF);

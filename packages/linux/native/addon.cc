@@ -1,0 +1,642 @@
+/*
+ * The native seam as a Node-API addon: system calls of src/native/seam.ts, packets by columns over one slab,
+ * and ESP's arithmetic on OpenSSL contexts that are kept from packet to packet. It decides nothing, allocates
+ * nothing on the packet path and keeps no reference to JavaScript: whoever registers memory keeps it alive.
+ *
+ * Answers are what the system call answers, or a negative errno. It is compiled by src/native/addon-build.ts
+ * with the headers of the running node, whose OpenSSL it uses.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include <node_api.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr int SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL;
+constexpr int ROWS_MAX = 1024;
+constexpr int CONTROL_OCTETS = 128;
+constexpr int PEER_OCTETS = 32;
+constexpr int LOCAL_OCTETS = 16;
+
+/* ---- arguments and answers ---- */
+
+struct Arguments {
+	napi_env env;
+	size_t count = 16;
+	napi_value values[16];
+
+	Arguments(napi_env environment, napi_callback_info info) : env(environment) {
+		napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+	}
+	int32_t number(size_t i) const {
+		int32_t value = 0;
+		napi_get_value_int32(env, values[i], &value);
+		return value;
+	}
+	double wide(size_t i) const {
+		double value = 0;
+		napi_get_value_double(env, values[i], &value);
+		return value;
+	}
+	/* Memory of a typed array; nullptr for anything else, null among it. */
+	uint8_t *bytes(size_t i, size_t *octets = nullptr) const {
+		napi_typedarray_type type;
+		size_t length = 0;
+		void *data = nullptr;
+		if (napi_get_typedarray_info(env, values[i], &type, &length, &data, nullptr, nullptr) != napi_ok) {
+			length = 0;
+			data = nullptr;
+		}
+		const bool wide_elements = type == napi_int32_array || type == napi_uint32_array;
+		if (octets) *octets = data == nullptr ? 0 : length * (wide_elements ? 4 : type == napi_float64_array ? 8 : 1);
+		return static_cast<uint8_t *>(data);
+	}
+	std::string text(size_t i) const { return textOf(values[i]); }
+	std::string textOf(napi_value value) const {
+		size_t octets = 0;
+		napi_get_value_string_utf8(env, value, nullptr, 0, &octets);
+		std::string text(octets, '\0');
+		napi_get_value_string_utf8(env, value, text.data(), octets + 1, &octets);
+		return text;
+	}
+	std::vector<std::string> texts(size_t i) const {
+		uint32_t length = 0;
+		napi_get_array_length(env, values[i], &length);
+		std::vector<std::string> list;
+		for (uint32_t k = 0; k < length; k++) {
+			napi_value value;
+			napi_get_element(env, values[i], k, &value);
+			list.push_back(textOf(value));
+		}
+		return list;
+	}
+	napi_value answer(int64_t value) const {
+		napi_value result;
+		napi_create_int64(env, value < 0 ? -errno : value, &result);
+		return result;
+	}
+	napi_value plain(int64_t value) const {
+		napi_value result;
+		napi_create_int64(env, value, &result);
+		return result;
+	}
+};
+
+/* ---- system calls of the control plane ---- */
+
+napi_value Open(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(open(a.text(0).c_str(), a.number(1)));
+}
+napi_value Close(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(close(a.number(0)));
+}
+napi_value Read(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets;
+	uint8_t *bytes = a.bytes(1, &octets);
+	return a.answer(read(a.number(0), bytes, octets));
+}
+napi_value Write(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets;
+	uint8_t *bytes = a.bytes(1, &octets);
+	return a.answer(write(a.number(0), bytes, octets));
+}
+napi_value Ioctl(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(ioctl(a.number(0), static_cast<unsigned long>(a.wide(1)), a.bytes(2)));
+}
+napi_value Socket(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(socket(a.number(0), a.number(1), a.number(2)));
+}
+napi_value Bind(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets;
+	uint8_t *address = a.bytes(1, &octets);
+	return a.answer(bind(a.number(0), reinterpret_cast<sockaddr *>(address), octets));
+}
+napi_value SocketName(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets;
+	uint8_t *address = a.bytes(1, &octets);
+	socklen_t length = octets;
+	int done = getsockname(a.number(0), reinterpret_cast<sockaddr *>(address), &length);
+	return a.answer(done < 0 ? done : static_cast<int64_t>(length));
+}
+napi_value SetOption(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets;
+	uint8_t *value = a.bytes(3, &octets);
+	return a.answer(setsockopt(a.number(0), a.number(1), a.number(2), value, octets));
+}
+napi_value GetOption(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets;
+	uint8_t *value = a.bytes(3, &octets);
+	socklen_t length = octets;
+	int done = getsockopt(a.number(0), a.number(1), a.number(2), value, &length);
+	return a.answer(done < 0 ? done : static_cast<int64_t>(length));
+}
+napi_value AttachReusePortFilter(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets;
+	uint8_t *instructions = a.bytes(1, &octets);
+	sock_fprog program = {static_cast<unsigned short>(octets / sizeof(sock_filter)),
+		reinterpret_cast<sock_filter *>(instructions)};
+	return a.answer(setsockopt(a.number(0), SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program));
+}
+napi_value Send(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets, address_octets;
+	uint8_t *bytes = a.bytes(1, &octets);
+	uint8_t *address = a.bytes(2, &address_octets);
+	return a.answer(sendto(a.number(0), bytes, octets, SEND_FLAGS, reinterpret_cast<sockaddr *>(address), address_octets));
+}
+/* fd, bytes, name, control, Int32Array of what came: octets of name and control, flags. */
+napi_value Receive(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets, name_octets, control_octets;
+	uint8_t *bytes = a.bytes(1, &octets);
+	uint8_t *name = a.bytes(2, &name_octets);
+	uint8_t *control = a.bytes(3, &control_octets);
+	int32_t *told = reinterpret_cast<int32_t *>(a.bytes(4));
+	iovec vector = {bytes, octets};
+	msghdr message = {};
+	message.msg_name = name;
+	message.msg_namelen = name_octets;
+	message.msg_iov = &vector;
+	message.msg_iovlen = 1;
+	message.msg_control = control;
+	message.msg_controllen = control_octets;
+	ssize_t got = recvmsg(a.number(0), &message, MSG_DONTWAIT);
+	told[0] = message.msg_namelen;
+	told[1] = message.msg_controllen;
+	told[2] = message.msg_flags;
+	return a.answer(got);
+}
+napi_value Eventfd(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+napi_value PidfdOpen(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(syscall(SYS_pidfd_open, a.number(0), 0));
+}
+napi_value PidfdGetfd(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(syscall(SYS_pidfd_getfd, a.number(0), a.number(1), 0));
+}
+napi_value Prctl(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(prctl(a.number(0), static_cast<unsigned long>(a.wide(1)), 0, 0, 0));
+}
+napi_value SetCloseOnExec(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(fcntl(a.number(0), F_SETFD, a.number(1) ? FD_CLOEXEC : 0));
+}
+/* An Int32Array of signals to ignore. */
+napi_value SetSignals(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets;
+	int32_t *ignored = reinterpret_cast<int32_t *>(a.bytes(0, &octets));
+	for (int number = 1; number <= 64; number++) {
+		bool ignore = false;
+		for (size_t i = 0; i < octets / 4; i++) ignore = ignore || ignored[i] == number;
+		// SIGKILL, SIGSTOP and the C library's own two are refused.
+		signal(number, ignore ? SIG_IGN : SIG_DFL);
+	}
+	sigset_t none;
+	sigemptyset(&none);
+	return a.answer(sigprocmask(SIG_SETMASK, &none, nullptr));
+}
+napi_value SetOpenFilesLimit(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	auto limit = [](double value) { return value < 9e18 ? static_cast<rlim_t>(value) : RLIM_INFINITY; };
+	rlimit limits = {limit(a.wide(0)), limit(a.wide(1))};
+	return a.answer(setrlimit(RLIMIT_NOFILE, &limits));
+}
+napi_value Execve(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	std::vector<std::string> arguments = a.texts(1), environment = a.texts(2);
+	auto pointers = [](std::vector<std::string> &list) {
+		std::vector<char *> vector;
+		for (std::string &text : list) vector.push_back(text.data());
+		vector.push_back(nullptr);
+		return vector;
+	};
+	return a.answer(execve(a.text(0).c_str(), pointers(arguments).data(), pointers(environment).data()));
+}
+napi_value Poll(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(poll(reinterpret_cast<pollfd *>(a.bytes(0)), a.number(1), a.number(2)));
+}
+
+/* ---- packets ---- */
+
+/* Columns of a PacketBatch, in the order in which they are registered. */
+struct Batch {
+	uint8_t *slab;
+	int32_t *at, *room, *octets, *segment_octets;
+	uint8_t *peer, *local;
+	int32_t *ifindex, *traffic_class, *hop_limit, *status;
+	int capacity;
+};
+
+thread_local std::vector<Batch> batches;
+
+napi_value RegisterBatch(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	auto column = [&](size_t i) { return reinterpret_cast<int32_t *>(a.bytes(i)); };
+	Batch batch = {a.bytes(0), column(1), column(2), column(3), column(4), a.bytes(5), a.bytes(6),
+		column(7), column(8), column(9), column(10), a.number(11)};
+	if (batch.capacity > ROWS_MAX) batch.capacity = ROWS_MAX;
+	batches.push_back(batch);
+	return a.plain(batches.size() - 1);
+}
+
+void take_control(Batch &batch, int row, cmsghdr *control) {
+	uint8_t *data = CMSG_DATA(control);
+	uint8_t *local = batch.local + row * LOCAL_OCTETS;
+	int32_t value;
+	if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
+		in_pktinfo *packet = reinterpret_cast<in_pktinfo *>(data);
+		batch.ifindex[row] = packet->ipi_ifindex;
+		memset(local, 0, LOCAL_OCTETS);
+		memcpy(local, &packet->ipi_addr, 4);
+	} else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
+		in6_pktinfo *packet = reinterpret_cast<in6_pktinfo *>(data);
+		batch.ifindex[row] = packet->ipi6_ifindex;
+		memcpy(local, &packet->ipi6_addr, 16);
+	} else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS) {
+		batch.traffic_class[row] = *data;
+	} else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS) {
+		memcpy(&value, data, 4);
+		batch.traffic_class[row] = value;
+	} else if ((control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TTL) ||
+		(control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_HOPLIMIT)) {
+		memcpy(&value, data, 4);
+		batch.hop_limit[row] = value;
+	}
+}
+
+thread_local mmsghdr headers[ROWS_MAX];
+thread_local iovec vectors[ROWS_MAX];
+alignas(cmsghdr) thread_local uint8_t controls[ROWS_MAX][CONTROL_OCTETS];
+
+int receive_datagrams(int fd, Batch &batch) {
+	for (int row = 0; row < batch.capacity; row++) {
+		vectors[row] = {batch.slab + batch.at[row], static_cast<size_t>(batch.room[row])};
+		msghdr &header = headers[row].msg_hdr;
+		header = {};
+		header.msg_name = batch.peer + row * PEER_OCTETS;
+		header.msg_namelen = sizeof(sockaddr_in6);
+		header.msg_iov = &vectors[row];
+		header.msg_iovlen = 1;
+		header.msg_control = controls[row];
+		header.msg_controllen = CONTROL_OCTETS;
+	}
+	int count = recvmmsg(fd, headers, batch.capacity, MSG_DONTWAIT, nullptr);
+	if (count < 0) return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	for (int row = 0; row < count; row++) {
+		msghdr &header = headers[row].msg_hdr;
+		batch.octets[row] = headers[row].msg_len;
+		batch.segment_octets[row] = batch.ifindex[row] = batch.traffic_class[row] = batch.hop_limit[row] = 0;
+		for (cmsghdr *control = CMSG_FIRSTHDR(&header); control; control = CMSG_NXTHDR(&header, control))
+			take_control(batch, row, control);
+	}
+	return count;
+}
+
+int read_packets(int fd, Batch &batch) {
+	for (int row = 0; row < batch.capacity; row++) {
+		ssize_t octets = read(fd, batch.slab + batch.at[row], batch.room[row]);
+		if (octets < 0) return row > 0 || errno == EAGAIN || errno == EINTR ? row : -errno;
+		batch.octets[row] = octets;
+		batch.segment_octets[row] = 0;
+	}
+	return batch.capacity;
+}
+
+/* fd, is it a TUN device, batch */
+napi_value ReceivePackets(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	Batch &batch = batches[a.number(2)];
+	return a.plain(a.number(1) ? read_packets(a.number(0), batch) : receive_datagrams(a.number(0), batch));
+}
+
+void send_datagrams(int fd, Batch &batch, int count) {
+	for (int row = 0; row < count; row++) {
+		uint8_t *peer = batch.peer + row * PEER_OCTETS;
+		sa_family_t family;
+		memcpy(&family, peer, sizeof family);
+		vectors[row] = {batch.slab + batch.at[row], static_cast<size_t>(batch.octets[row])};
+		msghdr &header = headers[row].msg_hdr;
+		header = {};
+		header.msg_name = peer;
+		header.msg_namelen = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+		header.msg_iov = &vectors[row];
+		header.msg_iovlen = 1;
+	}
+	for (int row = 0; row < count;) {
+		int sent = sendmmsg(fd, headers + row, count - row, SEND_FLAGS);
+		if (sent <= 0) {
+			batch.status[row++] = -errno;
+			continue;
+		}
+		for (int i = 0; i < sent; i++) batch.status[row++] = 0;
+	}
+}
+
+/* fd, is it a TUN device, batch, rows */
+napi_value SendPackets(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	Batch &batch = batches[a.number(2)];
+	int fd = a.number(0), count = a.number(3) < batch.capacity ? a.number(3) : batch.capacity;
+	if (!a.number(1)) {
+		send_datagrams(fd, batch, count);
+	} else {
+		for (int row = 0; row < count; row++)
+			batch.status[row] = write(fd, batch.slab + batch.at[row], batch.octets[row]) < 0 ? -errno : 0;
+	}
+	return a.plain(count);
+}
+
+/* ---- ESP's arithmetic ---- */
+
+constexpr int OK = 0, BAD_ICV = 74, INVALID = 22;
+constexpr int AEAD_IV = 8, SALT = 4, NONCE = SALT + AEAD_IV, MAC_OCTETS_MAX = 64;
+
+/* A combined mode, or a cipher in CBC with an HMAC; contexts are kept, a packet sets the nonce alone. */
+struct Key {
+	EVP_CIPHER_CTX *seal = nullptr, *open = nullptr;
+	EVP_MAC_CTX *mac = nullptr;
+	uint8_t nonce[NONCE] = {};
+	int icv = 0;
+	bool esn = false;
+};
+
+thread_local std::vector<Key *> keys;
+
+int keep(Key *key) {
+	for (size_t i = 0; i < keys.size(); i++) {
+		if (!keys[i]) {
+			keys[i] = key;
+			return i;
+		}
+	}
+	keys.push_back(key);
+	return keys.size() - 1;
+}
+
+void forget(Key *key) {
+	EVP_CIPHER_CTX_free(key->seal);
+	EVP_CIPHER_CTX_free(key->open);
+	EVP_MAC_CTX_free(key->mac);
+	OPENSSL_cleanse(key, sizeof *key);
+	delete key;
+}
+
+bool make_cipher(Key *key, const char *name, const uint8_t *bytes) {
+	EVP_CIPHER *cipher = EVP_CIPHER_fetch(nullptr, name, nullptr);
+	if (!cipher) return false;
+	uint8_t iv[16] = {};
+	key->seal = EVP_CIPHER_CTX_new();
+	key->open = EVP_CIPHER_CTX_new();
+	bool made = EVP_EncryptInit_ex2(key->seal, cipher, bytes, iv, nullptr) && EVP_DecryptInit_ex2(key->open, cipher, bytes, iv, nullptr);
+	EVP_CIPHER_CTX_set_padding(key->seal, 0);
+	EVP_CIPHER_CTX_set_padding(key->open, 0);
+	EVP_CIPHER_free(cipher);
+	return made;
+}
+
+bool make_mac(Key *key, const char *digest, const uint8_t *bytes, size_t octets) {
+	EVP_MAC *mac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+	if (!mac) return false;
+	key->mac = EVP_MAC_CTX_new(mac);
+	OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, const_cast<char *>(digest), 0), OSSL_PARAM_construct_end()};
+	// An empty key is told by its address.
+	const uint8_t none = 0;
+	bool made = EVP_MAC_init(key->mac, octets ? bytes : &none, octets, parameters);
+	EVP_MAC_free(mac);
+	return made;
+}
+
+/* OpenSSL's name, key with the salt behind it, octets of the ICV, ESN: a number, or -1. */
+napi_value AeadKey(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets;
+	uint8_t *bytes = a.bytes(1, &octets);
+	Key *key = new Key;
+	key->icv = a.number(2);
+	key->esn = a.number(3);
+	memcpy(key->nonce, bytes + octets - SALT, SALT);
+	if (make_cipher(key, a.text(0).c_str(), bytes)) return a.plain(keep(key));
+	forget(key);
+	return a.plain(-1);
+}
+
+/* OpenSSL's cipher, its key, digest, its key, octets of the ICV, ESN: a number, or -1. */
+napi_value CbcKey(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets;
+	uint8_t *mac = a.bytes(3, &octets);
+	Key *key = new Key;
+	key->icv = a.number(4);
+	key->esn = a.number(5);
+	if (make_cipher(key, a.text(0).c_str(), a.bytes(1)) && make_mac(key, a.text(2).c_str(), mac, octets)) return a.plain(keep(key));
+	forget(key);
+	return a.plain(-1);
+}
+
+napi_value WipeKey(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	Key *&key = keys[a.number(0)];
+	if (key) forget(key);
+	key = nullptr;
+	return a.plain(0);
+}
+
+/* Columns of a CryptoBatch with keys and memory as numbers, in the order in which they are registered. */
+struct Jobs {
+	int32_t *key;
+	double *bytes, *out;
+	int32_t *aad_at, *iv_at, *text_at, *text_end, *out_at, *seq_hi, *status;
+};
+
+thread_local std::vector<Jobs> job_columns;
+
+napi_value RegisterJobs(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	auto column = [&](size_t i) { return reinterpret_cast<int32_t *>(a.bytes(i)); };
+	auto wide = [&](size_t i) { return reinterpret_cast<double *>(a.bytes(i)); };
+	job_columns.push_back({column(0), wide(1), wide(2), column(3), column(4), column(5), column(6), column(7), column(8), column(9)});
+	return a.plain(job_columns.size() - 1);
+}
+
+napi_value AddressOf(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	napi_value result;
+	napi_create_double(env, static_cast<double>(reinterpret_cast<uintptr_t>(a.bytes(0))), &result);
+	return result;
+}
+
+struct Job {
+	Key *key;
+	uint8_t *aad, *iv, *text, *icv;
+	int text_octets;
+	uint8_t seq_hi[4];
+};
+
+Job job_of(const Jobs &jobs, int i) {
+	uint8_t *bytes = reinterpret_cast<uint8_t *>(static_cast<uintptr_t>(jobs.bytes[i]));
+	uint8_t *out = reinterpret_cast<uint8_t *>(static_cast<uintptr_t>(jobs.out[i]));
+	uint32_t high = static_cast<uint32_t>(jobs.seq_hi[i]);
+	return {keys[jobs.key[i]], bytes + jobs.aad_at[i], bytes + jobs.iv_at[i], bytes + jobs.text_at[i], out + jobs.out_at[i],
+		jobs.text_end[i] - jobs.text_at[i],
+		{static_cast<uint8_t>(high >> 24), static_cast<uint8_t>(high >> 16), static_cast<uint8_t>(high >> 8), static_cast<uint8_t>(high)}};
+}
+
+/* SPI and number, with ESN the high half between them (RFC 4106 5). */
+int write_aad(const Job &job, uint8_t *aad) {
+	memcpy(aad, job.aad, 4);
+	if (!job.key->esn) {
+		memcpy(aad + 4, job.aad + 4, 4);
+		return 8;
+	}
+	memcpy(aad + 4, job.seq_hi, 4);
+	memcpy(aad + 8, job.aad + 4, 4);
+	return 12;
+}
+
+int seal_aead(Job &job) {
+	Key &key = *job.key;
+	uint8_t aad[12];
+	int done, aad_octets = write_aad(job, aad);
+	memcpy(key.nonce + SALT, job.iv, AEAD_IV);
+	bool good = EVP_EncryptInit_ex(key.seal, nullptr, nullptr, nullptr, key.nonce) &&
+		EVP_EncryptUpdate(key.seal, nullptr, &done, aad, aad_octets) &&
+		EVP_EncryptUpdate(key.seal, job.text, &done, job.text, job.text_octets) &&
+		EVP_EncryptFinal_ex(key.seal, job.text + done, &done) &&
+		EVP_CIPHER_CTX_ctrl(key.seal, EVP_CTRL_AEAD_GET_TAG, key.icv, job.icv);
+	return good ? OK : INVALID;
+}
+
+int open_aead(Job &job) {
+	Key &key = *job.key;
+	uint8_t aad[12];
+	int done, aad_octets = write_aad(job, aad);
+	memcpy(key.nonce + SALT, job.iv, AEAD_IV);
+	bool ready = EVP_DecryptInit_ex(key.open, nullptr, nullptr, nullptr, key.nonce) &&
+		EVP_CIPHER_CTX_ctrl(key.open, EVP_CTRL_AEAD_SET_TAG, key.icv, job.icv) &&
+		EVP_DecryptUpdate(key.open, nullptr, &done, aad, aad_octets) &&
+		EVP_DecryptUpdate(key.open, job.text, &done, job.text, job.text_octets);
+	if (!ready) return INVALID;
+	return EVP_DecryptFinal_ex(key.open, job.text + done, &done) > 0 ? OK : BAD_ICV;
+}
+
+/* Over SPI to the end of the text; with ESN the high half follows (RFC 4303 2.2.1). */
+bool compute_mac(const Job &job, uint8_t *mac) {
+	Key &key = *job.key;
+	size_t octets;
+	return EVP_MAC_init(key.mac, nullptr, 0, nullptr) &&
+		EVP_MAC_update(key.mac, job.aad, job.text + job.text_octets - job.aad) &&
+		(!key.esn || EVP_MAC_update(key.mac, job.seq_hi, 4)) &&
+		EVP_MAC_final(key.mac, mac, &octets, MAC_OCTETS_MAX);
+}
+
+int seal_cbc(Job &job) {
+	Key &key = *job.key;
+	uint8_t mac[MAC_OCTETS_MAX];
+	int done;
+	bool good = EVP_EncryptInit_ex(key.seal, nullptr, nullptr, nullptr, job.iv) &&
+		EVP_EncryptUpdate(key.seal, job.text, &done, job.text, job.text_octets) && compute_mac(job, mac);
+	if (!good) return INVALID;
+	memcpy(job.icv, mac, key.icv);
+	return OK;
+}
+
+int open_cbc(Job &job) {
+	Key &key = *job.key;
+	uint8_t mac[MAC_OCTETS_MAX];
+	int done;
+	if (!compute_mac(job, mac)) return INVALID;
+	if (CRYPTO_memcmp(mac, job.icv, key.icv) != 0) return BAD_ICV;
+	bool good = EVP_DecryptInit_ex(key.open, nullptr, nullptr, nullptr, job.iv) &&
+		EVP_DecryptUpdate(key.open, job.text, &done, job.text, job.text_octets);
+	return good ? OK : INVALID;
+}
+
+/* columns, count: jobs whose key is -1 are somebody else's. */
+napi_value Seal(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	const Jobs &jobs = job_columns[a.number(0)];
+	for (int i = 0, count = a.number(1); i < count; i++) {
+		if (jobs.key[i] < 0) continue;
+		Job job = job_of(jobs, i);
+		jobs.status[i] = job.key->mac ? seal_cbc(job) : seal_aead(job);
+	}
+	return nullptr;
+}
+napi_value OpenSealed(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	const Jobs &jobs = job_columns[a.number(0)];
+	for (int i = 0, count = a.number(1); i < count; i++) {
+		if (jobs.key[i] < 0) continue;
+		Job job = job_of(jobs, i);
+		jobs.status[i] = job.key->mac ? open_cbc(job) : open_aead(job);
+	}
+	return nullptr;
+}
+
+napi_value Initialize(napi_env env, napi_value exports) {
+	const struct { const char *name; napi_callback call; } functions[] = {
+		{"open", Open}, {"close", Close}, {"read", Read}, {"write", Write}, {"ioctl", Ioctl},
+		{"socket", Socket}, {"bind", Bind}, {"socketName", SocketName}, {"setOption", SetOption},
+		{"getOption", GetOption}, {"attachReusePortFilter", AttachReusePortFilter}, {"send", Send},
+		{"receive", Receive}, {"eventfd", Eventfd}, {"pidfdOpen", PidfdOpen}, {"pidfdGetfd", PidfdGetfd},
+		{"prctl", Prctl}, {"setCloseOnExec", SetCloseOnExec}, {"setSignals", SetSignals},
+		{"setOpenFilesLimit", SetOpenFilesLimit}, {"execve", Execve}, {"poll", Poll},
+		{"registerBatch", RegisterBatch}, {"receivePackets", ReceivePackets}, {"sendPackets", SendPackets},
+		{"aeadKey", AeadKey}, {"cbcKey", CbcKey}, {"wipeKey", WipeKey}, {"registerJobs", RegisterJobs},
+		{"addressOf", AddressOf}, {"seal", Seal}, {"openSealed", OpenSealed},
+	};
+	for (const auto &function : functions) {
+		napi_value value;
+		napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.call, nullptr, &value);
+		napi_set_named_property(env, exports, function.name, value);
+	}
+	return exports;
+}
+
+}  // namespace
+
+NAPI_MODULE(NODE_GYP_MODULE_NAME, Initialize)

@@ -1,0 +1,209 @@
+/**
+ * The seam over a Node-API addon (native/addon.cc): a call costs some tens of nanoseconds, and a TUN device is
+ * read many packets a call. It is compiled on first use with the headers that come with the running node.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { CompileError, compiledObject } from './compiled.ts';
+import type { PacketBatch } from './packet-batch.ts';
+import type { PollSet } from './poll-set.ts';
+import type { Native, PortKind, ReceivedMessage } from './seam.ts';
+
+/** The addon's functions, in the words of addon.cc. */
+export interface Addon {
+	open(path: string, flags: number): number;
+	close(fd: number): number;
+	read(fd: number, bytes: Uint8Array): number;
+	write(fd: number, bytes: Uint8Array): number;
+	ioctl(fd: number, request: number, argument: Uint8Array): number;
+	socket(domain: number, type: number, protocol: number): number;
+	bind(fd: number, address: Uint8Array): number;
+	socketName(fd: number, address: Uint8Array): number;
+	setOption(fd: number, level: number, name: number, value: Uint8Array): number;
+	getOption(fd: number, level: number, name: number, value: Uint8Array): number;
+	attachReusePortFilter(fd: number, instructions: Uint8Array): number;
+	send(fd: number, bytes: Uint8Array, address: Uint8Array | null): number;
+	receive(
+		fd: number,
+		bytes: Uint8Array,
+		name: Uint8Array,
+		control: Uint8Array,
+		told: Int32Array,
+	): number;
+	eventfd(): number;
+	pidfdOpen(pid: number): number;
+	pidfdGetfd(pidfd: number, fd: number): number;
+	prctl(option: number, value: number): number;
+	setCloseOnExec(fd: number, close: number): number;
+	setSignals(ignored: Int32Array): number;
+	setOpenFilesLimit(soft: number, hard: number): number;
+	execve(path: string, args: readonly string[], environment: readonly string[]): number;
+	poll(set: Uint8Array, count: number, timeoutMs: number): number;
+	registerBatch(...columnsAndCapacity: readonly (Uint8Array | Int32Array | number)[]): number;
+	receivePackets(fd: number, tun: number, batch: number): number;
+	sendPackets(fd: number, tun: number, batch: number, count: number): number;
+	aeadKey(cipher: string, key: Uint8Array, icvOctets: number, esn: number): number;
+	cbcKey(
+		cipher: string,
+		key: Uint8Array,
+		digest: string,
+		macKey: Uint8Array,
+		icvOctets: number,
+		esn: number,
+	): number;
+	wipeKey(key: number): number;
+	registerJobs(...columns: readonly (Int32Array | Float64Array)[]): number;
+	addressOf(bytes: Uint8Array): number;
+	seal(jobs: number, count: number): void;
+	openSealed(jobs: number, count: number): void;
+}
+
+const COMPILERS = ['c++', 'g++', 'clang++'] as const;
+const FLAGS = ['-std=c++17', '-shared', '-fPIC', '-O2', '-DNODE_GYP_MODULE_NAME=xfrm'] as const;
+
+/** The headers of the running node: they come with its packages and archives. @throws CompileError */
+function headerFolder(): string {
+	const folder = join(dirname(dirname(process.execPath)), 'include/node');
+	if (!existsSync(join(folder, 'node_api.h')) || !existsSync(join(folder, 'openssl/evp.h'))) {
+		throw new CompileError(`the headers of this node are not in ${folder}`);
+	}
+	return folder;
+}
+
+let loaded: Addon | undefined;
+
+/** Loads the addon, compiled if need be. @throws CompileError without compiler, headers or place */
+export function loadAddon(): Addon {
+	loaded ??= createRequire(import.meta.url)(addonPath()) as Addon;
+	return loaded;
+}
+
+function addonPath(): string {
+	return compiledObject({
+		name: 'addon',
+		source: fileURLToPath(new URL('../../native/addon.cc', import.meta.url)),
+		variant: `${process.version} ${process.versions.openssl}`,
+		compilers: COMPILERS,
+		flags: [...FLAGS, `-I${headerFolder()}`],
+		libraries: [],
+		suffix: '.node',
+	});
+}
+
+/** Makes the provider. @throws CompileError */
+export function addonNative(): Native {
+	return new AddonNative(loadAddon());
+}
+
+class AddonNative implements Native {
+	readonly name: string = 'addon';
+	readonly #addon: Addon;
+	/** Numbers of batches; the addon knows their memory by address, and this map's keys keep it. */
+	readonly #batches: Map<PacketBatch, number> = new Map();
+	readonly #told: Int32Array = new Int32Array(3);
+
+	constructor(addon: Addon) {
+		this.#addon = addon;
+	}
+
+	open(path: string, flags: number): number {
+		return this.#addon.open(path, flags);
+	}
+	close(fd: number): number {
+		return this.#addon.close(fd);
+	}
+	read(fd: number, bytes: Uint8Array): number {
+		return this.#addon.read(fd, bytes);
+	}
+	write(fd: number, bytes: Uint8Array): number {
+		return this.#addon.write(fd, bytes);
+	}
+	ioctl(fd: number, request: number, argument: Uint8Array): number {
+		return this.#addon.ioctl(fd, request, argument);
+	}
+	socket(domain: number, type: number, protocol: number): number {
+		return this.#addon.socket(domain, type, protocol);
+	}
+	bind(fd: number, address: Uint8Array): number {
+		return this.#addon.bind(fd, address);
+	}
+	socketName(fd: number, address: Uint8Array): number {
+		return this.#addon.socketName(fd, address);
+	}
+	setOption(fd: number, level: number, name: number, value: Uint8Array): number {
+		return this.#addon.setOption(fd, level, name, value);
+	}
+	getOption(fd: number, level: number, name: number, value: Uint8Array): number {
+		return this.#addon.getOption(fd, level, name, value);
+	}
+	attachReusePortFilter(fd: number, instructions: Uint8Array): number {
+		return this.#addon.attachReusePortFilter(fd, instructions);
+	}
+	send(fd: number, bytes: Uint8Array, address: Uint8Array | null): number {
+		return this.#addon.send(fd, bytes, address);
+	}
+
+	receive(fd: number, bytes: Uint8Array, message: ReceivedMessage): number {
+		const told = this.#told;
+		const octets = this.#addon.receive(fd, bytes, message.name, message.control, told);
+		message.nameOctets = told[0] ?? 0;
+		message.controlOctets = told[1] ?? 0;
+		message.flags = told[2] ?? 0;
+		return octets;
+	}
+
+	eventfd(): number {
+		return this.#addon.eventfd();
+	}
+	pidfdOpen(pid: number): number {
+		return this.#addon.pidfdOpen(pid);
+	}
+	pidfdGetfd(pidfd: number, fd: number): number {
+		return this.#addon.pidfdGetfd(pidfd, fd);
+	}
+	prctl(option: number, value: number): number {
+		return this.#addon.prctl(option, value);
+	}
+	setCloseOnExec(fd: number, close: boolean): number {
+		return this.#addon.setCloseOnExec(fd, close ? 1 : 0);
+	}
+	setSignals(ignored: readonly number[]): number {
+		return this.#addon.setSignals(Int32Array.from(ignored));
+	}
+	setOpenFilesLimit(soft: number, hard: number): number {
+		return this.#addon.setOpenFilesLimit(soft, hard);
+	}
+	execve(path: string, args: readonly string[], environment: readonly string[]): number {
+		return this.#addon.execve(path, args, environment);
+	}
+
+	poll(set: PollSet, timeoutMs: number): number {
+		return this.#addon.poll(set.bytes, set.count, timeoutMs);
+	}
+
+	receivePackets(fd: number, kind: PortKind, batch: PacketBatch): number {
+		const count = this.#addon.receivePackets(fd, kind === 'tun' ? 1 : 0, this.#batchOf(batch));
+		batch.count = Math.max(0, count);
+		return count;
+	}
+
+	sendPackets(fd: number, kind: PortKind, batch: PacketBatch): void {
+		this.#addon.sendPackets(fd, kind === 'tun' ? 1 : 0, this.#batchOf(batch), batch.count);
+	}
+
+	#batchOf(batch: PacketBatch): number {
+		const known = this.#batches.get(batch);
+		if (known !== undefined) {
+			return known;
+		}
+		const { slab, at, room, octets, segmentOctets, peer, local } = batch;
+		const { ifindex, trafficClass, hopLimit, status, capacity } = batch;
+		const columns = [slab, at, room, octets, segmentOctets, peer, local];
+		const more = [ifindex, trafficClass, hopLimit, status];
+		const number = this.#addon.registerBatch(...columns, ...more, capacity);
+		this.#batches.set(batch, number);
+		return number;
+	}
+}

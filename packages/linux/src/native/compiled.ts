@@ -1,0 +1,120 @@
+/**
+ * Objects that are compiled by the machine's compiler on first use and kept: the addon here, the preload shim
+ * in exec/. They are kept in a folder of the user's own, mode 0700, with the hash of the source and of the
+ * object in their name, and are hashed before each use, since they are loaded into what runs as root.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+	chmodSync,
+	existsSync,
+	lstatSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** What is compiled, and how. */
+export interface CompiledKind {
+	/** Of the file's name: `addon`, `preload`. */
+	readonly name: string;
+	/** Path of the one source file. */
+	readonly source: string;
+	/** What else the object depends on, such as the version of Node. */
+	readonly variant: string;
+	/** Tried in order. */
+	readonly compilers: readonly string[];
+	/** Before `-o OBJECT SOURCE`, and behind it. */
+	readonly flags: readonly string[];
+	readonly libraries: readonly string[];
+	/** Of the object: `.so`, `.node`. */
+	readonly suffix: string;
+}
+
+/** No compiler, or no place: why, as a sentence. */
+export class CompileError extends Error {
+	constructor(message: string) {
+		super(message);
+		this.name = 'CompileError';
+	}
+}
+
+function sha256(bytes: Uint8Array): string {
+	return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Where objects are kept: the first folder of these that can be made. @throws CompileError */
+function cacheFolder(): string {
+	const root = process.geteuid?.() === 0;
+	const folders = root ? ['/var/cache/xfrm', '/run/xfrm/cache'] : [join(homedir(), '.cache/xfrm')];
+	const reasons: string[] = [];
+	for (const folder of folders) {
+		try {
+			mkdirSync(folder, { recursive: true, mode: 0o700 });
+			assertOwn(folder);
+			return folder;
+		} catch (error) {
+			reasons.push(error instanceof Error ? error.message : String(error));
+		}
+	}
+	throw new CompileError(`what is compiled can be kept nowhere: ${reasons.join('; ')}`);
+}
+
+/** Throws unless the folder is this user's, and nobody else's to write to. */
+function assertOwn(folder: string): void {
+	const { uid, mode } = lstatSync(folder);
+	if (uid !== process.geteuid?.()) {
+		throw new CompileError(`${folder} belongs to somebody else: remove it`);
+	}
+	if ((mode & 0o077) !== 0) {
+		chmodSync(folder, 0o700);
+	}
+}
+
+/** The kept object of this prefix that is what its name says. */
+function findKept(folder: string, prefix: string, suffix: string): string | undefined {
+	for (const name of readdirSync(folder)) {
+		if (name.startsWith(prefix) && name.endsWith(suffix)) {
+			const path = join(folder, name);
+			const { uid } = lstatSync(path);
+			const told = name.slice(prefix.length, -suffix.length);
+			if (uid === process.geteuid?.() && sha256(readFileSync(path)) === told) {
+				return path;
+			}
+			rmSync(path, { force: true });
+		}
+	}
+	return undefined;
+}
+
+/** Compiles it; several at once do no harm. @throws CompileError */
+function compile(kind: CompiledKind, folder: string, prefix: string): string {
+	const draft = join(folder, `draft-${process.pid}-${kind.name}${kind.suffix}`);
+	const reasons: string[] = [];
+	for (const compiler of kind.compilers) {
+		const args = [...kind.flags, '-o', draft, kind.source, ...kind.libraries];
+		const { error, status, stderr } = spawnSync(compiler, args, { encoding: 'utf8' });
+		if (error === undefined && status === 0 && existsSync(draft)) {
+			chmodSync(draft, 0o700);
+			const path = join(folder, `${prefix}${sha256(readFileSync(draft))}${kind.suffix}`);
+			renameSync(draft, path);
+			return path;
+		}
+		const [line = ''] = (stderr ?? '').trim().split('\n');
+		reasons.push(`${compiler}: ${error?.message ?? line}`);
+	}
+	throw new CompileError(`the ${kind.name} cannot be compiled (${reasons.join('; ')})`);
+}
+
+/** Path of the object, compiled if it is not there. @throws CompileError */
+export function compiledObject(kind: CompiledKind): string {
+	const folder = cacheFolder();
+	const recipe = [kind.variant, ...kind.flags, ...kind.libraries].join('\n');
+	const hash = sha256(Buffer.concat([readFileSync(kind.source), Buffer.from(recipe)]));
+	const prefix = `${kind.name}-${process.arch}-${hash.slice(0, 16)}-`;
+	return findKept(folder, prefix, kind.suffix) ?? compile(kind, folder, prefix);
+}
