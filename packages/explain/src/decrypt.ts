@@ -75,23 +75,34 @@ export class Decryptor {
 		const facts = packetFacts(packet);
 		const proto = facts?.proto;
 		const isEsp = proto === IpProto.Esp || proto === IpProto.Ah || proto === IpProto.Comp;
-		const inUdp = proto === IpProto.Udp && facts?.spi !== undefined && this.#spis.has(facts.spi);
-		if (facts === undefined || !(isEsp || inUdp)) {
+		const inUdp = facts === undefined ? undefined : this.#espInUdp(packet, facts);
+		if (facts === undefined || !(isEsp || inUdp !== undefined)) {
 			return { kind: 'plain' };
 		}
-		const { spi } = facts;
+		const plain = inUdp === undefined ? packet : withoutUdp(packet, facts, inUdp);
+		const { spi, seq } = packetFacts(plain) ?? facts;
 		if (spi !== undefined && this.#hidden.has(spi)) {
 			return { kind: 'closed', code: 'key.hidden' };
 		}
-		const plain = inUdp ? withoutUdp(packet, facts) : packet;
 		const { family, destination } = endsOf(plain);
 		const world = this.#worldOf(family, destination);
 		const esn = [...world.world.engine.states()].find(
 			(state) => state.spi >>> 0 === spi && (state.flags & StateFlag.Esn) !== 0,
 		);
-		return esn === undefined || facts.seq === undefined
+		return esn === undefined || seq === undefined
 			? receive(world, plain)
-			: this.#openEsn(world, plain, esn, facts.seq);
+			: this.#openEsn(world, plain, esn, seq);
+	}
+
+	/** Octets between IP header and ESP in UDP: the UDP header, and eight zeros of the older kind. */
+	#espInUdp(packet: Uint8Array, { proto, transportAt: at }: PacketFacts): number | undefined {
+		if (proto !== IpProto.Udp) {
+			return undefined;
+		}
+		const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+		return [8, 16].find(
+			(octets) => at + octets + 8 <= packet.length && this.#spis.has(view.getUint32(at + octets)),
+		);
 	}
 
 	#openEsn(world: Explainer, packet: Uint8Array, state: XfrmState, seq: number): Opened {
@@ -186,11 +197,15 @@ function innermost(facts: readonly Fact[]): Uint8Array | undefined {
 	return inner;
 }
 
-/** ESP in UDP as plain ESP: the header between is taken out. */
-function withoutUdp(packet: Uint8Array, { transportAt: at, family }: PacketFacts): Uint8Array {
-	const plain = new Uint8Array(packet.length - 8);
+/** ESP in UDP as plain ESP: these octets between are taken out. */
+function withoutUdp(
+	packet: Uint8Array,
+	{ transportAt: at, family }: PacketFacts,
+	octets: number,
+): Uint8Array {
+	const plain = new Uint8Array(packet.length - octets);
 	plain.set(packet.subarray(0, at));
-	plain.set(packet.subarray(at + 8), at);
+	plain.set(packet.subarray(at + octets), at);
 	const view = new DataView(plain.buffer);
 	if (family === Family.Ipv4) {
 		view.setUint16(2, plain.length);
