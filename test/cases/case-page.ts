@@ -16,6 +16,8 @@
  *     ## What xfrm explain says   generated
  *     ## What Linux did           generated
  *     ## What helped     what the thread came to
+ *
+ * A protected packet that arrives is made by asking `xfrm explain --json` about its sender: `packets`.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
