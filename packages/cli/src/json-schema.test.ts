@@ -72,6 +72,6 @@ describe('xfrm explain --json', () => {
 			[sent?.['both'] !== undefined, sent?.['fix'], missing?.['fix'] !== undefined],
 			[true, undefined, true],
 		);
-		assert.equal((sent?.['why_not'] as unknown[]).length, 2);
+		assert.equal((sent as { why_not: unknown[] }).why_not.length, 2);
 	});
 });

@@ -38,7 +38,9 @@ describe('the first fix', () => {
 			policy('src 10.1.0.0/16 dst 10.2.0.0/16 dir out', here, there, 'reqid 5'),
 		]);
 		const gone = `ip xfrm state delete src ${here} dst ${there} proto esp spi 0x00000101`;
-		const made = `ip xfrm state add src ${here} dst ${there} proto esp spi 0x00000101 reqid 5 mode tunnel flag af-unspec aead 'rfc4106(gcm(aes))' key#1 128`;
+		const made =
+			`ip xfrm state add src ${here} dst ${there} proto esp spi 0x00000101 reqid 5 mode tunnel` +
+			" flag af-unspec aead 'rfc4106(gcm(aes))' key#1 128";
 		assert.equal(firstFix(explainer, FLOW), `transform: ${gone}; ${made}`);
 	});
 
