@@ -48,9 +48,15 @@ const MULTIPLIERS: Int32Array = Int32Array.of(
 );
 
 /** Four masks a prefix length. */
-const PREFIX_MASKS: Int32Array = Int32Array.from({ length: 4 * PREFIX_COUNT }, (_, i) =>
-	prefixMask(i >> 2, i & 3),
-);
+const PREFIX_MASKS: Int32Array = makePrefixMasks();
+
+function makePrefixMasks(): Int32Array {
+	const masks = new Int32Array(4 * PREFIX_COUNT);
+	for (let i = 0; i < masks.length; i++) {
+		masks[i] = prefixMask(i >> 2, i & 3);
+	}
+	return masks;
+}
 
 /** Mask of one of the four words of an address, of a prefix of so many bits. */
 function prefixMask(prefix: number, word: number): number {

@@ -123,14 +123,19 @@ export class Tuple {
 		}
 	}
 
-	/** Hash of each policy of the tuple, and what a word of its key is. */
-	forEachKey(word: number, visit: (hash: number, value: number) => void): void {
-		for (let entry = 0; entry < this.owners.length; entry++) {
-			if (this.owners[entry] !== null) {
-				const at = entry * ENTRY_WORDS;
-				visit(this.entries[at + HASH] ?? 0, this.entries[at + KEY + word] ?? 0);
-			}
-		}
+	/** Entries are numbered from 0; those that were given back have no owner. */
+	get entryCount(): number {
+		return this.owners.length;
+	}
+
+	/** The hash of an entry's key. */
+	hashOf(entry: number): number {
+		return this.entries[entry * ENTRY_WORDS + HASH] ?? 0;
+	}
+
+	/** A word of an entry's key. */
+	wordOf(entry: number, word: number): number {
+		return this.entries[entry * ENTRY_WORDS + KEY + word] ?? 0;
 	}
 
 	/** Walks a chain to the next entry with the asked key. */

@@ -261,9 +261,12 @@ export class PolicyTable {
 		this.filter = new Int32Array((1 << bitsLog) >> 5);
 		this.filterShift = 32 - bitsLog;
 		this.filterCount = this.count;
-		const setBits = (hash: number): void => this.setFilterBits(hash);
 		for (const tuple of this.tuples) {
-			tuple.forEachKey(0, setBits);
+			for (let entry = 0; entry < tuple.entryCount; entry++) {
+				if (tuple.owner(entry) !== null) {
+					this.setFilterBits(tuple.hashOf(entry));
+				}
+			}
 			this.plan[tuple.place * PLAN_WORDS + BITS] = this.bitsOf(tuple);
 		}
 	}
@@ -273,10 +276,13 @@ export class PolicyTable {
 		if (tuple.count > BITS_POLICIES_MAX) {
 			return -1;
 		}
+		const word = tellingWord(tuple.shape.masks);
 		let bits = 0;
-		tuple.forEachKey(tellingWord(tuple.shape.masks), (_hash, value) => {
-			bits |= bitOf(value);
-		});
+		for (let entry = 0; entry < tuple.entryCount; entry++) {
+			if (tuple.owner(entry) !== null) {
+				bits |= bitOf(tuple.wordOf(entry, word));
+			}
+		}
 		return bits;
 	}
 
