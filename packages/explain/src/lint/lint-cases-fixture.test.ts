@@ -298,6 +298,23 @@ export const CASES: Readonly<Record<string, LintCase>> = {
 			{ flow: SENT.replace('udp', 'tcp'), bad: 'drop XfrmOutPolBlock', good: 'pass' },
 		],
 	},
+	'ports-unmirrored': {
+		bad: [
+			`xfrm policy add src ${PEER}/32 dst ${ME}/32 proto udp sport 5060 dport 6000 dir in tmpl proto esp mode transport`,
+			`xfrm policy add src ${ME}/32 dst ${PEER}/32 proto udp sport 5060 dport 6000 dir out tmpl proto esp mode transport`,
+		],
+		good: [
+			`xfrm policy add src ${PEER}/32 dst ${ME}/32 proto udp sport 5060 dport 6000 dir in tmpl proto esp mode transport`,
+			`xfrm policy add src ${ME}/32 dst ${PEER}/32 proto udp sport 6000 dport 5060 dir out tmpl proto esp mode transport`,
+		],
+		flows: [
+			{
+				flow: `src ${ME} dst ${PEER} proto udp sport 6000 dport 5060 dir out`,
+				bad: 'pass',
+				good: 'acquire XfrmOutNoStates',
+			},
+		],
+	},
 	'dccp-ports': {
 		bad: [
 			'xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 proto dccp dport 53 dir out action block',

@@ -303,6 +303,12 @@ export const PAGES: Readonly<Record<string, FindingPage>> = {
 		'They match every protocol whose flow has such numbers: SCTP ports, ICMP types and codes, GRE keys too.',
 		'Name the protocol.',
 	),
+	'ports-unmirrored': page(
+		'warning',
+		'The ports of in and out policies are not each other’s',
+		'Answers leave in clear, or are refused when they arrive: XfrmInNoPols, XfrmInTmplMismatch.',
+		'The source port of one direction is the destination port of the other.',
+	),
 	'dccp-ports': page(
 		'warning',
 		'Ports of DCCP',

@@ -26,6 +26,7 @@ export function checkPolicies(facts: LintFacts): Finding[] {
 		...facts.policies.flatMap((policy) => [
 			...checkSelector(policy),
 			...checkPlaintext(policy),
+			...checkPorts(facts, policy),
 			...checkWayBack(facts, policy),
 			...checkForward(facts, policy),
 		]),
@@ -95,6 +96,36 @@ function checkPlaintext(policy: XfrmPolicy): Finding[] {
 		),
 		...when(comp, 'ipcomp-required-inbound', policy, `${name} requires comp`),
 	];
+}
+
+/** Between the same hosts, an out policy with ports belongs to an in policy with the same ports mirrored. */
+function checkPorts(facts: LintFacts, policy: XfrmPolicy): Finding[] {
+	const { selector } = policy.config;
+	const isIcmp = selector.proto === IpProto.Icmp || selector.proto === IpProto.Icmpv6;
+	const ports = (selector.sportMask | selector.dportMask) !== 0 && !isIcmp;
+	if (policy.direction !== Direction.Out || !ports || policy.templates.length === 0) {
+		return [];
+	}
+	const back = mirrored(selector);
+	const anyPorts = { ...back, sport: 0, sportMask: 0, dport: 0, dportMask: 0 };
+	const coming = facts.policies.filter(
+		(other) =>
+			other.direction === Direction.In &&
+			other.family === policy.family &&
+			other.ifId === policy.ifId &&
+			other.config.selector.proto === selector.proto &&
+			selectorCovers(anyPorts, other.config.selector, policy.family) &&
+			selectorsMeet(anyPorts, other.config.selector, policy.family),
+	);
+	const [first] = coming;
+	if (
+		first === undefined ||
+		coming.some(({ config }) => selectorsMeet(config.selector, back, policy.family))
+	) {
+		return [];
+	}
+	const reason = `no in policy between the hosts of ${policyName(policy)} has its ports mirrored`;
+	return [finding('ports-unmirrored', [policy, first], reason)];
 }
 
 /** What comes back by the tunnel of an out policy needs an in policy, or for others a fwd policy. */
@@ -191,6 +222,7 @@ function checkUnguarded(facts: LintFacts): Finding[] {
 			!esp ||
 			state.mode !== Mode.Transport ||
 			!facts.isInward(state) ||
+			facts.used.has(state) ||
 			facts.isLocal(state.family, state.config.saddr)
 		) {
 			return [];
