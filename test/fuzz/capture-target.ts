@@ -82,7 +82,7 @@ class Reading implements Subject {
 		const { error } = reader;
 		check(reader.next() === undefined, 'a packet after the end');
 		check(error === undefined || (error.packet >= 1 && error.at <= file.length), 'no such place');
-		const what = error?.message.replaceAll(/[0-9a-f]*[0-9][0-9a-f]*/g, '#') ?? '';
+		const what = error?.message.replace(/found .*/, '').replaceAll(/[0-9]+/g, '#') ?? '';
 		return `${[...seen].sort().join()} ${what} ${reader.skippedBlocks > 0}`;
 	}
 

@@ -33,16 +33,15 @@ export function rowsPath(name: string): string {
 	return `${folder}rows/${name}.txt`;
 }
 
-/** Writes a corpus anew: the shortest inputs, as many as there is room for. */
+/** Writes a corpus anew: as many inputs as there is room for, of all lengths. */
 export function writeCorpus(name: string, inputs: readonly Uint8Array[]): number {
 	const lines = new Set<string>();
+	const sorted = [...inputs].sort((a, b) => a.length - b.length);
 	let octets = 0;
-	for (const input of [...inputs].sort((a, b) => a.length - b.length)) {
-		octets += input.length;
-		if (lines.size === INPUTS_MAX || octets > OCTETS_MAX) {
-			break;
-		}
-		lines.add(Buffer.from(input).toString('hex'));
+	for (let i = 0; i < INPUTS_MAX && octets < OCTETS_MAX; i++) {
+		const input = sorted[Math.floor((i * sorted.length) / INPUTS_MAX)];
+		octets += input?.length ?? 0;
+		lines.add(Buffer.from(input ?? []).toString('hex'));
 	}
 	mkdirSync(`${folder}corpus`, { recursive: true });
 	writeFileSync(`${folder}corpus/${name}.txt`, [...lines, ''].join('\n'));

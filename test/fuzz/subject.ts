@@ -95,9 +95,11 @@ class Hunt {
 		for (let round = 1; this.#course.goesOn(); round++) {
 			const subject = this.#target.open();
 			for (let i = 0; i < INPUTS_A_ROUND && this.#course.goesOn(); i++) {
-				// What is there to begin with is tried as it is.
-				const input = this.#inputs < first ? this.#pool[this.#inputs] : this.#next();
-				const fault = this.#try(subject, input ?? new Uint8Array(0));
+				// What is there to begin with is tried as it is, by turns with changed ones.
+				const turn = this.#inputs >> 1;
+				const isOwn = (this.#inputs & 1) === 0 && turn < first;
+				const input = isOwn ? (this.#pool[turn] ?? this.#next()) : this.#next();
+				const fault = this.#try(subject, input);
 				if (fault !== undefined) {
 					return fault;
 				}
