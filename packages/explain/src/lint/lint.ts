@@ -30,7 +30,19 @@ export function lintRules(world: World, options: Partial<LintOptions> = {}): rea
 		...checkGaps(facts),
 		...checkSizes(facts),
 	];
-	return found.sort((a, b) => RANK[a.severity] - RANK[b.severity]);
+	return withoutEchoes(found).sort((a, b) => RANK[a.severity] - RANK[b.severity]);
+}
+
+/** A state that nearly serves a template is told so; that it serves none says nothing new. */
+function withoutEchoes(findings: readonly Finding[]): Finding[] {
+	const near = new Set(
+		findings
+			.filter(({ id, severity }) => id.startsWith('template-') && severity === 'error')
+			.flatMap(({ objects }) => objects.map(({ text }) => text)),
+	);
+	return findings.filter(
+		({ id, objects }) => id !== 'state-unused' || !objects.some(({ text }) => near.has(text)),
+	);
 }
 
 /** Is a finding at least this severe? */
