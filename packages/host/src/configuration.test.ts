@@ -259,3 +259,18 @@ test('effects that nobody takes are bounded', () => {
 	assert.equal(host.effectsLost, 4);
 	assert.equal(effects(host).length, 65536);
 });
+
+// @spec O-9
+test('a source that is no address of ours any more leads nowhere', () => {
+	const host = emptyHost();
+	host.addDevice('wan');
+	host.setDevice('wan', { up: true });
+	addAddress(host, 'wan', '192.0.2.1/24');
+	addAddress(host, 'wan', '192.0.2.2/24');
+	const source = address('192.0.2.2');
+	const socket = opened(host.openRaw({ family: 2, proto: 253, source, headerIncluded: true }));
+	const packet = ip('192.0.2.2', '192.0.2.9', counting(8));
+	assert.equal(host.sendRaw(socket, packet, NOW_US), 0);
+	host.removeAddress({ device: 'wan', ...prefix('192.0.2.2/24') });
+	assert.equal(host.sendRaw(socket, packet, NOW_US), Errno.ENETUNREACH);
+});

@@ -166,7 +166,7 @@ const LOOPBACK_ADDRESS: Address = Uint8Array.of(127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 
  * The route of a packet made here, or the errno that its sender gets.
  *
  * @param saddr any-address for a sender that has none: then the route's `source` is chosen; over IPv4 it has
- * to be one of ours, or the answer is EINVAL
+ * to be one of ours, or the answer is ENETUNREACH, for what is no host's address EINVAL
  * @param oif interface it must leave by, 0 for any
  * @spec O-9
  */
@@ -187,7 +187,7 @@ export function routeOutput(
 		return Errno.ENETUNREACH;
 	}
 	if (family === Family.Ipv4 && !isOwnSource(stack, saddr)) {
-		return Errno.EINVAL;
+		return ipv4Class(saddr) === 'unicast' ? Errno.ENETUNREACH : Errno.EINVAL;
 	}
 	if (bound === undefined && family === Family.Ipv4 && isAnyAddress(daddr, family)) {
 		// Linux takes what is sent to nobody to be for its sender.
