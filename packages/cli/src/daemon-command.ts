@@ -7,6 +7,8 @@ import {
 	Daemon,
 	type LogLevel,
 	notifyReady,
+	PROVIDERS,
+	type ProviderName,
 	STATE_FOLDER,
 	StartError,
 } from '@xfrm/linux/daemon';
@@ -16,6 +18,7 @@ interface Asked {
 	readonly cleanup: boolean;
 	readonly stateDir: string;
 	readonly noGuard: boolean;
+	readonly provider: ProviderName;
 	readonly json: boolean;
 	readonly readyFd: number | undefined;
 }
@@ -34,7 +37,16 @@ function logFormat(value: string | undefined): boolean {
 	return value === 'json';
 }
 
+function providerOf(value: string | undefined): ProviderName {
+	const name = PROVIDERS.find((one) => one === value);
+	if (name === undefined) {
+		throw new UsageError(`found "${value ?? ''}", expected --provider ${PROVIDERS.join('|')}`);
+	}
+	return name;
+}
+
 function parse(args: readonly string[]): Asked {
+	let provider: ProviderName = 'auto';
 	let noGuard = false;
 	let cleanup = false;
 	let stateDir = STATE_FOLDER;
@@ -55,19 +67,22 @@ function parse(args: readonly string[]): Asked {
 			case '--log':
 				json = logFormat(args[++at]);
 				break;
+			case '--provider':
+				provider = providerOf(args[++at]);
+				break;
 			case '--ready-fd':
 				readyFd = numberOf(word, args[++at]);
 				break;
 			default:
 				throw new UsageError(
-					`found "${word}", expected --state-dir DIR, --no-guard, --cleanup, --log json|text or --ready-fd N`,
+					`found "${word}", expected --state-dir DIR, --no-guard, --cleanup, --provider ${PROVIDERS.join('|')}, --log json|text or --ready-fd N`,
 				);
 		}
 	}
 	if (stateDir === '') {
 		throw new UsageError('expected a folder behind --state-dir');
 	}
-	return { cleanup, stateDir, noGuard, json, readyFd };
+	return { cleanup, stateDir, noGuard, provider, json, readyFd };
 }
 
 function logger(json: boolean): (level: LogLevel, text: string) => void {
@@ -82,7 +97,7 @@ function logger(json: boolean): (level: LogLevel, text: string) => void {
 
 /** Runs until it is told to end; the exit status. */
 export async function daemonCommand(args: readonly string[]): Promise<number> {
-	const { cleanup, stateDir, noGuard, json, readyFd } = parse(args);
+	const { cleanup, stateDir, noGuard, provider, json, readyFd } = parse(args);
 	const log = logger(json);
 	try {
 		if (cleanup) {
@@ -91,7 +106,7 @@ export async function daemonCommand(args: readonly string[]): Promise<number> {
 		}
 		// Handled before anything is known that a debugger could read.
 		process.on('SIGUSR1', () => log('info', 'SIGUSR1 is not used'));
-		const daemon = new Daemon({ stateDir, noGuard, log });
+		const daemon = new Daemon({ stateDir, noGuard, provider, log });
 		for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 			process.on(signal, () => daemon.stop());
 		}

@@ -7,7 +7,9 @@ import { rmSync } from 'node:fs';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Errno } from '@xfrm/wire/xfrm';
+import { CompileError } from '../native/compiled.ts';
 import { ffiNative } from '../native/ffi.ts';
+import { chooseProvider, type ProviderName } from '../native/providers.ts';
 import type { Native } from '../native/seam.ts';
 import { hasNetAdmin } from '../requirement.ts';
 import { openControlSocket } from './control-socket.ts';
@@ -31,6 +33,7 @@ export interface DaemonOptions {
 	/** Under which the daemon has a folder for each boot and network namespace. */
 	readonly stateDir: string;
 	readonly noGuard: boolean;
+	readonly provider: ProviderName;
 	readonly log: (level: LogLevel, text: string) => void;
 }
 
@@ -51,11 +54,11 @@ export class Daemon {
 
 	/** @throws StartError when it is clear at once that it can't */
 	constructor(options: DaemonOptions) {
-		this.#native = ffiNative();
 		this.#log = options.log;
 		if (!hasNetAdmin()) {
 			throw new StartError('the daemon needs CAP_NET_ADMIN and CAP_NET_RAW: run it as root');
 		}
+		this.#native = tryProvider(options);
 		// Keys are in this memory: no core dumps, no debugger of another user's.
 		this.#native.prctl(SET_DUMPABLE, 0);
 		const folder = stateFolder(this.#native, options.stateDir);
@@ -72,6 +75,7 @@ export class Daemon {
 			command: this.#command,
 			folder,
 			noGuard: options.noGuard,
+			provider: options.provider,
 		};
 		const path = new URL(`./data-plane-worker${extname(import.meta.url)}`, import.meta.url);
 		this.#worker = new Worker(path, { workerData });
@@ -153,6 +157,23 @@ function takeControlSocket(native: Native): {
 		);
 	}
 	return { controlFd: copy, isNew: false };
+}
+
+/** The provider that the worker will choose too: what has to be compiled is compiled here. @throws StartError */
+function tryProvider({ provider, log }: DaemonOptions): Native {
+	try {
+		const { native, note } = chooseProvider(provider);
+		if (note !== undefined) {
+			log('info', `no addon: ${note}; the slower provider is used`);
+		}
+		log('info', `provider ${native.name}`);
+		return native;
+	} catch (error) {
+		if (error instanceof CompileError) {
+			throw new StartError(`${error.message}: install gcc, or use --provider ffi`);
+		}
+		throw error;
+	}
 }
 
 /** Forgets all that a daemon has left in this network namespace. @throws StartError while one runs */

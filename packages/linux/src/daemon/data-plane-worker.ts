@@ -1,12 +1,12 @@
 /** The worker thread of the daemon: starts the data plane, runs it, and says what became of it. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { ffiNative } from '../native/ffi.ts';
+import { chooseProvider } from '../native/providers.ts';
 import { DataPlane } from './data-plane.ts';
 import { GuardError } from './guard.ts';
 import { StartError } from './start-error.ts';
 import { Command, type WorkerMessage, type WorkerOptions } from './worker-protocol.ts';
 
-const { controlFd, wakeFd, command, folder, noGuard } = workerData as WorkerOptions;
+const { controlFd, wakeFd, command, folder, noGuard, provider } = workerData as WorkerOptions;
 
 function tell(message: WorkerMessage): void {
 	parentPort?.postMessage(message);
@@ -14,8 +14,10 @@ function tell(message: WorkerMessage): void {
 
 function start(): DataPlane | undefined {
 	try {
+		const { native, crypto } = chooseProvider(provider);
 		return new DataPlane({
-			native: ffiNative(),
+			native,
+			crypto,
 			controlFd,
 			wakeFd,
 			folder,

@@ -6,7 +6,7 @@
  *          → timers → what the engine kept → news to listeners → poll
  */
 import { randomFillSync } from 'node:crypto';
-import { nodeProvider } from '@xfrm/crypto/node';
+import type { CryptoProvider } from '@xfrm/crypto/provider';
 import { Engine, linux619, PacketAction } from '@xfrm/engine';
 import { NetlinkServer } from '@xfrm/netlink-server';
 import { PACKET_SLOT_OCTETS, PACKETS_PER_CALL, POLL_DESCRIPTORS_MAX } from '../limits.ts';
@@ -40,6 +40,7 @@ const GUARD_INTERVAL_US = 20_000;
 
 export interface DataPlaneOptions {
 	readonly native: Native;
+	readonly crypto: CryptoProvider;
 	/** The bound control socket. */
 	readonly controlFd: number;
 	/** Becomes readable when somebody wants something of the loop. */
@@ -86,7 +87,7 @@ export class DataPlane {
 		this.#routes = new KernelRoutes(native);
 		this.engine = new Engine({
 			profile: linux619,
-			provider: nodeProvider(),
+			provider: options.crypto,
 			random: (octets) => randomFillSync(octets),
 			route: this.#routes.lookup,
 			routeGeneration: () => this.#routes.generation,

@@ -1,3 +1,4 @@
+export { PROVIDERS, type ProviderName } from '../native/providers.ts';
 export { cleanUp, Daemon, type DaemonEnd, type DaemonOptions } from './daemon.ts';
 export { notifyReady } from './ready.ts';
 export { StartError } from './start-error.ts';

@@ -4,6 +4,8 @@
  * eventfd.
  */
 
+import type { ProviderName } from '../native/providers.ts';
+
 /** What the worker is started with. */
 export interface WorkerOptions {
 	readonly controlFd: number;
@@ -13,6 +15,7 @@ export interface WorkerOptions {
 	/** Where the journal is kept. */
 	readonly folder: string;
 	readonly noGuard: boolean;
+	readonly provider: ProviderName;
 }
 
 /** What the worker is to do when it is woken. */
