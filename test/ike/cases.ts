@@ -1,6 +1,8 @@
 /** All cases of the suite, in order of interest. */
 
 import { commandCases } from './command-cases.ts';
+import { execCases } from './exec-cases.ts';
+import { lifeCases } from './life-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { safetyCases } from './safety-cases.ts';
 import type { Case } from './scenario.ts';
@@ -13,4 +15,6 @@ export const cases: readonly Case[] = [
 	...startCases,
 	...commandCases,
 	...pathCases,
+	...lifeCases,
+	...execCases,
 ];

@@ -1,6 +1,6 @@
 /** An unmodified charon on a host, by `xfrm exec`, configured and driven by swanctl. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Host, type Output, type Running, until, XFRM } from './laboratory.ts';
 
@@ -64,7 +64,7 @@ function connections(connection: Connection): string {
 	local { auth = psk
 		id = ${local} }
 	remote { auth = psk
-		id = ${remote} }
+		id = ${remote.replace('%any', '192.168.80.1')} }
 	children { net {
 		local_ts = ${localTs}
 		remote_ts = ${remoteTs}
@@ -106,6 +106,12 @@ export class Charon {
 		await until(`${host.name}: charon`, () => existsSync(join(folder, 'vici')), 10_000);
 		charon.must('--load-all');
 		return charon;
+	}
+
+	/** Removes what a killed one has left. */
+	forget(): void {
+		rmSync(join(this.#folder, 'vici'), { force: true });
+		rmSync(join(this.#folder, 'pid'), { force: true });
 	}
 
 	swanctl(...args: readonly string[]): Output {

@@ -35,8 +35,13 @@ const LOOK_AROUND_US = 500_000;
 const RETRY_MS = 1;
 /** Batches of one device before the others get their turn. */
 const BATCHES_PER_TURN = 4;
-/** The filter is not written more often than this; the first change is at once. */
-const GUARD_INTERVAL_US = 20_000;
+/**
+ * Up to so many entries the filter is brought up to date before any request is answered that changed it.
+ * Larger ones take longer to write than requests may wait.
+ */
+const GUARD_AT_ONCE_MAX = 256;
+/** A large filter is written again after so many times as long as it took; the first change is at once. */
+const GUARD_INTERVALS = 3;
 
 export interface DataPlaneOptions {
 	readonly native: Native;
@@ -76,6 +81,8 @@ export class DataPlane {
 	/** Of the engine's tables, when the guard was last brought up to date. */
 	#guardGeneration: number = 0;
 	#guardedUs: number = 0;
+	/** How long it may be left as it is then. */
+	#guardIntervalUs: number = 0;
 	/** The same, when ports were last looked for. */
 	#portGeneration: number = 0;
 
@@ -252,7 +259,7 @@ export class DataPlane {
 		if (this.#control.takeRequests(now)) {
 			this.#flushJournal();
 			this.#sharePorts();
-			if (now - this.#guardedUs >= GUARD_INTERVAL_US) {
+			if (now - this.#guardedUs >= this.#guardIntervalUs) {
 				this.#updateGuard(now);
 			}
 			this.#control.flush();
@@ -275,7 +282,6 @@ export class DataPlane {
 			return;
 		}
 		this.#guardGeneration = generation;
-		this.#guardedUs = now;
 		const plan = this.#plan();
 		for (let lane = this.#lanes.length; lane < plan.lanes.length; lane++) {
 			this.#guard.prepareLane(lane);
@@ -284,6 +290,10 @@ export class DataPlane {
 		for (let lane = this.#lanes.length; lane < plan.lanes.length; lane++) {
 			this.#openLane(plan.lanes[lane] ?? 0);
 		}
+		this.#guardedUs = nowUs();
+		const entries = plan.out.length + plan.in.length + plan.forward.length;
+		this.#guardIntervalUs =
+			entries <= GUARD_AT_ONCE_MAX ? 0 : GUARD_INTERVALS * (this.#guardedUs - now);
 	}
 
 	/** A journal that cannot be written does not stop the traffic: leases have their room already. */
@@ -310,7 +320,7 @@ export class DataPlane {
 		const dueUs = Math.min(
 			this.engine.pollTimeout(),
 			this.#lookedAroundUs + LOOK_AROUND_US,
-			this.#guardIsStale ? this.#guardedUs + GUARD_INTERVAL_US : Number.POSITIVE_INFINITY,
+			this.#guardIsStale ? this.#guardedUs + this.#guardIntervalUs : Number.POSITIVE_INFINITY,
 		);
 		return Math.max(0, Math.ceil((dueUs - now) / 1000));
 	}
@@ -325,7 +335,7 @@ export class DataPlane {
 		}
 		this.#sendKept(now);
 		this.#flushJournal();
-		if (this.#guardIsStale && now - this.#guardedUs >= GUARD_INTERVAL_US) {
+		if (this.#guardIsStale && now - this.#guardedUs >= this.#guardIntervalUs) {
 			this.#updateGuard(now);
 		}
 		this.#control.publish();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findProgram, inheritance, inheritedDescriptors } from './become.ts';
+import { findProgram, inheritance, inheritedDescriptors, isNpm } from './become.ts';
 
 test('signals and limits are read from /proc', () => {
 	const status = 'Name:\tsh\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001006\n';
@@ -28,6 +28,17 @@ test('descriptors of others are told from Node’s own', () => {
 		[9, 'pipe:[44]'],
 	]);
 	assert.deepEqual(inheritedDescriptors(links), [0, 1, 2, 3, 9]);
+});
+
+test('npx is known by its command line', () => {
+	const nodes = [
+		'npm exec xfrm exec -- x',
+		'node\0/usr/bin/npx\0xfrm\0',
+		'/usr/bin/node\0/lib/npm-cli.js\0exec\0',
+	];
+	assert.deepEqual(nodes.map(isNpm), [true, true, true]);
+	const others = ['sh\0-c\0npx xfrm\0', 'node\0/opt/app.js\0npm\0', 'bash\0'];
+	assert.deepEqual(others.map(isNpm), [false, false, false]);
 });
 
 test('programs are found as execvp does', () => {

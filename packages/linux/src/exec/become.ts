@@ -4,7 +4,7 @@
  *
  * Node ignores SIGPIPE and SIGXFSZ, sets all other signals to their default, raises the number of open
  * files to its maximum, and has every descriptor that it was given closed on exec. What they were is read
- * from the process that started Node (the outermost Node in a chain such as npx, sh, node).
+ * from the process that started Node, or started npx, which started Node.
  */
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -73,18 +73,25 @@ export function inheritance(status: string, limits: string): Inheritance {
 	return { ignored, openFiles: [number(soft), number(hard)] };
 }
 
+/** Does a command line say so? npm gives its process a title of its own. */
+export function isNpm(commandLine: string): boolean {
+	return /^(?:npm |npx |[^\0]*node[^\0]*\0[^\0]*(?:npx|npm)(?:-cli\.js)?\0)/.test(commandLine);
+}
+
+function parentOf(pid: number): number {
+	const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+	return Number(/^PPid:\s*(\d+)$/m.exec(status)?.[1] ?? 0);
+}
+
 /** The process whose child a plain start would have been; undefined when it cannot be seen. */
 function starter(): Inheritance | undefined {
 	try {
-		const node = readlinkSync('/proc/self/exe');
 		let found = process.ppid;
-		for (let pid = process.ppid; pid > 1; ) {
-			const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-			const parent = Number(/^PPid:\s*(\d+)$/m.exec(status)?.[1] ?? 0);
-			if (readlinkSync(`/proc/${pid}/exe`) === node) {
-				found = parent;
+		// npx is a Node that runs a shell that runs us.
+		for (const pid of [process.ppid, parentOf(process.ppid)]) {
+			if (isNpm(readFileSync(`/proc/${pid}/cmdline`, 'latin1'))) {
+				found = parentOf(pid);
 			}
-			pid = parent;
 		}
 		return inheritance(
 			readFileSync(`/proc/${found}/status`, 'latin1'),
