@@ -1,6 +1,7 @@
 /**
  * The engines that bench/engine.ts puts its questions to: ESP tunnel over IPv4, ESN, lifetimes on, a
- * hundred policies a direction, packets in batches of 32, SPIs and sequence numbers above 2^31.
+ * hundred policies a direction, packets in batches of 64, SPIs and sequence numbers above 2^31; other modes,
+ * algorithms and batches where a setting says so.
  */
 import { nodeProvider } from '@xfrm/crypto/node';
 import { CryptoBatch, type CryptoProvider } from '@xfrm/crypto/provider';
@@ -21,7 +22,7 @@ import {
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
 
-export const BATCH_PACKETS = 32;
+export const BATCH_PACKETS = 64;
 const NOW_US = Date.now() * 1000;
 const SPI = 0xc0de0001;
 /** Sequence numbers begin here, so that they are above 2^31 all the time. */
@@ -37,6 +38,8 @@ function address(text: string): Address {
 
 const OUTER_SOURCE = address('198.51.100.1');
 const OUTER_DESTINATION = address('198.51.100.2');
+const INNER_SOURCE = address('10.0.0.7');
+const INNER_DESTINATION = address('10.1.0.9');
 
 const route: Route = {
 	family: Family.Ipv4,
@@ -58,6 +61,23 @@ export const AES_GCM: Algorithms = {
 		icvBits: 128,
 	},
 };
+export const CHACHA: Algorithms = {
+	aead: {
+		name: 'rfc7539esp(chacha20,poly1305)',
+		key: Uint8Array.from({ length: 36 }, (_, i) => i),
+		keyBits: 288,
+		icvBits: 128,
+	},
+};
+export const CBC_SHA256: Algorithms = {
+	crypt: { name: 'cbc(aes)', key: Uint8Array.from({ length: 16 }, (_, i) => i), keyBits: 128 },
+	auth: {
+		name: 'hmac(sha256)',
+		key: Uint8Array.from({ length: 32 }, (_, i) => i),
+		keyBits: 256,
+		truncBits: 128,
+	},
+};
 /** Neither cipher nor MAC: what is left is the `node` provider's way to a job. */
 export const NULL_CIPHER: Algorithms = {
 	crypt: { name: 'ecb(cipher_null)', key: new Uint8Array(0), keyBits: 0 },
@@ -66,8 +86,12 @@ export const NULL_CIPHER: Algorithms = {
 export interface Setting {
 	readonly provider: CryptoProvider;
 	readonly algorithms: Algorithms;
-	/** A byte limit that is never met: such a state's packets are handled one by one. */
+	/** A byte limit that is never met. */
 	readonly byteLimit?: boolean;
+	/** Default: tunnel. */
+	readonly mode?: Mode;
+	/** Packets of a batch, default `BATCH_PACKETS`. */
+	readonly batch?: number;
 }
 
 function policyConfig(direction: number, templates: PolicyConfig['templates']): PolicyConfig {
@@ -93,6 +117,10 @@ function policyConfig(direction: number, templates: PolicyConfig['templates']): 
 
 /** An engine with one tunnel and a hundred policies a direction. */
 function makeEngine(setting: Setting): Engine {
+	// In transport mode the packet's own addresses are the state's.
+	const isTransport = setting.mode === Mode.Transport;
+	const saddr = isTransport ? INNER_SOURCE : OUTER_SOURCE;
+	const daddr = isTransport ? INNER_DESTINATION : OUTER_DESTINATION;
 	const engine = new Engine({
 		profile: linux619,
 		provider: setting.provider,
@@ -101,8 +129,8 @@ function makeEngine(setting: Setting): Engine {
 		routeGeneration: () => 1,
 	});
 	const state: StateConfig = {
-		id: { daddr: OUTER_DESTINATION, spi: SPI, proto: IpProto.Esp },
-		saddr: OUTER_SOURCE,
+		id: { daddr, spi: SPI, proto: IpProto.Esp },
+		saddr,
 		family: Family.Ipv4,
 		selector: anySelector(Family.Ipv4),
 		lifetime: {
@@ -112,7 +140,7 @@ function makeEngine(setting: Setting): Engine {
 			...(setting.byteLimit === true ? { softByteLimit: 1e15, hardByteLimit: 2e15 } : {}),
 		},
 		reqid: 1,
-		mode: Mode.Tunnel,
+		mode: setting.mode ?? Mode.Tunnel,
 		replayWindow: 0,
 		replayEsn: {
 			bmpLen: 4,
@@ -132,11 +160,11 @@ function makeEngine(setting: Setting): Engine {
 		throw new RangeError(`state refused: ${refusal.message ?? refusal.errno}`);
 	}
 	const template = {
-		id: { daddr: OUTER_DESTINATION, spi: 0, proto: IpProto.Esp },
-		saddr: OUTER_SOURCE,
+		id: { daddr, spi: 0, proto: IpProto.Esp },
+		saddr,
 		family: Family.Ipv4,
 		reqid: 1,
-		mode: Mode.Tunnel,
+		mode: setting.mode ?? Mode.Tunnel,
 		share: 0,
 		optional: 0,
 		aalgos: 0xffffffff,
@@ -146,8 +174,8 @@ function makeEngine(setting: Setting): Engine {
 	for (const direction of [Direction.Out, Direction.Fwd]) {
 		for (let i = 1; i < 100; i++) {
 			const config = policyConfig(direction, []);
-			const daddr = address(`10.1.${i}.0`);
-			engine.addPolicy({ ...config, selector: { ...config.selector, daddr } }, NOW_US);
+			const selector = { ...config.selector, daddr: address(`10.1.${i}.0`) };
+			engine.addPolicy({ ...config, selector }, NOW_US);
 		}
 		engine.addPolicy(policyConfig(direction, [template]), NOW_US);
 	}
@@ -162,8 +190,8 @@ function plainPacket(octets: number): Uint8Array {
 	view.setUint16(2, octets);
 	view.setUint8(8, 64);
 	view.setUint8(9, IpProto.Udp);
-	bytes.set(address('10.0.0.7').subarray(0, 4), 12);
-	bytes.set(address('10.1.0.9').subarray(0, 4), 16);
+	bytes.set(INNER_SOURCE.subarray(0, 4), 12);
+	bytes.set(INNER_DESTINATION.subarray(0, 4), 16);
 	setIpv4Checksum(view, 0);
 	view.setUint16(20, 5000);
 	view.setUint16(22, 5001);
@@ -173,6 +201,8 @@ function plainPacket(octets: number): Uint8Array {
 
 /** One question: `run` handles a batch and is timed; `reset` makes the next batch ready, and is taken off. */
 export interface Course {
+	/** Packets of a batch. */
+	readonly packets: number;
 	readonly run: () => void;
 	readonly reset: () => void;
 }
@@ -183,11 +213,9 @@ export interface Course {
  */
 export function outward(setting: Setting, octets: number, refill: boolean): Course {
 	const engine = makeEngine(setting);
+	const count = setting.batch ?? BATCH_PACKETS;
 	const plain = plainPacket(octets);
-	const batch = Batch.of(
-		NOW_US,
-		...Array.from({ length: BATCH_PACKETS }, () => PacketBuffer.from(plain)),
-	);
+	const batch = Batch.of(NOW_US, ...Array.from({ length: count }, () => PacketBuffer.from(plain)));
 	const flow = new PacketBuffer(0).flow;
 	const words = new DataView(plain.buffer);
 	flow.family = Family.Ipv4;
@@ -198,7 +226,7 @@ export function outward(setting: Setting, octets: number, refill: boolean): Cour
 	flow.dport = 5001;
 	const start = batch.packets[0]?.start ?? 0;
 	const reset = (): void => {
-		for (let i = 0; i < BATCH_PACKETS; i++) {
+		for (let i = 0; i < count; i++) {
 			const packet = batch.packets[i] as PacketBuffer;
 			packet.start = start;
 			packet.end = start + octets;
@@ -220,7 +248,7 @@ export function outward(setting: Setting, octets: number, refill: boolean): Cour
 			throw new RangeError('packet was not transformed');
 		}
 	};
-	return { run, reset };
+	return { packets: count, run, reset };
 }
 
 /** ESP packets as the same engine makes them, with numbers that rise. */
@@ -246,11 +274,14 @@ function sealed(setting: Setting, octets: number, count: number): Uint8Array[] {
  */
 export function inward(setting: Setting, octets: number, refill: boolean): Course {
 	const engine = makeEngine(setting);
-	const wires = sealed(setting, octets, refill ? 2048 : BATCH_PACKETS);
+	const count = setting.batch ?? BATCH_PACKETS;
+	const isTransport = setting.mode === Mode.Transport;
+	const wanted = isTransport ? PacketAction.Continue : PacketAction.Reinject;
+	const wires = sealed(setting, octets, refill ? 2048 : count);
 	const wireOctets = wires[0]?.length ?? 0;
 	const batch = Batch.of(
 		NOW_US,
-		...Array.from({ length: BATCH_PACKETS }, (_, i) => PacketBuffer.from(wires[i] as Uint8Array)),
+		...Array.from({ length: count }, (_, i) => PacketBuffer.from(wires[i] as Uint8Array)),
 	);
 	const start = batch.packets[0]?.start ?? 0;
 	const [state] = engine.states();
@@ -262,7 +293,7 @@ export function inward(setting: Setting, octets: number, refill: boolean): Cours
 			state?.replay.setCounters(SEQ_FIRST, 3, SEQ_FIRST, 3);
 			state?.replay.bitmap.fill(0);
 		}
-		for (let i = 0; i < BATCH_PACKETS; i++) {
+		for (let i = 0; i < count; i++) {
 			const packet = batch.packets[i] as PacketBuffer;
 			packet.start = start;
 			packet.end = start + wireOctets;
@@ -283,11 +314,11 @@ export function inward(setting: Setting, octets: number, refill: boolean): Cours
 	};
 	const run = (): void => {
 		engine.input(batch);
-		if (batch.packets[0]?.action !== PacketAction.Reinject) {
+		if (batch.packets[0]?.action !== wanted) {
 			throw new RangeError(`packet was refused: ${batch.packets[0]?.verdict}`);
 		}
 	};
-	return { run, reset };
+	return { packets: count, run, reset };
 }
 
 /** The policy check of what came out of the tunnel and goes on. */
@@ -317,7 +348,7 @@ export function checking(setting: Setting, octets: number): Course {
 			throw new RangeError(`packet was refused: ${batch.packets[0]?.verdict}`);
 		}
 	};
-	return { run, reset };
+	return { packets: BATCH_PACKETS, run, reset };
 }
 
 /** The provider's part of the same work, without an engine. */
@@ -347,5 +378,6 @@ export function cryptoAlone(octets: number, open: boolean): Course {
 			jobs.bytes[i]?.set(wire);
 		}
 	};
-	return { run: () => (open ? provider.open(jobs) : provider.seal(jobs)), reset };
+	const run = (): void => (open ? provider.open(jobs) : provider.seal(jobs));
+	return { packets: BATCH_PACKETS, run, reset };
 }
