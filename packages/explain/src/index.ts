@@ -18,7 +18,7 @@ export {
 	type LintObject,
 	lintRules,
 	lintText,
-	PAGES,
+	PAGES as LINT_PAGES,
 	type Severity,
 	sarifOf,
 } from './lint/lint.ts';

@@ -368,7 +368,7 @@ export const PAGES: Readonly<Record<string, FindingPage>> = {
 	'output-mark-loop': page(
 		'error',
 		'The outer packets lead back into the device they came from',
-		'The route to the tunnel’s end leads into the XFRM interface itself: collisions, nothing is sent.',
+		'The route to the tunnel’s end leads into the XFRM interface or VTI itself: collisions, nothing is sent.',
 		'Route the peer’s address by the outer device, or use an output-mark and a rule for it.',
 	),
 	'nat-before-lookup': page(

@@ -121,7 +121,7 @@ export function checkDevices(facts: LintFacts): Finding[] {
 	for (const ifId of ifIds) {
 		const mine = facts.policies.filter((policy) => policy.ifId === ifId);
 		const has = devices.some(
-			({ virtual }) => virtual !== null && 'ifId' in virtual && (virtual.ifId | 0) === ifId,
+			({ virtual }) => virtual !== null && virtual.kind === 'xfrm' && (virtual.ifId | 0) === ifId,
 		);
 		if (!has && facts.options.hostKnown) {
 			found.push(
@@ -140,14 +140,17 @@ export function checkDevices(facts: LintFacts): Finding[] {
 function checkLoops(facts: LintFacts): Finding[] {
 	const { host } = facts.world;
 	return facts.states.flatMap((state) => {
-		if (state.ifId === 0 || facts.isInward(state)) {
+		if ((state.ifId === 0 && state.markMask === 0) || facts.isInward(state)) {
 			return [];
 		}
 		const mark = state.outputMarkValue & state.outputMarkMask;
 		const route = host.lookupRoute(state.family, state.config.id.daddr, anyAddress(), mark, 0);
 		const device = [...host.devices()].find(({ ifindex }) => ifindex === route?.ifindex);
 		const virtual = device?.virtual ?? null;
-		const isOwn = virtual !== null && 'ifId' in virtual && (virtual.ifId | 0) === state.ifId;
+		const isOwn =
+			virtual?.kind === 'xfrm'
+				? state.ifId !== 0 && (virtual.ifId | 0) === state.ifId
+				: virtual?.kind === 'vti' && state.markMask !== 0 && state.markFits(virtual.outKey);
 		return isOwn
 			? [
 					finding(
