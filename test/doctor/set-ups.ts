@@ -22,7 +22,7 @@ export interface SetUp {
 const KEY = '0x000102030405060708090a0b0c0d0e0f';
 
 /** Commands of every machine: devices, and a tunnel between 10.1.0.0/16 and 10.2.0.0/16. */
-export const BASE = `
+export const BASE: string = `
 lower() { ip link set lo up; ip link add eth0 type veth peer name eth0 netns b; ip link set eth0 up
 	ip -n b link set eth0 up; ip address add 192.0.2.1/24 dev eth0; ip -n b address add 192.0.2.2/24 dev eth0
 	ip link add lan type dummy; ip link set lan up; ip address add 10.1.0.1/16 dev lan
