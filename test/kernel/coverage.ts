@@ -1,6 +1,7 @@
 /** What the cases of a run have reached: transforms, decisions of the engine, counters, notifications. */
 import type { TraceEvent, Tracer, XfrmPolicy, XfrmState } from '@xfrm/engine';
 import type { VectorCase } from '../golden/vector-case.ts';
+import { REQUIRED_ROWS, UNREACHABLE_ROWS } from './coverage-rows.ts';
 
 /** What the engine was seen to do in one case. */
 export class Seen {
@@ -92,7 +93,7 @@ export class Coverage {
 	/** Cases by row. */
 	readonly rows: Map<string, number> = new Map();
 
-	count(kind: string, answer: VectorCase, seen: Seen | undefined): void {
+	count(answer: VectorCase, seen: Seen | undefined): void {
 		const rows = new Set(seen?.rows);
 		for (const step of answer.steps) {
 			const { stat = {}, events = [], error } = step.expect;
@@ -109,6 +110,31 @@ export class Coverage {
 		for (const row of rows) {
 			this.rows.set(row, (this.rows.get(row) ?? 0) + 1);
 		}
-		void kind;
+	}
+
+	/** Rows that have to be reached and were not. */
+	missing(): string[] {
+		return Object.values(REQUIRED_ROWS)
+			.flat()
+			.filter((row) => !this.rows.has(row));
+	}
+
+	/** The table: required rows under their headings, the others that were reached, what cannot be. */
+	text(): string {
+		const line = (row: string): string =>
+			`  ${row.padEnd(46)} ${String(this.rows.get(row) ?? 0).padStart(7)}`;
+		const required = new Set(Object.values(REQUIRED_ROWS).flat());
+		const parts = Object.entries(REQUIRED_ROWS).map(
+			([heading, rows]) => `${heading}: cases\n${rows.map(line).join('\n')}`,
+		);
+		const others = [...this.rows.keys()].filter((row) => !required.has(row)).sort();
+		const never = Object.entries(UNREACHABLE_ROWS).map(
+			([row, reason]) => `${line(row)}  ${reason}`,
+		);
+		return [
+			...parts,
+			`also seen: cases\n${others.map(line).join('\n')}`,
+			`out of reach here: cases, and why\n${never.join('\n')}`,
+		].join('\n');
 	}
 }

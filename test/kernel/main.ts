@@ -5,6 +5,8 @@
  *     npm run test:kernel -- [--seconds S] [--cases 860] [--seed N] [--only KIND] [--guests 2] [--keep FILE]
  *     npm run test:kernel -- --case FILE
  *
+ * --keep: every case, as a golden line. --summary: a line of JSON a run, to be summed.
+ *
  * KERNEL_SECONDS and KERNEL_SEED are --seconds and --seed. Needs root and Debian's packages (oracle/setup
  * fetches the kernel).
  */
@@ -17,6 +19,7 @@ import { kinds } from './cases.ts';
 import { Seen } from './coverage.ts';
 import { judge } from './judge.ts';
 import { GuestError, Oracle, setUpOracle } from './oracle.ts';
+import { GENERATOR_VERSION, parseSeed } from './random.ts';
 import { report } from './report.ts';
 import { type Row, Run } from './run.ts';
 import type { Case } from './scenario.ts';
@@ -30,9 +33,17 @@ const { values: options } = parseArgs({
 		only: { type: 'string', default: '' },
 		guests: { type: 'string', default: '2' },
 		keep: { type: 'string' },
+		summary: { type: 'string' },
 		case: { type: 'string' },
 	},
 });
+
+const parsedSeed = parseSeed(options.seed);
+if (typeof parsedSeed === 'string') {
+	process.stderr.write(`test:kernel: ${parsedSeed}\n`);
+	process.exit(2);
+}
+const seed: number = parsedSeed;
 
 let differences = 0;
 /** Differences that were gone when the kernel was asked again. */
@@ -74,7 +85,7 @@ async function runAll(): Promise<void> {
 	const timed = options.seconds !== undefined;
 	const cases = Number(options.cases ?? 860);
 	const run = new Run(chosen, {
-		seed: Number(options.seed),
+		seed,
 		casesEach:
 			timed && options.cases === undefined
 				? Number.POSITIVE_INFINITY
@@ -93,11 +104,39 @@ async function runAll(): Promise<void> {
 		await run.carryOut(oracles);
 	} finally {
 		const seconds = Number(process.hrtime.bigint() - started) / 1e9;
-		for (const [row, count] of [...run.coverage.rows].sort()) {
-			print(`${row.padEnd(50)} ${count}`);
-		}
+		print(run.coverage.text());
 		printTable(run.rows, seconds);
+		judgeCoverage(run, chosen.length === kinds.length);
+		writeSummary(run, seconds);
 		await Promise.all(oracles.map((oracle) => oracle.close()));
+	}
+}
+
+/** Cases of which every row has to have some; fewer prove nothing. */
+const CASES_FOR_COVERAGE = 10_000;
+let uncovered = 0;
+
+function judgeCoverage(run: Run, isWhole: boolean): void {
+	const missing = run.coverage.missing();
+	const cases = [...run.rows.values()].reduce((sum, row) => sum + row.cases, 0);
+	if (missing.length > 0) {
+		print(`not reached: ${missing.join(', ')}`);
+	}
+	if (isWhole && cases >= CASES_FOR_COVERAGE) {
+		uncovered = missing.length;
+	} else {
+		print(`coverage decides from ${CASES_FOR_COVERAGE} cases of all kinds on`);
+	}
+}
+
+/** For summing runs with different seeds at one commit. */
+function writeSummary(run: Run, seconds: number): void {
+	if (options.summary !== undefined) {
+		const kindRows = Object.fromEntries(run.rows);
+		const coverage = Object.fromEntries(run.coverage.rows);
+		const version = GENERATOR_VERSION;
+		const summary = { version, seed, seconds, differences, accidents, kinds: kindRows, coverage };
+		appendFileSync(options.summary, `${JSON.stringify(summary)}\n`);
 	}
 }
 
@@ -126,7 +165,7 @@ function printTable(rows: ReadonlyMap<string, Row>, seconds: number): void {
 	}
 	printRow('total', total);
 	print(
-		`seed ${options.seed}, ${seconds.toFixed(0)} s, ${(total.cases / seconds).toFixed(1)} cases/s, ` +
+		`seed ${GENERATOR_VERSION}:${seed}, ${seconds.toFixed(0)} s, ${(total.cases / seconds).toFixed(1)} cases/s, ` +
 			`${differences} differences, ${accidents} seen once only`,
 	);
 }
@@ -152,7 +191,7 @@ if (options.case !== undefined) {
 } else {
 	const reason = setUpOracle();
 	if (reason === undefined) {
-		process.exitCode = (await runOrTell()) && differences === 0 ? 0 : 1;
+		process.exitCode = (await runOrTell()) && differences + uncovered === 0 ? 0 : 1;
 	} else {
 		print(`test:kernel can't run: ${reason}`);
 		process.exitCode = process.env['CI'] === 'true' ? 1 : 0;

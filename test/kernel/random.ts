@@ -1,3 +1,24 @@
+/**
+ * Version of everything that makes cases of a seed. It goes up when a kind of cases changes, so that a seed
+ * of another version is told from one that shows the same history: seeds are printed as `VERSION:SEED`.
+ */
+export const GENERATOR_VERSION = 2;
+
+/** The seed of `SEED` or `VERSION:SEED`; a sentence when it is none, or one of another version. */
+export function parseSeed(text: string): number | string {
+	const [, version, seed] = /^(?:([0-9]+):)?([0-9]{1,9})$/.exec(text) ?? [];
+	if (seed === undefined) {
+		return `"${text}" is no seed: a number is expected, or VERSION:NUMBER`;
+	}
+	if (version !== undefined && Number(version) !== GENERATOR_VERSION) {
+		return (
+			`seed ${text} is of version ${version} of the generator, this is ${GENERATOR_VERSION}: ` +
+			'it would show another history'
+		);
+	}
+	return Number(seed);
+}
+
 /** A seeded random source (xorshift128 seeded by splitmix32): one seed, one history. */
 export class Random {
 	readonly #state: Uint32Array = new Uint32Array(4);

@@ -56,8 +56,8 @@ function packetWords(step: Step): string[] {
 	}
 	const mark = [`--mark ${step.mark ?? 0}`];
 	const sender = step.sender === 'udp' ? 'socket' : 'hdrincl';
-	// What stands before a packet holds for those after it too.
+	// What stands before a packet holds for those after it too; directions follow from the addresses.
 	return step.at === 'local'
-		? [...mark, `--dir out --sender ${sender}`, step.packet]
-		: [...mark, `--dir in --dev ${step.at}`, step.packet];
+		? [...mark, `--sender ${sender}`, step.packet]
+		: [...mark, `--dev ${step.at}`, step.packet];
 }

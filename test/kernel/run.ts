@@ -113,7 +113,7 @@ export class Run {
 		const seen = n % 2 === 0 ? new Seen() : undefined;
 		const result = judge(answer, seen);
 		this.#options.onAnswer(answer);
-		this.coverage.count(kind.name, answer, seen);
+		this.coverage.count(answer, seen);
 		if (result === undefined) {
 			row.equal++;
 		} else if ('skipped' in result) {
