@@ -57,7 +57,9 @@ export async function lookupCommand(args: readonly string[]): Promise<number> {
 		}
 		const lookup = new FlowLookup(explainer.world);
 		return values.batch === undefined
-			? lookOne(lookup, flow, values.json === true)
+			? lookOne(lookup, flow, values.json === true, (ifindex) =>
+					explainer.world.deviceName(ifindex),
+				)
 			: lookAll(lookup, values.batch, warn);
 	} catch (error) {
 		if (error instanceof InputError) {
@@ -76,11 +78,16 @@ function argumentsOf(args: readonly string[]) {
 	}
 }
 
-function lookOne(lookup: FlowLookup, flow: string, json: boolean): number {
+function lookOne(
+	lookup: FlowLookup,
+	flow: string,
+	json: boolean,
+	deviceName: (ifindex: number) => string | undefined,
+): number {
 	const answer: LookupAnswer = lookup.answer(flow);
 	const text = json
 		? JSON.stringify(answer)
-		: lookupText(lookup.found, { colours: colours(process.stdout) }).join('\n');
+		: lookupText(lookup.found, { colours: colours(process.stdout), deviceName }).join('\n');
 	process.stdout.write(`${text}\n`);
 	return answer.outcome === 'drop' || answer.outcome === 'acquire' ? 1 : 0;
 }
