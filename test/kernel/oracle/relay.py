@@ -37,7 +37,7 @@ INHERITED = [('core/devconf_inherit_init_net', '1'), ('ipv4/ip_forward', '1'), (
 SYSCTL = [('ipv4/icmp_echo_ignore_all', '1'), ('ipv6/icmp/echo_ignore_all', '1'),
           ('ipv4/icmp_ratelimit', '0'), ('ipv6/icmp/ratelimit', '0')]
 NEIGHBOUR = (130, 131, 132, 133, 134, 135, 136, 143)      # ICMPv6 that the kernel sends of itself
-YIELD_S = 0.0001
+YIELDS_S = (0.0001, 0.0001, 0.001)      # before looking again, as long as nothing is new
 LISTEN_RAW = ((socket.AF_INET, (1, 253)), (socket.AF_INET6, (58, 253)))
 NAP_MS = 60      # others go on during a sleep as long as this
 
@@ -332,13 +332,13 @@ class Lab:
         return out
 
     def look(self, result):
-        """Transport-mode input and GRO cells go through work queues: gives the processor away until two
+        """Transport-mode input and GRO cells go through work queues: gives the processor away until some
         rounds in a row bring nothing new."""
         watched = [*self.devices.values(), *self.receivers, *(s.fileno() for s in self.swallow),
                    self.listener.fileno()]
         quiet = 0
-        while quiet < 2:
-            ready = select.select(watched, (), (), YIELD_S)[0]
+        while quiet < len(YIELDS_S):
+            ready = select.select(watched, (), (), YIELDS_S[quiet])[0]
             quiet = 0 if ready else quiet + 1
             if ready:
                 self.emitted(ready, result['emit'])
