@@ -47,21 +47,36 @@ function tableOf(name: string, rows: readonly Row[]): string {
 		const beside = against === '' ? '' : `${figure(ratio)} of ${against}`;
 		return `| ${what} | ${figure(value)} ${unit} | ${beside} |`;
 	});
-	return [`### ${name}`, '', '| what | figure | ratio |', '|---|---:|---|', ...lines, ''].join(
-		'\n',
-	);
+	const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? ''}`;
+	return [
+		`### ${name}`,
+		'',
+		`${machine}.`,
+		'',
+		'| what | figure | ratio |',
+		'|---|---:|---|',
+		...lines,
+		'',
+	].join('\n');
 }
 
-/** Puts the tables between the two marks of the page. */
-function writePage(tables: readonly string[]): void {
+/** Puts the tables between the two marks of the page; those of benches that did not run stay. */
+function writePage(tables: ReadonlyMap<string, string>): void {
 	const text = readFileSync(page, 'utf8');
-	const [before, , after] = text.split(/^<!-- figures -->$/m);
-	if (before === undefined || after === undefined) {
+	const [before, figures, after] = text.split(/^<!-- figures -->$/m);
+	if (before === undefined || figures === undefined || after === undefined) {
 		throw new RangeError('docs/benches.md: expected two lines "<!-- figures -->"');
 	}
-	const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? ''}`;
-	const figures = ['', '', `${machine}.`, '', ...tables].join('\n');
-	writeFileSync(page, `${before}<!-- figures -->${figures}\n<!-- figures -->${after}`);
+	const old = new Map(
+		figures
+			.split(/^(?=### )/m)
+			.map((section) => [/^### (.*)$/m.exec(section)?.[1] ?? '', section.trim()] as const),
+	);
+	const sections = [...BENCHES.keys()].map((name) =>
+		(tables.get(name) ?? old.get(name) ?? '').trim(),
+	);
+	const whole = sections.filter((section) => section !== '').join('\n\n');
+	writeFileSync(page, `${before}<!-- figures -->\n\n${whole}\n\n<!-- figures -->${after}`);
 }
 
 function main(): void {
@@ -73,7 +88,7 @@ function main(): void {
 		process.exitCode = 2;
 		return;
 	}
-	const tables: string[] = [];
+	const tables = new Map<string, string>();
 	for (const [name, needs] of BENCHES) {
 		if (names.length > 0 && !names.includes(name)) {
 			continue;
@@ -82,7 +97,7 @@ function main(): void {
 			process.stdout.write(`\n${name}\n`);
 		}
 		const { failed, rows } = run(name, needs);
-		tables.push(tableOf(name, rows));
+		tables.set(name, tableOf(name, rows));
 		process.exitCode = failed ? 1 : (process.exitCode ?? 0);
 	}
 	if (docs) {
