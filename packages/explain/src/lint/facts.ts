@@ -13,7 +13,7 @@ import {
 	type Selector,
 	type Template,
 } from '@xfrm/wire/xfrm';
-import { hostAddresses, includes, type LocalAddress } from '../direction.ts';
+import { includes, type LocalAddress } from '../direction.ts';
 import type { World } from '../world.ts';
 
 export interface LintOptions {
@@ -51,7 +51,8 @@ export class LintFacts {
 		const all = [...world.engine.states()].filter((state) => !state.kernelOwned);
 		this.states = all.filter((state) => state.condition !== StateCondition.Acq);
 		this.larval = all.filter((state) => state.condition === StateCondition.Acq);
-		this.local = hostAddresses(world.host);
+		// Routers have their tunnels end at addresses of lo.
+		this.local = [...world.host.devices()].flatMap(({ addresses }) => addresses);
 		this.demands = this.policies.flatMap(demandsOf);
 		this.used = new Set(
 			this.demands.flatMap((demand) =>

@@ -182,6 +182,11 @@ const HISTORIES: Readonly<Record<string, readonly (readonly string[])[]>> = {
 		[`xfrm policy delete ${BACK} dir in`],
 		[`xfrm policy delete ${BACK} dir fwd`],
 	],
+	'charon: the tunnel ends at an address of lo': [
+		['addr add 203.0.113.77/32 dev lo'],
+		[C_IN.replaceAll(ME, '203.0.113.77'), C_OUT.replaceAll(ME, '203.0.113.77')],
+		C_POLICIES('add', '0xc2222222').map((policy) => policy.replaceAll(ME, '203.0.113.77')),
+	],
 	'pluto: route-based, if_id': [
 		[
 			'link add ipsec1 type xfrm dev wan if_id 1',
