@@ -28,6 +28,14 @@ export const commandCases: readonly Case[] = [
 				b.mustExec('ip xfrm state flush');
 				b.xfrmMust(...STATE.split(' '));
 				await b.untilText(() => monitor.stdout, /spi 0x00000100/);
+				const flow = 'src 10.1.0.1 dst 10.2.0.1 proto udp dport 53 dir out';
+				const saved = a.xfrmMust('save');
+				assert.match(saved, /"spi":"0x00000100"/);
+				assert.ok(!saved.includes('0102030405060708'), 'no keys');
+				assert.doesNotMatch(a.xfrmMust('save', '--kernel'), /0x00000100/);
+				assert.match(a.xfrm('explain', '--daemon', flow).stdout, /block/);
+				assert.equal(a.xfrm('lookup', '--daemon', ...flow.split(' ')).status, 1);
+				assert.match(a.xfrm('lint', '--daemon', '--fail-on', 'never').stdout, /1 state/);
 				daemonB.kill('SIGKILL');
 				await daemonB.ended;
 				const { status, stderr } = b.xfrm('state');

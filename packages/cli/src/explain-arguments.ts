@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { PROFILES } from '@xfrm/engine';
 import { InputError, type PacketOptions, parseWhyNot, type WhyNotQuestion } from '@xfrm/explain';
 import { parseHex } from '@xfrm/wire';
+import { namedTarget, type Target } from './target.ts';
 import { UsageError } from './usage.ts';
 import { PROFILE_DEFAULT } from './version.ts';
 
@@ -34,8 +35,8 @@ export interface ExplainArguments {
 	readonly json: boolean;
 	readonly strict: boolean;
 	readonly showKeys: boolean;
-	/** The running kernel's rules and host. */
-	readonly kernel: boolean;
+	/** Rules in force and the host here, in place of `rules`. */
+	readonly target: Target | undefined;
 	/** The answer alone, without the way. */
 	readonly brief: boolean;
 	/** Packets by their header fields. */
@@ -63,6 +64,7 @@ const OPTIONS = {
 	strict: { type: 'boolean' },
 	'show-keys': { type: 'boolean' },
 	kernel: { type: 'boolean' },
+	daemon: { type: 'boolean' },
 	brief: { type: 'boolean' },
 	bytes: { type: 'boolean' },
 	steps: { type: 'boolean' },
@@ -107,10 +109,10 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 		throw found(profile, `--profile ${Object.keys(PROFILES).join('|')}`);
 	}
 	checkContradictions(values);
-	const kernel = values.kernel === true;
-	if (values.rules === undefined && !kernel) {
+	const target = namedTarget(values);
+	if (values.rules === undefined && target === undefined) {
 		throw new UsageError(
-			'found no rules, expected --rules FILE, or --kernel for those of the running kernel (see xfrm help explain)',
+			'found no rules, expected --rules FILE, or --kernel or --daemon for those in force here (see xfrm help explain)',
 		);
 	}
 	if (items.length === 0) {
@@ -128,7 +130,7 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 		json: values.json === true,
 		strict: values.strict === true,
 		showKeys: values['show-keys'] === true,
-		kernel,
+		target,
 		brief: values.brief === true,
 		bytes: values.bytes === true,
 		steps: values.steps === true,
@@ -151,9 +153,10 @@ function checkContradictions(values: ReturnType<typeof parse>['values']): void {
 			throw new UsageError(`found --${one} and --${other}, expected one of them`);
 		}
 	}
-	if (values.kernel === true && values.rules !== undefined) {
+	const target = namedTarget(values);
+	if (target !== undefined && values.rules !== undefined) {
 		throw new UsageError(
-			'found --kernel and --rules, expected one of them (do:COMMAND adds to the rules of the kernel)',
+			`found --${target} and --rules, expected one of them (do:COMMAND adds to the rules of the ${target})`,
 		);
 	}
 }

@@ -24,11 +24,13 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 	};
 	let status = 0;
 	try {
-		const kernel = asked.kernel
-			? await (await import('./explain-kernel.ts')).readKernel(asked)
-			: undefined;
-		const rules = kernel === undefined ? asked.rules.map(readRules) : [kernel.rules];
-		const explainer = setUp(asked, newestTimeOf(rules), kernel?.host);
+		const { target } = asked;
+		const running =
+			target === undefined
+				? undefined
+				: await (await import('./running-rules.ts')).readRunning(target, asked);
+		const rules = running === undefined ? asked.rules.map(readRules) : [running.rules];
+		const explainer = setUp(asked, newestTimeOf(rules), running?.host);
 		const refused = rules.flatMap((one) => loadRules(explainer, one, secrets));
 		for (const { file, line, text } of refused) {
 			warn(`${file}:${line}: refused: ${text}`);
@@ -36,7 +38,7 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 		if (asked.strict && refused.length > 0) {
 			return 2;
 		}
-		checkDevices(explainer, asked, kernel !== undefined);
+		checkDevices(explainer, asked, running !== undefined);
 		explainer.takeEvents(); // what loading the rules caused belongs to no packet
 		explainer.showFields = asked.bytes;
 		const peer = asked.both ? peerOf(explainer, asked, secrets, warn) : undefined;
@@ -93,7 +95,7 @@ function peerOf(
 function setUp(
 	asked: ExplainArguments,
 	newest: number | undefined,
-	kernelHost: string | undefined,
+	runningHost: string | undefined,
 ): Explainer {
 	const absolute = asked.items.find((item) => item.time !== undefined)?.time;
 	const start = absolute?.relative === false ? absolute.seconds : (newest ?? Date.now() / 1000);
@@ -104,8 +106,8 @@ function setUp(
 		startUs: Math.floor(start * 1_000_000),
 		listener: asked.listener,
 	});
-	if (kernelHost !== undefined) {
-		loadHostText(explainer, kernelHost, '(kernel)');
+	if (runningHost !== undefined) {
+		loadHostText(explainer, runningHost, '(this host)');
 	}
 	for (const path of asked.hosts) {
 		loadHost(explainer, path);

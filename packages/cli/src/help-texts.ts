@@ -9,9 +9,9 @@ const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and a
   xfrm lookup --rules FILE FLOW | --batch FILE           which policies and states a flow meets
   xfrm prove --rules FILE QUESTION…                      does a claim hold for all flows of a set?
   xfrm diff BEFORE AFTER                                 flows that other rules treat otherwise
-  xfrm lint FILE… | --kernel                             what is wrong about rules
-  xfrm [OPTIONS] state|policy|monitor …                  as ip xfrm, on the running kernel
-  xfrm save [-o FILE]                                    states and policies of the kernel as JSON
+  xfrm lint FILE… | --kernel | --daemon                  what is wrong about rules
+  xfrm [OPTIONS] state|policy|monitor …                  as ip xfrm, on the daemon or the kernel
+  xfrm save [-o FILE]                                    states and policies in force as JSON
   xfrm load [--dry-run] FILE                             rules into the kernel, all or none
   xfrm stat [--watch]                                    the kernel's counters, and what they mean
   xfrm doctor                                            what this machine lacks or has wrong
@@ -36,7 +36,8 @@ RULES  --rules FILE      ip xfrm commands, one a line; or what ip [-s|-o] xfrm s
                          print, pasted as it is; or JSON of xfrm. Repeatable, - for stdin;
                          FILE#HOST where the text holds dumps of several hosts;
                          times in it are read in the time zone of TZ
-       --kernel          in place of rules: those of the running kernel, and its addresses (root)
+       --kernel          in place of rules: those of the running kernel, and its addresses (root);
+                         --daemon: those of the daemon of this network namespace
        --strict          a rule that Linux would refuse ends with status 2
 HOST   --host FILE       ip address, route, rule, link commands, or what they print; modprobe
        --local ADDR[/LEN]  --route "PREFIX [via GW] [dev DEV]"  --sysctl KEY=VALUE
@@ -92,7 +93,7 @@ FLOW   src ADDRESS dst ADDRESS [proto NAME|N] [sport N] [dport N] [type N] [code
        [mark M] [if_id I] [dev NAME] [via SPI…]
        in and fwd count as unprotected unless via names the states that it came through, outermost
        first; fwd is the check for forwarding, then the lookup for output
-RULES  as for xfrm explain (--rules FILE, repeatable, - for stdin), or --kernel
+RULES  as for xfrm explain (--rules FILE, repeatable, - for stdin), or --kernel, --daemon
        --batch FILE      a flow a line in, a line of JSON out, in order; - is stdin
        --json            of a single flow too (packages/cli/schema/lookup.schema.json)
        --no-listener     no key manager listens
@@ -113,7 +114,7 @@ QUESTION  [src PREFIX,…] [dst PREFIX,…] [proto NAME,…] [sport A-B,…] [dp
        [mark V/M] [if_id N] [dev NAME] dir in|out|fwd [via SPI…] [never|always OUTCOME,…]
        what is not named is any; but if_id is 0, and in and fwd are unprotected without via
 OUTCOME   pass (clear), transform (protected), drop, acquire, consume
-RULES  as for xfrm explain (--rules FILE), or --kernel
+RULES  as for xfrm explain (--rules FILE), or --kernel, --daemon
        --boxes N         boxes of flows that are told (20)
        --json            packages/cli/schema/prove.schema.json
        --no-listener     no key manager listens
@@ -143,14 +144,15 @@ Example
   xfrm diff before.json after.json`;
 
 const LINT = `xfrm lint FILE… [--host FILE] [--nft FILE]
-xfrm lint --kernel [--nft FILE]
+xfrm lint --kernel|--daemon [--nft FILE]
 
 Looks rules over without a packet: templates that no state can serve and what keeps them apart,
 missing directions, shadowed policies, ties, plaintext that is taken, windows, limits, algorithms,
 keys, NAT, MTU … Each finding names its objects, what Linux does because of it, and what to do; it
 has a page in docs/lint.md.
 
-RULES  files as for xfrm explain (also --rules FILE), - for stdin; --kernel reads the running kernel
+RULES  files as for xfrm explain (also --rules FILE), - for stdin; --kernel reads the running kernel,
+                         --daemon the daemon of this network namespace
        --host FILE       ip address, route, link, as commands or as printed; --local ADDR[/LEN]
        --nft FILE        nft list ruleset, or iptables-save: source NAT before the lookup
        --fail-on error|warning|info|never    exit status 1 from this severity on (error)
@@ -166,8 +168,8 @@ Examples, in a checkout
 
 const IP = `xfrm [OPTIONS] state|policy|monitor …
 
-The language of ip xfrm, its text and its exit statuses, on the running kernel: what works behind
-"ip xfrm" works behind "xfrm". See also: xfrm state help, xfrm policy help, xfrm monitor help.
+The language of ip xfrm, its text and its exit statuses: what works behind "ip xfrm" works behind
+"xfrm", on the daemon of this network namespace if one runs, else on the kernel. See also: xfrm state help, xfrm policy help, xfrm monitor help.
 
 OPTIONS of ip: -s -s -d -o -t -ts -4 -6, -batch FILE (- is stdin) with -force
 OPTIONS of ours, anywhere
@@ -175,6 +177,7 @@ OPTIONS of ours, anywhere
        --show-keys       keys as they are: they are shown as <<key#1 hidden>> otherwise, equal keys
                          alike; nokeys hides them as ip does
        --profile linux61 speaks as iproute2 6.1
+       --kernel, --daemon  whose states and policies
 
 XFRM needs CAP_NET_ADMIN, for reading too: run it as root, or in a namespace of your own.
 
@@ -184,11 +187,12 @@ Examples
   xfrm --json policy list dir out | jq .priority
   xfrm -t monitor acquire expire`;
 
-const SAVE = `xfrm save [--show-keys] [-o FILE]
+const SAVE = `xfrm save [--show-keys] [-o FILE] [--kernel|--daemon]
 
-Writes states, policies and default policies of the running kernel as one JSON snapshot
+Writes states, policies and default policies as one JSON snapshot
 (packages/iproute/schema/snapshot.schema.json): rules for xfrm explain, and for xfrm load if keys
-are shown. A file is readable by its owner only.
+are shown. They are those of the daemon of this network namespace if one runs, else the kernel's.
+A file is readable by its owner only.
 
 Examples
   sudo xfrm save -o site-a.json

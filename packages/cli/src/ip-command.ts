@@ -16,6 +16,7 @@ import {
 import { type NetlinkSocket, TransportError } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
 import { exchangeOver } from './socket-exchange.ts';
+import { type Target, transportTo } from './target.ts';
 import { utcOffsetSeconds } from './time-zone.ts';
 import { UsageError } from './usage.ts';
 
@@ -27,7 +28,7 @@ interface Asked {
 	readonly context: CommandContext;
 	readonly showKeys: boolean;
 	/** Who is asked, when that was said. */
-	readonly target: 'kernel' | 'daemon' | undefined;
+	readonly target: Target | undefined;
 }
 
 function parseAsked(args: readonly string[], library: typeof import('@xfrm/linux')): Asked {
@@ -67,12 +68,7 @@ function releaseOf(profile: string | undefined): '6.1' | '7.1' {
 export async function ipCommand(args: readonly string[]): Promise<number> {
 	const library = await import('@xfrm/linux');
 	const asked = parseAsked(args, library);
-	const transport = {
-		kernel: library.linuxTransport,
-		daemon: library.daemonTransport,
-		any: library.defaultTransport,
-	}[asked.target ?? 'any'];
-	const session = new Session(asked, () => transport().open());
+	const session = new Session(asked, () => transportTo(asked.target, library).open());
 	try {
 		return await session.run();
 	} catch (error) {

@@ -129,7 +129,7 @@ describe('xfrm prove', () => {
 
 	it('says in one sentence what it wants', () => {
 		for (const [args, message] of [
-			[['prove', question], /^xfrm: found no rules, expected --rules FILE or --kernel/],
+			[['prove', question], /^xfrm: found no rules, expected --rules FILE, --kernel or --daemon/],
 			[['prove', '--rules', rules], /^xfrm: found no question/],
 			[
 				['prove', '--rules', rules, 'dir out never fly'],

@@ -12,8 +12,9 @@ import {
 	sarifOf,
 } from '@xfrm/explain';
 import { loadHost, loadHostText, type RulesText, readBytes, readRules } from './explain-input.ts';
-import { readKernel } from './explain-kernel.ts';
 import { hostWithRules, profileOf } from './offline-rules.ts';
+import { readRunning } from './running-rules.ts';
+import { namedTarget } from './target.ts';
 import { colours } from './terminal.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 import { PROFILE_DEFAULT, versionNumber } from './version.ts';
@@ -21,6 +22,7 @@ import { PROFILE_DEFAULT, versionNumber } from './version.ts';
 const OPTIONS = {
 	rules: { type: 'string', multiple: true },
 	kernel: { type: 'boolean' },
+	daemon: { type: 'boolean' },
 	host: { type: 'string', multiple: true },
 	local: { type: 'string', multiple: true },
 	nft: { type: 'string', multiple: true },
@@ -38,8 +40,10 @@ export async function lintCommand(args: readonly string[]): Promise<number> {
 	const { values, positionals } = argumentsOf(args);
 	const failOn = failOnOf(values['fail-on'] ?? 'error');
 	const paths = [...(values.rules ?? []), ...positionals];
-	if ((paths.length === 0) === (values.kernel !== true)) {
-		throw new UsageError('expected rules: xfrm lint FILE…, or --kernel (see xfrm help lint)');
+	if ((paths.length === 0) === (namedTarget(values) === undefined)) {
+		throw new UsageError(
+			'expected rules: xfrm lint FILE…, --kernel or --daemon (see xfrm help lint)',
+		);
 	}
 	const secrets = new Secrets(values['show-keys'] === true);
 	const warn = (text: string): void => {
@@ -110,7 +114,9 @@ function failOnOf(word: string): Severity | undefined {
 }
 
 function isHostKnown(values: Values): boolean {
-	return values.kernel === true || values.host !== undefined || values.local !== undefined;
+	return (
+		namedTarget(values) !== undefined || values.host !== undefined || values.local !== undefined
+	);
 }
 
 async function load(
@@ -121,12 +127,13 @@ async function load(
 ): Promise<{ readonly explainer: Explainer; readonly rules: readonly RulesText[] }> {
 	const locals = values.local ?? [];
 	const hosts = values.host ?? [];
-	const kernel = values.kernel === true ? await readKernel({ hosts, locals }) : undefined;
-	const rules = [...paths.map(readRules), ...(kernel === undefined ? [] : [kernel.rules])];
+	const target = namedTarget(values);
+	const running = target === undefined ? undefined : await readRunning(target, { hosts, locals });
+	const rules = [...paths.map(readRules), ...(running === undefined ? [] : [running.rules])];
 	const profile = profileOf(values.profile ?? PROFILE_DEFAULT);
 	const { explainer, refused } = hostWithRules(rules, secrets, { profile }, (one) => {
-		if (kernel?.host !== undefined) {
-			loadHostText(one, kernel.host, '(kernel)');
+		if (running?.host !== undefined) {
+			loadHostText(one, running.host, '(this host)');
 		}
 		for (const path of hosts) {
 			loadHost(one, path);

@@ -67,7 +67,7 @@ describe('xfrm lookup', () => {
 
 	it('says in one sentence what it wants', () => {
 		const cases: readonly (readonly [readonly string[], RegExp])[] = [
-			[['lookup', FLOW], /^xfrm: found no rules, expected --rules FILE or --kernel/],
+			[['lookup', FLOW], /^xfrm: found no rules, expected --rules FILE, --kernel or --daemon/],
 			[SITE, /^xfrm: expected either a flow, as in "src /],
 			[[...SITE, '--batch', join(folder, 'absent')], /absent: no such file\n$/],
 			[[...SITE, 'src 10.1.0.5'], /^xfrm: 13: found the end of the flow, expected dst ADDRESS\n$/],

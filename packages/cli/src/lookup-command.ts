@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { FlowLookup, InputError, type LookupAnswer, lookupText, Secrets } from '@xfrm/explain';
 import { readLines } from './line-reader.ts';
 import { gatherRules, hostWithRules, profileOf } from './offline-rules.ts';
+import { namedTarget } from './target.ts';
 import { colours } from './terminal.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 import { PROFILE_DEFAULT } from './version.ts';
@@ -10,6 +11,7 @@ import { PROFILE_DEFAULT } from './version.ts';
 const OPTIONS = {
 	rules: { type: 'string', multiple: true },
 	kernel: { type: 'boolean' },
+	daemon: { type: 'boolean' },
 	batch: { type: 'string' },
 	profile: { type: 'string' },
 	json: { type: 'boolean' },
@@ -25,10 +27,10 @@ const PIECE = 1 << 16;
 export async function lookupCommand(args: readonly string[]): Promise<number> {
 	const { values, positionals } = argumentsOf(args);
 	const flow = positionals.join(' ');
-	const kernel = values.kernel === true;
-	if (values.rules === undefined && !kernel) {
+	const target = namedTarget(values);
+	if (values.rules === undefined && target === undefined) {
 		throw new UsageError(
-			'found no rules, expected --rules FILE or --kernel (see xfrm help lookup)',
+			'found no rules, expected --rules FILE, --kernel or --daemon (see xfrm help lookup)',
 		);
 	}
 	if ((flow === '') === (values.batch === undefined)) {
@@ -42,7 +44,7 @@ export async function lookupCommand(args: readonly string[]): Promise<number> {
 	};
 	try {
 		const { explainer, refused } = hostWithRules(
-			await gatherRules(values.rules ?? [], kernel),
+			await gatherRules(values.rules ?? [], target),
 			secrets,
 			{
 				profile: profileOf(values.profile ?? PROFILE_DEFAULT),

@@ -10,6 +10,7 @@ import {
 	readRules,
 } from './explain-input.ts';
 import { seededRandom } from './seeded-random.ts';
+import type { Target } from './target.ts';
 import { UsageError } from './usage.ts';
 
 export type ProfileName = keyof typeof PROFILES;
@@ -46,17 +47,17 @@ export function hostWithRules(
 	return { explainer, refused };
 }
 
-/** The files' rules, and with `--kernel` those of the running kernel. */
+/** The files' rules, and with `--kernel` or `--daemon` those that are in force here. */
 export async function gatherRules(
 	paths: readonly string[],
-	kernel: boolean,
+	target: Target | undefined,
 ): Promise<readonly RulesText[]> {
-	if (!kernel) {
+	if (target === undefined) {
 		return paths.map(readRules);
 	}
-	const { readKernel } = await import('./explain-kernel.ts');
+	const { readRunning } = await import('./running-rules.ts');
 	// What host it is does not matter: the ends of states and templates say enough.
-	const { rules } = await readKernel({ hosts: [], locals: [] });
+	const { rules } = await readRunning(target, { hosts: [], locals: [] });
 	return [...paths.map(readRules), rules];
 }
 

@@ -2,12 +2,14 @@
 import { parseArgs } from 'node:util';
 import { InputError, proofText, prove, Secrets } from '@xfrm/explain';
 import { gatherRules, hostWithRules, profileOf } from './offline-rules.ts';
+import { namedTarget } from './target.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 import { PROFILE_DEFAULT } from './version.ts';
 
 const OPTIONS = {
 	rules: { type: 'string', multiple: true },
 	kernel: { type: 'boolean' },
+	daemon: { type: 'boolean' },
 	profile: { type: 'string' },
 	json: { type: 'boolean' },
 	strict: { type: 'boolean' },
@@ -19,9 +21,11 @@ const OPTIONS = {
 /** Runs the command with the arguments behind `prove`; 1 when a claim does not hold. */
 export async function proveCommand(args: readonly string[]): Promise<number> {
 	const { values, positionals } = argumentsOf(args);
-	const kernel = values.kernel === true;
-	if (values.rules === undefined && !kernel) {
-		throw new UsageError('found no rules, expected --rules FILE or --kernel (see xfrm help prove)');
+	const target = namedTarget(values);
+	if (values.rules === undefined && target === undefined) {
+		throw new UsageError(
+			'found no rules, expected --rules FILE, --kernel or --daemon (see xfrm help prove)',
+		);
 	}
 	if (positionals.length === 0) {
 		throw new UsageError(
@@ -38,7 +42,7 @@ export async function proveCommand(args: readonly string[]): Promise<number> {
 	};
 	try {
 		const { explainer, refused } = hostWithRules(
-			await gatherRules(values.rules ?? [], kernel),
+			await gatherRules(values.rules ?? [], target),
 			secrets,
 			{
 				profile: profileOf(values.profile ?? PROFILE_DEFAULT),

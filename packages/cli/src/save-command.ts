@@ -1,23 +1,28 @@
-/** `xfrm save`: states and policies of the running kernel as one JSON snapshot, for rules and `xfrm load`. */
+/** `xfrm save`: states and policies that are in force as one JSON snapshot, for rules and `xfrm load`. */
 import { closeSync, fchmodSync, openSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { KeyNames } from '@xfrm/iproute';
 import { XfrmClient } from '@xfrm/netlink';
 import { readTables, snapshotJson } from './kernel-tables.ts';
+import { namedTarget, transportTo } from './target.ts';
 import { utcOffsetSeconds } from './time-zone.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 
 const OPTIONS = {
 	'show-keys': { type: 'boolean' },
 	kernel: { type: 'boolean' },
+	daemon: { type: 'boolean' },
 	output: { type: 'string', short: 'o' },
 } as const;
 
 /** Writes the snapshot to stdout or to a file; the exit status. */
 export async function saveCommand(args: readonly string[]): Promise<number> {
-	const { 'show-keys': showKeys = false, output } = parseSaveArguments(args);
-	const { interfaceName, linuxTransport } = await import('@xfrm/linux');
-	const client = new XfrmClient(linuxTransport());
+	const values = parseSaveArguments(args);
+	const { 'show-keys': showKeys = false, output } = values;
+	const target = namedTarget(values);
+	const library = await import('@xfrm/linux');
+	const { interfaceName } = library;
+	const client = new XfrmClient(transportTo(target, library));
 	try {
 		const tables = await readTables(client);
 		const text = `${JSON.stringify(
@@ -41,6 +46,8 @@ export async function saveCommand(args: readonly string[]): Promise<number> {
 function parseSaveArguments(args: readonly string[]): {
 	readonly 'show-keys'?: boolean;
 	readonly output?: string;
+	readonly kernel?: boolean;
+	readonly daemon?: boolean;
 } {
 	try {
 		return parseArgs({ args: [...args], options: OPTIONS, strict: true }).values;
