@@ -51,9 +51,10 @@ const killed: Case = {
 		withEnds(async (ends) => {
 			const { a, b } = ends;
 			const [one] = await withCharons(ends, connectionOf(IPV4, { encap: true }));
-			one.must('--initiate', '--child', 'net');
-			assertPings(a, IPV4.innerB, 5);
 			const watch = await WireWatch.start(b, 'eth0');
+			one.must('--initiate', '--child', 'net');
+			// At once: nothing may have gone in clear behind the acknowledgements.
+			assertPings(a, IPV4.innerB, 5);
 			const traffic = pingAlways(a, IPV4.innerB);
 			let daemon = ends.daemonA;
 			const policies = a.mustExec('ip xfrm policy');

@@ -18,6 +18,7 @@ import { nowUs } from './clock.ts';
 import { ControlSocket } from './control-socket.ts';
 import { type EncapPort, EncapPorts } from './encap-ports.ts';
 import { Guard } from './guard.ts';
+import { GuardSchedule } from './guard-schedule.ts';
 import { Inbound } from './inbound.ts';
 import { Journal } from './journal.ts';
 import { laneDevice } from './marks.ts';
@@ -35,13 +36,6 @@ const LOOK_AROUND_US = 500_000;
 const RETRY_MS = 1;
 /** Batches of one device before the others get their turn. */
 const BATCHES_PER_TURN = 4;
-/**
- * Up to so many entries the filter is brought up to date before any request is answered that changed it.
- * Larger ones take longer to write than requests may wait.
- */
-const GUARD_AT_ONCE_MAX = 256;
-/** A large filter is written again after so many times as long as it took; the first change is at once. */
-const GUARD_INTERVALS = 3;
 
 export interface DataPlaneOptions {
 	readonly native: Native;
@@ -80,9 +74,7 @@ export class DataPlane {
 	#lookedAroundUs: number = 0;
 	/** Of the engine's tables, when the guard was last brought up to date. */
 	#guardGeneration: number = 0;
-	#guardedUs: number = 0;
-	/** How long it may be left as it is then. */
-	#guardIntervalUs: number = 0;
+	readonly #schedule: GuardSchedule = new GuardSchedule();
 	/** The same, when ports were last looked for. */
 	#portGeneration: number = 0;
 
@@ -257,9 +249,10 @@ export class DataPlane {
 	#takeRequests(): void {
 		const now = nowUs();
 		if (this.#control.takeRequests(now)) {
+			this.#schedule.requested(now);
 			this.#flushJournal();
 			this.#sharePorts();
-			if (now - this.#guardedUs >= this.#guardIntervalUs) {
+			if (this.#guardIsDue(now)) {
 				this.#updateGuard(now);
 			}
 			this.#control.flush();
@@ -286,14 +279,12 @@ export class DataPlane {
 		for (let lane = this.#lanes.length; lane < plan.lanes.length; lane++) {
 			this.#guard.prepareLane(lane);
 		}
-		this.#guard.apply(plan);
+		if (this.#guard.apply(plan)) {
+			this.#schedule.wrote(now, nowUs());
+		}
 		for (let lane = this.#lanes.length; lane < plan.lanes.length; lane++) {
 			this.#openLane(plan.lanes[lane] ?? 0);
 		}
-		this.#guardedUs = nowUs();
-		const entries = plan.out.length + plan.in.length + plan.forward.length;
-		this.#guardIntervalUs =
-			entries <= GUARD_AT_ONCE_MAX ? 0 : GUARD_INTERVALS * (this.#guardedUs - now);
 	}
 
 	/** A journal that cannot be written does not stop the traffic: leases have their room already. */
@@ -320,9 +311,14 @@ export class DataPlane {
 		const dueUs = Math.min(
 			this.engine.pollTimeout(),
 			this.#lookedAroundUs + LOOK_AROUND_US,
-			this.#guardIsStale ? this.#guardedUs + this.#guardIntervalUs : Number.POSITIVE_INFINITY,
+			this.#guardIsStale ? this.#schedule.deadlineUs : Number.POSITIVE_INFINITY,
 		);
 		return Math.max(0, Math.ceil((dueUs - now) / 1000));
+	}
+
+	#guardIsDue(now: number): boolean {
+		const [ins = 0, outs = 0, forwards = 0] = this.engine.net.spd.counts;
+		return this.#schedule.isDue(now, ins + outs + forwards);
 	}
 
 	get #guardIsStale(): boolean {
@@ -335,7 +331,7 @@ export class DataPlane {
 		}
 		this.#sendKept(now);
 		this.#flushJournal();
-		if (this.#guardIsStale && now - this.#guardedUs >= this.#guardIntervalUs) {
+		if (this.#guardIsStale && this.#guardIsDue(now)) {
 			this.#updateGuard(now);
 		}
 		this.#control.publish();

@@ -94,13 +94,15 @@ export class Guard {
 		}
 	}
 
-	/** Makes the filter say what the plan says; nothing is done when it does. @throws GuardError */
-	apply(plan: CapturePlan): void {
+	/** Makes the filter say what the plan says; false when it does already. @throws GuardError */
+	apply(plan: CapturePlan): boolean {
 		const text = nftText(plan, this.#drops);
-		if (text !== this.#applied) {
-			runNft(text);
-			this.#applied = text;
+		if (text === this.#applied) {
+			return false;
 		}
+		runNft(text);
+		this.#applied = text;
+		return true;
 	}
 
 	/** Takes everything away: packets go as if the daemon had never been. @throws GuardError */
