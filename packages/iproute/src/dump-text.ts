@@ -54,8 +54,16 @@ const INNER_WORDS = new Set([
 ]);
 const MONITOR = /^(\[?\S*\]?\s*)?(Deleted|Updated|Expired|Flushed|acquire proto|Async event)\b/;
 
+/** A command that changes something, a remark, or nothing. */
+const COMMAND =
+	/^\s*(?:#.*|(?:sudo\s+)?(?:ip\s+(?:-\S+\s+)*)?(?:xfrm\s+)?(?:state|policy)\s+(?:add|update|del(?:ete)?|flush|set(?:default)?)(?:\s.*[^\\\s])?\s*)?$/;
+
 /** Does this text hold the first line of an object of a dump? */
 export function looksLikeDump(text: string): boolean {
+	// Most large files are commands alone: told without cleaning every line.
+	if (text.split('\n').every((line) => COMMAND.test(line))) {
+		return false;
+	}
 	let continued = false;
 	for (const line of pastedLines(text)) {
 		// A command that goes on in the next line may go on with `src`.
