@@ -169,7 +169,8 @@ Examples, in a checkout
 const IP = `xfrm [OPTIONS] state|policy|monitor …
 
 The language of ip xfrm, its text and its exit statuses: what works behind "ip xfrm" works behind
-"xfrm", on the daemon of this network namespace if one runs, else on the kernel. See also: xfrm state help, xfrm policy help, xfrm monitor help.
+"xfrm", on the daemon of this network namespace if one runs, else on the kernel. See also: xfrm
+state help, xfrm policy help, xfrm monitor help.
 
 OPTIONS of ip: -s -s -d -o -t -ts -4 -6, -batch FILE (- is stdin) with -force
 OPTIONS of ours, anywhere

@@ -2,6 +2,7 @@ export * from './answer.ts';
 export * from './available.ts';
 export * from './batch.ts';
 export { Bundle, type BundleStep } from './bundle.ts';
+export type { DropWatcher } from './drop-watcher.ts';
 export * from './engine.ts';
 export * from './events.ts';
 export { HashChains, NONE } from './hash-chains.ts';

@@ -1,6 +1,7 @@
 /**
  * What input tells a tracer: the words behind the stations of input.ts and address-input.ts. Only ever
- * called with a tracer attached, so nothing here is on the fast path and everything may allocate.
+ * called with a tracer attached or for a packet that is dropped, so nothing here is on the fast path and
+ * everything may allocate.
  */
 import type { PacketBuffer } from '@xfrm/wire';
 import { formatAddress, IpProto } from '@xfrm/wire/xfrm';
@@ -17,13 +18,14 @@ import type { Verdict } from './verdict.ts';
 /** Losers named in a story: nobody reads more, and a table may have 100,000 states. */
 const LOSERS_MAX = 16;
 
-/** Notes a verdict with its stable reason code. */
+/** Notes a verdict with its stable reason code; called without a tracer too. */
 export function traceVerdict(
 	net: Namespace,
 	verdict: Verdict,
 	code: string,
 	state: XfrmState | null,
 ): void {
+	net.tellDrop(verdict, state, null, code);
 	net.tracer?.note({
 		kind: 'verdict',
 		verdict,

@@ -528,8 +528,6 @@ function drop(
 	net.count(verdict);
 	packet.verdict = verdict;
 	packet.action = Drop;
-	if (net.tracer !== null) {
-		traceVerdict(net, verdict, code, state);
-	}
+	traceVerdict(net, verdict, code, state);
 	return null;
 }

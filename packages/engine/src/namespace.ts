@@ -6,6 +6,7 @@
 import { CryptoBatch, type CryptoProvider } from '@xfrm/crypto/provider';
 import type { Route } from '@xfrm/wire';
 import { type Address, DefaultAction, type Group } from '@xfrm/wire/xfrm';
+import type { DropWatcher } from './drop-watcher.ts';
 import type { EngineEvent } from './events.ts';
 import { HelperSpis } from './helper-spis.ts';
 import { InputPlan } from './input-plan.ts';
@@ -13,13 +14,15 @@ import type { Available, KernelProfile } from './kernel-profile.ts';
 import { CRYPTO_JOBS_MAX, EVENTS_MAX, EVENTS_TAKEN_MAX } from './limits.ts';
 import { NatKeepalives } from './nat-keepalive.ts';
 import { OutputRun } from './output-run.ts';
+import type { XfrmPolicy } from './policy.ts';
 import { PolicyCheckRun } from './policy-check-run.ts';
 import { Sad } from './sad.ts';
 import { Spd } from './spd.ts';
+import type { XfrmState } from './state.ts';
 import type { TableWatcher } from './table-watcher.ts';
 import { TimerTable } from './timer-table.ts';
 import type { Tracer } from './trace.ts';
-import { COUNTER_COUNT } from './verdict.ts';
+import { COUNTER_COUNT, type Verdict } from './verdict.ts';
 
 /** The only question the engine asks outward at run time. undefined: no route (EHOSTUNREACH). */
 export type RouteLookup = (
@@ -117,6 +120,8 @@ export class Namespace {
 	tracer: Tracer | null = null;
 	/** Told of changes of the tables. */
 	watcher: TableWatcher | null = null;
+	/** Told of packets that are dropped. */
+	dropWatcher: DropWatcher | null = null;
 	fixed: FixedFields | null = null;
 	/** A lookup is only tried (rehearsal.ts): nothing is counted, told or made. */
 	rehearsing: boolean = false;
@@ -181,6 +186,18 @@ export class Namespace {
 			this.eventsTaken = 0;
 		}
 		return event;
+	}
+
+	/** Tells whoever attributes losses of one. */
+	tellDrop(
+		verdict: Verdict,
+		state: XfrmState | null,
+		policy: XfrmPolicy | null,
+		code: string,
+	): void {
+		if (this.dropWatcher !== null && !this.rehearsing) {
+			this.dropWatcher.dropped(verdict, state, policy, code);
+		}
 	}
 
 	/** Raises the counter of a verdict that Linux counts. */

@@ -1,6 +1,6 @@
 /**
  * What the output path tells a tracer. Nothing here runs without one, but for `noteVerdict`, which
- * counts too.
+ * counts too, and tells a watcher of drops.
  */
 import {
 	Flow,
@@ -45,6 +45,7 @@ export function noteVerdict(
 	code: string,
 ): void {
 	net.count(verdict);
+	net.tellDrop(verdict, state, policy, code);
 	if (net.tracer !== null) {
 		net.tracer.note({
 			kind: 'verdict',

@@ -1,4 +1,4 @@
-/** What the policy check tells a tracer. Without one, nothing here does anything. */
+/** What the policy check tells a tracer, and a watcher of drops. Without them, nothing here does anything. */
 import { Flow, type PacketBuffer } from '@xfrm/wire';
 import { formatAddress, PolicyType, type Template } from '@xfrm/wire/xfrm';
 import type { Namespace } from './namespace.ts';
@@ -18,6 +18,7 @@ export function traceCheckVerdict(
 	policy: XfrmPolicy | null,
 	state: XfrmState | null,
 ): void {
+	net.tellDrop(verdict, state, policy, code);
 	net.tracer?.note({
 		kind: 'verdict',
 		verdict,

@@ -293,7 +293,5 @@ function clearDscp(packet: PacketBuffer, ipv4: boolean): void {
 /** Counts what is wrong; the state has opened the outer packet and stays as it is. */
 function refuse(net: Namespace, receiver: IptfsReceiver, verdict: Verdict, code: string): void {
 	net.count(verdict);
-	if (net.tracer !== null) {
-		traceVerdict(net, verdict, code, receiver.state);
-	}
+	traceVerdict(net, verdict, code, receiver.state);
 }
