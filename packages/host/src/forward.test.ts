@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+	address,
 	counted,
 	counting,
 	effects,
@@ -155,4 +156,22 @@ test('an ICMP error teaches a path MTU that own packets obey and forwarded ones 
 	host.handleTimeout(NOW_US + 601_000_000);
 	assert.equal(send(), 0);
 	assert.equal(emitted(host).length, 1, 'forgotten after ten minutes');
+});
+
+// @spec U-8
+test('a raw socket learns a path MTU over IPv4, over IPv6 only if it asked for errors', () => {
+	const cases = [
+		['192.0.2.1', '10.9.0.9', [3, 4, 1300], false, 1300],
+		['2001:db8:b::1', '2001:db8:c::9', [2, 0, 1300], false, 1500],
+		['2001:db8:b::1', '2001:db8:c::9', [2, 0, 1300], true, 1300],
+	] as const;
+	for (const [source, destination, message, receiveErrors, want] of cases) {
+		const host = router();
+		const family = source.includes(':') ? 10 : 2;
+		opened(host.openRaw({ family, proto: 253, receiveErrors }));
+		const sent = ip(source, destination, counting(100));
+		host.receive('wan', icmp(destination, source, message, sent), NOW_US);
+		const [from, to] = [address(source), address(destination)];
+		assert.equal(host.lookupRoute(family, to, from, 0, 0)?.mtu, want, `${source} ${receiveErrors}`);
+	}
 });

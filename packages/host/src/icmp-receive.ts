@@ -204,7 +204,8 @@ function tellOwners(stack: Stack, reception: Reception, quote: Quote): number | 
 	for (const socket of stack.sockets.all()) {
 		if (socket.kind === 'raw' && socket.proto === proto) {
 			if (socket.accepts(family, source, device.name)) {
-				concerned = true;
+				// Over IPv6 one that has not asked for errors does not even look at the MTU.
+				concerned ||= family === Family.Ipv4 || socket.options.receiveErrors === true;
 				tellSocket(stack, socket, quote);
 			}
 		}
