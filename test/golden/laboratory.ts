@@ -41,7 +41,7 @@ export interface Laboratory {
 	/** wan is an Ethernet device. */
 	readonly ether: boolean;
 	/** The engine follows another kernel than the one that made the case. */
-	readonly otherKernel: boolean;
+	otherKernel: boolean;
 	/** A UDP socket sends in the step at hand: the host makes the headers. */
 	ownHeader: boolean;
 	/** Counters of virtual devices as they stood when last compared. */

@@ -29,18 +29,24 @@ export interface Skipped {
 
 export type CaseResult = Difference | Skipped | undefined;
 
+export interface RunOptions {
+	/** Is told what the engine does. */
+	readonly tracer?: Tracer;
+	/** The profile is that of the kernel which made the case, whatever `newer` says. */
+	readonly sameKernel?: boolean;
+}
+
 /**
  * Runs a case; undefined when everything agrees.
  *
  * @param newer the case was captured from a kernel that tells more of states, see `afterStates`
- * @param tracer is told what the engine does
  */
 export function runVectorCase(
 	vector: VectorCase,
 	profile: KernelProfile,
 	available: Available,
 	newer: boolean,
-	tracer?: Tracer,
+	options: RunOptions = {},
 ): CaseResult {
 	if (vector.tags.includes('kernel-bug')) {
 		return { skipped: 'a kernel bug' };
@@ -48,7 +54,8 @@ export function runVectorCase(
 	const loaded = { ...available, modules: new Set(vector.modules) };
 	const lab = makeLaboratory(profile, loaded, newer, vector.wan === 'ether');
 	const { world } = lab;
-	world.engine.net.tracer = tracer ?? null;
+	world.engine.net.tracer = options.tracer ?? null;
+	lab.otherKernel &&= options.sameKernel !== true;
 	const setup = setUp(lab, vector);
 	const lacking = lackingCipher(world);
 	if (lacking !== undefined) {

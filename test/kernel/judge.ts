@@ -1,5 +1,5 @@
 /** Judges the engine by a kernel's answers, with and without a tracer. */
-import { type Available, linux61 } from '@xfrm/engine';
+import { type Available, type KernelProfile, linux61 } from '@xfrm/engine';
 import { type AvailableText, availableOf, readProfiles } from '../golden/golden-files.ts';
 import type { VectorCase } from '../golden/vector-case.ts';
 import { type CaseResult, runVectorCase } from '../golden/vector-runner.ts';
@@ -15,15 +15,26 @@ function availableText(): AvailableText {
 	return text;
 }
 
+/** A kernel that cases are put to, and what the engine has to know to follow it. */
+export interface JudgedKernel {
+	readonly profile: KernelProfile;
+	readonly available: Available;
+}
+
+/** Debian's user-mode Linux. */
+export const GUEST_KERNEL: JudgedKernel = { profile: linux61, available };
+
 /**
  * Undefined when everything agrees.
  *
  * @param seen takes what the engine was seen to do; without it the case runs without a tracer, as live
  *   traffic does
  */
-export function judge(answer: VectorCase, seen?: Seen): CaseResult {
+export function judge(answer: VectorCase, kernel: JudgedKernel, seen?: Seen): CaseResult {
 	try {
-		return runVectorCase(answer, linux61, available, false, seen?.tracer);
+		const tracer = seen === undefined ? {} : { tracer: seen.tracer };
+		const options = { sameKernel: true, ...tracer };
+		return runVectorCase(answer, kernel.profile, kernel.available, false, options);
 	} catch (error) {
 		const have = error instanceof Error ? (error.stack ?? error.message) : String(error);
 		return { field: 'exception', want: 'none', have };

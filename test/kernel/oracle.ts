@@ -52,6 +52,9 @@ interface Waiting {
 	back?: (datagrams: readonly Uint8Array[]) => void;
 }
 
+/** Where the relay runs: in a guest, or on this machine, in namespaces that nothing else sees. */
+export type Place = 'guest' | 'here';
+
 /** One guest. */
 class Guest {
 	readonly #child: ChildProcess;
@@ -68,18 +71,15 @@ class Guest {
 	#said = '';
 	#end: string | undefined;
 
-	constructor() {
-		const args = [
-			'-t',
-			String(GUEST_SECONDS_MAX),
-			'-r',
-			this.#run,
-			'--',
-			'python3',
-			'-S',
-			'relay.py',
-		];
-		this.#child = spawn(`${folder}boot`, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+	constructor(place: Place) {
+		const relay = ['python3', '-S', 'relay.py'];
+		const boot = [`${folder}boot`, '-t', String(GUEST_SECONDS_MAX), '-r', this.#run, '--'];
+		const [program = '', ...args] = place === 'guest' ? [...boot, ...relay] : relay;
+		this.#child = spawn(program, args, {
+			stdio: ['ignore', 'pipe', 'pipe'],
+			cwd: folder,
+			env: { ...process.env, ORACLE_RUN: this.#run },
+		});
 		this.#child.stderr?.on('data', (data: Buffer) => {
 			this.#said = (this.#said + data.toString()).slice(-SAID_CHARACTERS_MAX);
 		});
@@ -190,14 +190,20 @@ class Guest {
 
 /** A place for guests, one after the other: a fresh one when the last is worn. */
 export class Oracle {
-	#guest: Guest = new Guest();
+	readonly #place: Place;
+	#guest: Guest;
 	#ending: Promise<void>[] = [];
+
+	constructor(place: Place) {
+		this.#place = place;
+		this.#guest = new Guest(place);
+	}
 
 	/** What a kernel did, as a golden case. @throws GuestError */
 	async ask(question: Case): Promise<VectorCase> {
 		const guest = this.#guest;
 		if (guest.isWorn) {
-			this.#guest = new Guest();
+			this.#guest = new Guest(this.#place);
 		}
 		try {
 			return await this.#guest.ask(question);

@@ -7,7 +7,11 @@ import type { Case, Step } from './scenario.ts';
 import type { Parting } from './shrink.ts';
 
 /** Writes the case into files of the temporary folder, and gives the lines that tell of them. */
-export function report({ question, answer, result }: Parting, asked: string): string {
+export function report(
+	{ question, answer, result }: Parting,
+	asked: string,
+	profile: string,
+): string {
 	if ('skipped' in result) {
 		return `${answer.id}: ${result.skipped}`;
 	}
@@ -16,7 +20,7 @@ export function report({ question, answer, result }: Parting, asked: string): st
 	return [
 		`DIFFERS ${asked}: ${formatDifference(result)}`,
 		`  golden line: ${base}.jsonl (npm run test:kernel -- --case ${base}.jsonl)`,
-		`  ${explainCommand(question, base)}`,
+		`  ${explainCommand(question, base, profile)}`,
 	].join('\n');
 }
 
@@ -28,7 +32,7 @@ const HOST_SYSCTLS: readonly string[] = [
 	'net.ipv6.icmp.echo_ignore_all=1',
 ];
 
-function explainCommand(question: Case, base: string): string {
+function explainCommand(question: Case, base: string, profile: string): string {
 	const { setup, xfrm, sysctl = {}, encap = [], steps } = question;
 	const host = ['link set lan up mtu 1500', 'link set wan up mtu 1500', ...setup];
 	writeFileSync(`${base}.host`, `${host.map((line) => `ip ${line}`).join('\n')}\n`);
@@ -38,7 +42,7 @@ function explainCommand(question: Case, base: string): string {
 		...Object.entries(sysctl).map(([name, value]) => `${name}=${value}`),
 	];
 	return [
-		'npx xfrm explain --profile linux61',
+		`npx xfrm explain --profile ${profile}`,
 		`--rules ${base}.rules --host ${base}.host`,
 		...sysctls.map((one) => `--sysctl ${one}`),
 		...encap.map(({ port, type }) => `--encap ${port}/${type}`),

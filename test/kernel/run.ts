@@ -4,7 +4,7 @@
  */
 import type { VectorCase } from '../golden/vector-case.ts';
 import { Coverage, Seen } from './coverage.ts';
-import { judge } from './judge.ts';
+import { type JudgedKernel, judge } from './judge.ts';
 import type { Kind } from './kind.ts';
 import type { Oracle } from './oracle.ts';
 import { Random } from './random.ts';
@@ -22,6 +22,7 @@ export interface Row {
 
 export interface RunOptions {
 	readonly seed: number;
+	readonly kernel: JudgedKernel;
 	/** Cases of each kind, or as many as there is time for. */
 	readonly casesEach: number;
 	readonly seconds: number;
@@ -111,7 +112,7 @@ export class Run {
 		row.cases++;
 		// Every other case is watched; the others take the ways that only an unwatched engine takes.
 		const seen = n % 2 === 0 ? new Seen() : undefined;
-		const result = judge(answer, seen);
+		const result = judge(answer, this.#options.kernel, seen);
 		this.#options.onAnswer(answer);
 		this.coverage.count(answer, seen);
 		if (result === undefined) {

@@ -27,9 +27,11 @@ NETLINK_ROUTE, NETLINK_XFRM, SOL_NETLINK = 0, 6, 270
 NETLINK_CAP_ACK, NETLINK_EXT_ACK = 10, 11
 NAMES = {0x17: 'ACQUIRE', 0x18: 'EXPIRE', 0x1b: 'POLEXPIRE', 0x1e: 'NEWAE', 0x20: 'REPORT', 0x26: 'MAPPING'}
 LISTEN = 0x1 | 0x2 | 0x20 | 0x40 | 0x80      # acquire, expire, report, migrate, mapping
+GUEST = os.environ.get('ORACLE_GUEST') == '1'      # else the machine's own kernel, which others use too
 COLUMNS = ('rx_bytes rx_packets rx_errors rx_dropped - - - - tx_bytes tx_packets tx_errors tx_dropped - '
            'collisions carrier -').split()      # of /proc/net/dev
-# Of the guest's first namespace, where all others take them from, and of each.
+# Of the guest's first namespace, where all others take them from, and of each. On a machine of its own
+# kernel all of them are set in each.
 INHERITED = [('core/devconf_inherit_init_net', '1'), ('ipv4/ip_forward', '1'), ('ipv6/conf/all/forwarding', '1'),
              ('ipv6/conf/default/forwarding', '1'), ('ipv6/conf/default/accept_dad', '0'),
              ('ipv6/conf/all/accept_dad', '0'), ('ipv6/conf/default/addr_gen_mode', '1'),
@@ -78,7 +80,7 @@ class Lab:
             raise OSError(ctypes.get_errno(), 'unshare')
         self.ns = os.open('/proc/self/ns/net', os.O_RDONLY)
         self.held = job.get('sysctl', {}).get('net/core/xfrm_larval_drop') == 0
-        for path, value in SYSCTL:
+        for path, value in SYSCTL if GUEST else INHERITED[1:] + SYSCTL:
             write('/proc/sys/net/' + path, value)
         self.devices = {}
         for name in ('lan', 'wan'):
@@ -498,10 +500,10 @@ if __name__ == '__main__':
     run = os.environ['ORACLE_RUN']
     # whatever the kernel has to do in work queues goes first
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    for path, value in INHERITED:
+    for path, value in INHERITED if GUEST else ():
         write('/proc/sys/net/' + path, value)
     serve(run)
-    if Case.left:      # the end of this process would not come either
+    if GUEST and Case.left:      # the end of this process would not come either
         with open(run + '/rc', 'w') as f:
             f.write('0')
         write('/proc/sysrq-trigger', 'o')
