@@ -134,6 +134,10 @@ napi_value Ioctl(napi_env env, napi_callback_info info) {
 	Arguments a(env, info);
 	return a.answer(ioctl(a.number(0), static_cast<unsigned long>(a.wide(1)), a.bytes(2)));
 }
+napi_value IoctlValue(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	return a.answer(ioctl(a.number(0), static_cast<unsigned long>(a.wide(1)), static_cast<unsigned long>(a.wide(2))));
+}
 napi_value Socket(napi_env env, napi_callback_info info) {
 	Arguments a(env, info);
 	return a.answer(socket(a.number(0), a.number(1), a.number(2)));
@@ -265,7 +269,7 @@ napi_value Poll(napi_env env, napi_callback_info info) {
 /* Columns of a PacketBatch, in the order in which they are registered. */
 struct Batch {
 	uint8_t *slab;
-	int32_t *at, *room, *octets, *segment_octets;
+	int32_t *at, *room, *octets, *segment_octets, *joined;
 	uint8_t *peer, *local;
 	int32_t *ifindex, *traffic_class, *hop_limit, *status;
 	int capacity;
@@ -276,8 +280,8 @@ thread_local std::vector<Batch> batches;
 napi_value RegisterBatch(napi_env env, napi_callback_info info) {
 	Arguments a(env, info);
 	auto column = [&](size_t i) { return reinterpret_cast<int32_t *>(a.bytes(i)); };
-	Batch batch = {a.bytes(0), column(1), column(2), column(3), column(4), a.bytes(5), a.bytes(6),
-		column(7), column(8), column(9), column(10), a.number(11)};
+	Batch batch = {a.bytes(0), column(1), column(2), column(3), column(4), column(5), a.bytes(6), a.bytes(7),
+		column(8), column(9), column(10), column(11), a.number(12)};
 	if (batch.capacity > ROWS_MAX) batch.capacity = ROWS_MAX;
 	batches.push_back(batch);
 	return a.plain(batches.size() - 1);
@@ -305,6 +309,9 @@ void take_control(Batch &batch, int row, cmsghdr *control) {
 		(control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_HOPLIMIT)) {
 		memcpy(&value, data, 4);
 		batch.hop_limit[row] = value;
+	} else if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO) {
+		memcpy(&value, data, 4);
+		batch.segment_octets[row] = value;
 	}
 }
 
@@ -346,46 +353,95 @@ int read_packets(int fd, Batch &batch) {
 	return batch.capacity;
 }
 
-/* fd, is it a TUN device, batch */
+enum Kind { SOCKET, TUN, DATAGRAM };
+
+/* fd, kind, batch */
 napi_value ReceivePackets(napi_env env, napi_callback_info info) {
 	Arguments a(env, info);
 	Batch &batch = batches[a.number(2)];
-	return a.plain(a.number(1) ? read_packets(a.number(0), batch) : receive_datagrams(a.number(0), batch));
+	return a.plain(a.number(1) == TUN ? read_packets(a.number(0), batch) : receive_datagrams(a.number(0), batch));
 }
 
-void send_datagrams(int fd, Batch &batch, int count) {
-	for (int row = 0; row < count; row++) {
-		uint8_t *peer = batch.peer + row * PEER_OCTETS;
-		sa_family_t family;
-		memcpy(&family, peer, sizeof family);
-		vectors[row] = {batch.slab + batch.at[row], static_cast<size_t>(batch.octets[row])};
-		msghdr &header = headers[row].msg_hdr;
-		header = {};
-		header.msg_name = peer;
-		header.msg_namelen = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-		header.msg_iov = &vectors[row];
-		header.msg_iovlen = 1;
+void add_control(msghdr &header, int level, int type, const void *value, size_t octets) {
+	cmsghdr *control = reinterpret_cast<cmsghdr *>(static_cast<uint8_t *>(header.msg_control) + header.msg_controllen);
+	control->cmsg_level = level;
+	control->cmsg_type = type;
+	control->cmsg_len = CMSG_LEN(octets);
+	memcpy(CMSG_DATA(control), value, octets);
+	header.msg_controllen += CMSG_SPACE(octets);
+}
+
+/* Source address, traffic class, hop limit and segments of a datagram. */
+void write_control(Batch &batch, int row, msghdr &header, sa_family_t family) {
+	const uint8_t *local = batch.local + row * LOCAL_OCTETS;
+	const int level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
+	if (family == AF_INET) {
+		in_pktinfo packet = {};
+		memcpy(&packet.ipi_spec_dst, local, 4);
+		add_control(header, level, IP_PKTINFO, &packet, sizeof packet);
+	} else {
+		in6_pktinfo packet = {};
+		memcpy(&packet.ipi6_addr, local, 16);
+		add_control(header, level, IPV6_PKTINFO, &packet, sizeof packet);
 	}
-	for (int row = 0; row < count;) {
-		int sent = sendmmsg(fd, headers + row, count - row, SEND_FLAGS);
-		if (sent <= 0) {
-			batch.status[row++] = -errno;
+	add_control(header, level, family == AF_INET ? IP_TOS : IPV6_TCLASS, &batch.traffic_class[row], 4);
+	add_control(header, level, family == AF_INET ? IP_TTL : IPV6_HOPLIMIT, &batch.hop_limit[row], 4);
+	if (batch.segment_octets[row] > 0) {
+		uint16_t octets = batch.segment_octets[row];
+		add_control(header, SOL_UDP, UDP_SEGMENT, &octets, sizeof octets);
+	}
+}
+
+/* Makes messages of the rows, those that are joined in one; answers how many. */
+int gather(Batch &batch, int count, Kind kind) {
+	int messages = 0;
+	for (int row = 0; row < count; row++) {
+		vectors[row] = {batch.slab + batch.at[row], static_cast<size_t>(batch.octets[row])};
+		if (messages > 0 && batch.joined[row]) {
+			headers[messages - 1].msg_hdr.msg_iovlen++;
 			continue;
 		}
-		for (int i = 0; i < sent; i++) batch.status[row++] = 0;
+		msghdr &header = headers[messages].msg_hdr;
+		header = {};
+		header.msg_iov = &vectors[row];
+		header.msg_iovlen = 1;
+		if (kind != TUN) {
+			uint8_t *peer = batch.peer + row * PEER_OCTETS;
+			sa_family_t family;
+			memcpy(&family, peer, sizeof family);
+			header.msg_name = peer;
+			header.msg_namelen = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+			if (kind == DATAGRAM) {
+				header.msg_control = controls[messages];
+				write_control(batch, row, header, family);
+			}
+		}
+		messages++;
 	}
+	return messages;
 }
 
-/* fd, is it a TUN device, batch, rows */
+/* fd, kind, batch, rows */
 napi_value SendPackets(napi_env env, napi_callback_info info) {
 	Arguments a(env, info);
 	Batch &batch = batches[a.number(2)];
-	int fd = a.number(0), count = a.number(3) < batch.capacity ? a.number(3) : batch.capacity;
-	if (!a.number(1)) {
-		send_datagrams(fd, batch, count);
-	} else {
-		for (int row = 0; row < count; row++)
-			batch.status[row] = write(fd, batch.slab + batch.at[row], batch.octets[row]) < 0 ? -errno : 0;
+	const int fd = a.number(0), count = a.number(3) < batch.capacity ? a.number(3) : batch.capacity;
+	const Kind kind = static_cast<Kind>(a.number(1));
+	const int messages = gather(batch, count, kind);
+	int row = 0;
+	for (int message = 0; message < messages;) {
+		int sent = 1, status = 0;
+		if (kind == TUN) {
+			if (writev(fd, headers[message].msg_hdr.msg_iov, headers[message].msg_hdr.msg_iovlen) < 0) status = -errno;
+		} else {
+			sent = sendmmsg(fd, headers + message, messages - message, SEND_FLAGS);
+			if (sent <= 0) {
+				status = -errno;
+				sent = 1;
+			}
+		}
+		for (; sent > 0; sent--, message++)
+			for (size_t left = headers[message].msg_hdr.msg_iovlen; left > 0; left--) batch.status[row++] = status;
 	}
 	return a.plain(count);
 }
@@ -619,7 +675,7 @@ napi_value OpenSealed(napi_env env, napi_callback_info info) {
 
 napi_value Initialize(napi_env env, napi_value exports) {
 	const struct { const char *name; napi_callback call; } functions[] = {
-		{"open", Open}, {"close", Close}, {"read", Read}, {"write", Write}, {"ioctl", Ioctl},
+		{"open", Open}, {"close", Close}, {"read", Read}, {"write", Write}, {"ioctl", Ioctl}, {"ioctlValue", IoctlValue},
 		{"socket", Socket}, {"bind", Bind}, {"socketName", SocketName}, {"setOption", SetOption},
 		{"getOption", GetOption}, {"attachReusePortFilter", AttachReusePortFilter}, {"send", Send},
 		{"receive", Receive}, {"eventfd", Eventfd}, {"pidfdOpen", PidfdOpen}, {"pidfdGetfd", PidfdGetfd},

@@ -59,11 +59,26 @@ export const Ipv6Option = {
 	MtuDiscover: 23,
 } as const;
 
+/** Options and control messages of `Level.Udp`. */
+export const UdpOption = { Segment: 103, Gro: 104 } as const;
+
+/** `IP_PMTUDISC_*`, the same for IPv6: the device's MTU alone counts, with DF and without. */
+export const MtuDiscover = { Probe: 3, Omit: 5 } as const;
+
 /** Control messages of `Level.Socket`. */
 export const SCM_CREDENTIALS = 2;
 
 /** `TUNSETIFF` and what it takes; `TUNSETOFFLOAD`. */
 export const TunRequest = { SetInterface: 0x4004_54ca, SetOffload: 0x4004_54d0 } as const;
+/** What TUN takes off our hands; both halves of UDP segmentation or none. */
+export const TunOffload = {
+	Checksum: 1,
+	Tcp4: 2,
+	Tcp6: 4,
+	TcpEcn: 8,
+	Udp4: 0x20,
+	Udp6: 0x40,
+} as const;
 export const TunFlag = { Tun: 1, NoPacketInfo: 0x1000, VnetHeader: 0x4000 } as const;
 
 export const IFNAMSIZ = 16;

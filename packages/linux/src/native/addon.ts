@@ -18,6 +18,7 @@ export interface Addon {
 	read(fd: number, bytes: Uint8Array): number;
 	write(fd: number, bytes: Uint8Array): number;
 	ioctl(fd: number, request: number, argument: Uint8Array): number;
+	ioctlValue(fd: number, request: number, value: number): number;
 	socket(domain: number, type: number, protocol: number): number;
 	bind(fd: number, address: Uint8Array): number;
 	socketName(fd: number, address: Uint8Array): number;
@@ -42,8 +43,8 @@ export interface Addon {
 	execve(path: string, args: readonly string[], environment: readonly string[]): number;
 	poll(set: Uint8Array, count: number, timeoutMs: number): number;
 	registerBatch(...columnsAndCapacity: readonly (Uint8Array | Int32Array | number)[]): number;
-	receivePackets(fd: number, tun: number, batch: number): number;
-	sendPackets(fd: number, tun: number, batch: number, count: number): number;
+	receivePackets(fd: number, kind: number, batch: number): number;
+	sendPackets(fd: number, kind: number, batch: number, count: number): number;
 	aeadKey(cipher: string, key: Uint8Array, icvOctets: number, esn: number): number;
 	cbcKey(
 		cipher: string,
@@ -59,6 +60,9 @@ export interface Addon {
 	seal(jobs: number, count: number): void;
 	openSealed(jobs: number, count: number): void;
 }
+
+/** Kinds of descriptors, as addon.cc numbers them. */
+const KINDS = { socket: 0, tun: 1, datagram: 2 } as const;
 
 const COMPILERS = ['c++', 'g++', 'clang++'] as const;
 const FLAGS = ['-std=c++17', '-shared', '-fPIC', '-O2', '-DNODE_GYP_MODULE_NAME=xfrm'] as const;
@@ -123,6 +127,9 @@ class AddonNative implements Native {
 	ioctl(fd: number, request: number, argument: Uint8Array): number {
 		return this.#addon.ioctl(fd, request, argument);
 	}
+	ioctlValue(fd: number, request: number, value: number): number {
+		return this.#addon.ioctlValue(fd, request, value);
+	}
 	socket(domain: number, type: number, protocol: number): number {
 		return this.#addon.socket(domain, type, protocol);
 	}
@@ -184,13 +191,13 @@ class AddonNative implements Native {
 	}
 
 	receivePackets(fd: number, kind: PortKind, batch: PacketBatch): number {
-		const count = this.#addon.receivePackets(fd, kind === 'tun' ? 1 : 0, this.#batchOf(batch));
+		const count = this.#addon.receivePackets(fd, KINDS[kind], this.#batchOf(batch));
 		batch.count = Math.max(0, count);
 		return count;
 	}
 
 	sendPackets(fd: number, kind: PortKind, batch: PacketBatch): void {
-		this.#addon.sendPackets(fd, kind === 'tun' ? 1 : 0, this.#batchOf(batch), batch.count);
+		this.#addon.sendPackets(fd, KINDS[kind], this.#batchOf(batch), batch.count);
 	}
 
 	#batchOf(batch: PacketBatch): number {
@@ -198,9 +205,9 @@ class AddonNative implements Native {
 		if (known !== undefined) {
 			return known;
 		}
-		const { slab, at, room, octets, segmentOctets, peer, local } = batch;
+		const { slab, at, room, octets, segmentOctets, joined, peer, local } = batch;
 		const { ifindex, trafficClass, hopLimit, status, capacity } = batch;
-		const columns = [slab, at, room, octets, segmentOctets, peer, local];
+		const columns = [slab, at, room, octets, segmentOctets, joined, peer, local];
 		const more = [ifindex, trafficClass, hopLimit, status];
 		const number = this.#addon.registerBatch(...columns, ...more, capacity);
 		this.#batches.set(batch, number);

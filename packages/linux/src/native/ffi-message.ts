@@ -9,8 +9,17 @@
  */
 import { viewOf } from '@xfrm/netlink';
 import { Family } from '@xfrm/wire/xfrm';
-import { IpOption, Ipv6Option, Level, SOCKADDR_OCTETS_MAX, sockaddrOctets } from './abi.ts';
+import {
+	AF_INET,
+	IpOption,
+	Ipv6Option,
+	Level,
+	SOCKADDR_OCTETS_MAX,
+	sockaddrOctets,
+	UdpOption,
+} from './abi.ts';
 import { LOCAL_OCTETS, type PacketBatch, PEER_OCTETS } from './packet-batch.ts';
+import type { PortKind } from './seam.ts';
 
 const HEADER_OCTETS = 64;
 const IOVEC_OCTETS = 16;
@@ -43,6 +52,11 @@ export class MessageRows {
 	readonly #controlView: DataView;
 	readonly #controlAddress: number;
 	readonly #slabAddress: number;
+	readonly #iovecsAddress: number;
+	readonly #peerAddress: number;
+	/** Row that each message to be sent begins with, and how many messages there are. */
+	readonly #firstRows: Int32Array;
+	messages: number = 0;
 	/** Memory that C knows by address only. */
 	readonly #kept: readonly Uint8Array[];
 
@@ -58,20 +72,16 @@ export class MessageRows {
 		this.#controlAddress = addressOf(this.#control);
 		this.#slabAddress = addressOf(slab);
 		this.#kept = [iovecs, slab, peer];
-		const iovecsAddress = addressOf(iovecs);
-		const peerAddress = addressOf(peer);
-		for (let row = 0; row < capacity; row++) {
-			const at = row * HEADER_OCTETS;
-			setPointer(this.#view, at, peerAddress + row * PEER_OCTETS);
-			setPointer(this.#view, at + IovAt, iovecsAddress + row * IOVEC_OCTETS);
-			setPointer(this.#view, at + IovCountAt, 1);
-		}
+		this.#iovecsAddress = addressOf(iovecs);
+		this.#peerAddress = addressOf(peer);
+		this.#firstRows = new Int32Array(capacity);
 	}
 
 	/** Makes all rows ready to be received into. */
 	prepareReceive(batch: PacketBatch): void {
 		for (let row = 0; row < batch.capacity; row++) {
 			const at = row * HEADER_OCTETS;
+			this.#beginMessage(at, row);
 			this.#view.setUint32(at + NameOctetsAt, SOCKADDR_OCTETS_MAX, true);
 			setPointer(this.#view, at + ControlAt, this.#controlAddress + row * CONTROL_OCTETS);
 			setPointer(this.#view, at + ControlOctetsAt, CONTROL_OCTETS);
@@ -89,22 +99,94 @@ export class MessageRows {
 		}
 	}
 
-	/** Makes rows `from` to `count` ready to be sent. */
-	prepareSend(batch: PacketBatch): void {
+	/** Makes messages of the rows to be sent, those that are joined in one. */
+	prepareSend(batch: PacketBatch, kind: PortKind): void {
+		let messages = 0;
 		for (let row = 0; row < batch.count; row++) {
-			const at = row * HEADER_OCTETS;
-			const family = batch.peerView.getUint16(row * PEER_OCTETS, true);
-			this.#view.setUint32(at + NameOctetsAt, sockaddrOctets(family), true);
-			setPointer(this.#view, at + ControlAt, 0);
-			setPointer(this.#view, at + ControlOctetsAt, 0);
 			setPointer(this.#iovecs, row * IOVEC_OCTETS, this.#slabAddress + (batch.at[row] ?? 0));
 			setPointer(this.#iovecs, row * IOVEC_OCTETS + 8, batch.octets[row] ?? 0);
+			if (messages > 0 && batch.joined[row] === 1) {
+				const countAt = (messages - 1) * HEADER_OCTETS + IovCountAt;
+				this.#view.setUint32(countAt, this.#view.getUint32(countAt, true) + 1, true);
+				continue;
+			}
+			const at = messages * HEADER_OCTETS;
+			this.#beginMessage(at, row);
+			this.#firstRows[messages] = row;
+			const family = batch.peerView.getUint16(row * PEER_OCTETS, true);
+			this.#view.setUint32(at + NameOctetsAt, sockaddrOctets(family), true);
+			const from = messages * CONTROL_OCTETS;
+			const octets = kind === 'datagram' ? this.#writeControl(batch, row, from, family) : 0;
+			setPointer(this.#view, at + ControlAt, octets === 0 ? 0 : this.#controlAddress + from);
+			setPointer(this.#view, at + ControlOctetsAt, octets);
+			messages++;
 		}
+		this.messages = messages;
 	}
 
-	/** Address of a row's header. */
-	addressOfRow(row: number): number {
-		return this.headersAddress + row * HEADER_OCTETS;
+	/** Name and first vector of a message. */
+	#beginMessage(at: number, row: number): void {
+		setPointer(this.#view, at, this.#peerAddress + row * PEER_OCTETS);
+		setPointer(this.#view, at + IovAt, this.#iovecsAddress + row * IOVEC_OCTETS);
+		setPointer(this.#view, at + IovCountAt, 1);
+	}
+
+	/** Address of a message's header. */
+	addressOf(message: number): number {
+		return this.headersAddress + message * HEADER_OCTETS;
+	}
+
+	/** Address and number of a message's vectors. */
+	vectorsOf(message: number): number {
+		return this.#iovecsAddress + (this.#firstRows[message] ?? 0) * IOVEC_OCTETS;
+	}
+	vectorCountOf(message: number): number {
+		return this.#view.getUint32(message * HEADER_OCTETS + IovCountAt, true);
+	}
+
+	/** Sets the status of a message's rows. */
+	settle(batch: PacketBatch, message: number, status: number): void {
+		const first = this.#firstRows[message] ?? 0;
+		batch.status.fill(status, first, first + this.vectorCountOf(message));
+	}
+
+	/** Source address, traffic class, hop limit and segments of a datagram; octets of it. */
+	#writeControl(batch: PacketBatch, row: number, from: number, family: number): number {
+		const ipv4 = family === AF_INET;
+		const level = ipv4 ? Level.Ip : Level.Ipv6;
+		const view = this.#controlView;
+		const local = row * LOCAL_OCTETS;
+		let at = from;
+		// struct in_pktinfo: interface, source, destination; struct in6_pktinfo: source, interface.
+		const infoOctets = ipv4 ? 12 : 20;
+		const info = ipv4 ? IpOption.PacketInfo : Ipv6Option.PacketInfo;
+		at = this.#beginControl(at, level, info, infoOctets);
+		this.#control.fill(0, at, at + infoOctets);
+		for (let i = 0; i < (ipv4 ? 4 : 16); i++) {
+			this.#control[at + (ipv4 ? 4 : 0) + i] = batch.local[local + i] ?? 0;
+		}
+		at += (infoOctets + 7) & ~7;
+		at = this.#beginControl(at, level, ipv4 ? IpOption.Tos : Ipv6Option.TrafficClass, 4);
+		view.setInt32(at, batch.trafficClass[row] ?? 0, true);
+		at = this.#beginControl(at + 8, level, ipv4 ? IpOption.Ttl : Ipv6Option.HopLimit, 4);
+		view.setInt32(at, batch.hopLimit[row] ?? 0, true);
+		at += 8;
+		const segmentOctets = batch.segmentOctets[row] ?? 0;
+		if (segmentOctets > 0) {
+			at = this.#beginControl(at, Level.Udp, UdpOption.Segment, 2);
+			view.setUint16(at, segmentOctets, true);
+			at += 8;
+		}
+		return at - from;
+	}
+
+	/** Header of a control message; where its value goes. */
+	#beginControl(at: number, level: number, type: number, octets: number): number {
+		const view = this.#controlView;
+		setPointer(view, at, CMSG_HEADER_OCTETS + octets);
+		view.setInt32(at + 8, level, true);
+		view.setInt32(at + 12, type, true);
+		return at + CMSG_HEADER_OCTETS;
 	}
 
 	/** Whoever keeps this object keeps all memory that the structs point to. */
@@ -149,6 +231,8 @@ export class MessageRows {
 			batch.hopLimit[row] = view.getInt32(at, true);
 		} else if (level === Level.Ipv6 && type === Ipv6Option.HopLimit) {
 			batch.hopLimit[row] = view.getInt32(at, true);
+		} else if (level === Level.Udp && type === UdpOption.Gro) {
+			batch.segmentOctets[row] = view.getInt32(at, true);
 		}
 	}
 

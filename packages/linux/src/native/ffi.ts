@@ -49,8 +49,9 @@ const PROTOTYPES = {
 	read: 'long read(int fd, void *bytes, size_t octets)',
 	readAt: 'long read(int fd, uint64_t bytes, size_t octets)',
 	write: 'long write(int fd, const void *bytes, size_t octets)',
-	writeAt: 'long write(int fd, uint64_t bytes, size_t octets)',
+	writev: 'long writev(int fd, uint64_t vectors, int count)',
 	ioctl: 'int ioctl(int fd, unsigned long request, void *argument)',
+	ioctlValue: 'int ioctl(int fd, unsigned long request, unsigned long value)',
 	socket: 'int socket(int domain, int type, int protocol)',
 	bind: 'int bind(int fd, const void *address, uint32_t octets)',
 	getsockname: 'int getsockname(int fd, void *address, void *octets)',
@@ -125,6 +126,9 @@ class FfiNative implements Native {
 	}
 	ioctl(fd: number, request: number, argument: Uint8Array): number {
 		return this.#answer(this.#c.ioctl(fd, request, argument));
+	}
+	ioctlValue(fd: number, request: number, value: number): number {
+		return this.#answer(this.#c.ioctlValue(fd, request, value));
 	}
 	socket(domain: number, type: number, protocol: number): number {
 		return this.#answer(this.#c.socket(domain, type, protocol));
@@ -258,22 +262,22 @@ class FfiNative implements Native {
 	}
 
 	sendPackets(fd: number, kind: PortKind, batch: PacketBatch): void {
-		if (kind === 'tun') {
-			this.#writePackets(fd, batch);
-			return;
-		}
 		const rows = this.#rowsOf(batch);
-		rows.prepareSend(batch);
-		for (let row = 0; row < batch.count; ) {
-			const { sendmmsg } = this.#c;
-			const left = batch.count - row;
-			const sent = this.#answer(sendmmsg(fd, rows.addressOfRow(row), left, SEND_FLAGS));
-			if (sent > 0) {
-				batch.status.fill(0, row, row + sent);
-				row += sent;
+		rows.prepareSend(batch, kind);
+		const { messages } = rows;
+		const { sendmmsg, writev } = this.#c;
+		for (let message = 0; message < messages; ) {
+			let sent: number;
+			if (kind === 'tun') {
+				const count = rows.vectorCountOf(message);
+				sent = Math.min(1, this.#answer(writev(fd, rows.vectorsOf(message), count)));
 			} else {
-				batch.status[row] = sent;
-				row++;
+				const left = messages - message;
+				sent = this.#answer(sendmmsg(fd, rows.addressOf(message), left, SEND_FLAGS));
+			}
+			const status = Math.min(0, sent);
+			for (const end = message + Math.max(1, sent); message < end; message++) {
+				rows.settle(batch, message, status);
 			}
 		}
 	}
@@ -297,15 +301,6 @@ class FfiNative implements Native {
 		}
 		batch.count = row;
 		return row;
-	}
-
-	#writePackets(fd: number, batch: PacketBatch): void {
-		const base = this.#slabAddress(batch.slab);
-		const { writeAt } = this.#c;
-		for (let row = 0; row < batch.count; row++) {
-			const octets = writeAt(fd, base + (batch.at[row] ?? 0), batch.octets[row] ?? 0);
-			batch.status[row] = octets < 0 ? -this.#koffi.errno() : 0;
-		}
 	}
 
 	#rowsOf(batch: PacketBatch): MessageRows {

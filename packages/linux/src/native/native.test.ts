@@ -11,7 +11,16 @@ import {
 	RouteType,
 } from '../rtnetlink/rtnetlink-message.ts';
 import { RtnetlinkSocket } from '../rtnetlink/rtnetlink-socket.ts';
-import { AF_INET, IpOption, intValue, Level, OpenFlag, SocketKind, sockaddr } from './abi.ts';
+import {
+	AF_INET,
+	IpOption,
+	intValue,
+	Level,
+	OpenFlag,
+	SocketKind,
+	sockaddr,
+	UdpOption,
+} from './abi.ts';
 import { addonNative } from './addon.ts';
 import { CompileError } from './compiled.ts';
 import { ffiNative } from './ffi.ts';
@@ -106,6 +115,47 @@ for (const make of [ffiNative, addonNative]) {
 		assert.equal(into.hopLimit[0], 64);
 		assert.deepEqual(into.peer.slice(0, 8), from.address.slice(0, 8));
 		assert.equal(native.receivePackets(to.fd, 'socket', into), 0);
+		native.close(from.fd);
+		native.close(to.fd);
+	});
+
+	test(`${make.name}: datagrams in segments, gathered, from an address of ours`, { skip }, () => {
+		const native = make();
+		const [from, to] = [udp(native), udp(native)];
+		const into = new PacketBatch(new Uint8Array(4 * 512), 4);
+		for (let row = 0; row < 4; row++) {
+			into.at[row] = row * 512;
+			into.room[row] = 512;
+		}
+		const slab = Uint8Array.from({ length: 512 }, (_, i) => i);
+		const out = new PacketBatch(slab, 4);
+		// One message of 100, 100 and 40 octets, and one of 7.
+		for (const [row, octets] of [100, 100, 40, 7].entries()) {
+			out.at[row] = row * 128;
+			out.octets[row] = octets;
+			out.joined[row] = row === 1 || row === 2 ? 1 : 0;
+			out.setPeer(row, to.address);
+			out.local.set([127, 0, 0, 1], row * 16);
+			out.trafficClass[row] = 0x28;
+			out.hopLimit[row] = 33;
+		}
+		out.segmentOctets[0] = 100;
+		out.count = 4;
+		native.sendPackets(from.fd, 'datagram', out);
+		assert.deepEqual([...out.status], [0, 0, 0, 0]);
+		assert.equal(native.receivePackets(to.fd, 'socket', into), 4);
+		assert.deepEqual([...into.octets], [100, 100, 40, 7]);
+		assert.deepEqual([...into.segmentOctets], [0, 0, 0, 0]);
+		assert.deepEqual([...into.trafficClass], [0x28, 0x28, 0x28, 0x28]);
+		assert.deepEqual([...into.hopLimit], [33, 33, 33, 33]);
+		assert.deepEqual(into.slab.slice(512, 612), slab.slice(128, 228));
+
+		native.setOption(to.fd, Level.Udp, UdpOption.Gro, intValue(1));
+		native.sendPackets(from.fd, 'datagram', out);
+		assert.equal(native.receivePackets(to.fd, 'datagram', into), 2);
+		assert.deepEqual([...into.octets.subarray(0, 2)], [240, 7]);
+		assert.deepEqual([...into.segmentOctets.subarray(0, 2)], [100, 0]);
+		assert.deepEqual(into.slab.slice(200, 240), slab.slice(256, 296));
 		native.close(from.fd);
 		native.close(to.fd);
 	});

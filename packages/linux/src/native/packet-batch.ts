@@ -22,12 +22,17 @@ export class PacketBatch {
 	/** Octets that may be received there. */
 	readonly room: Int32Array;
 	readonly octets: Int32Array;
-	/** Payload of each segment when the row is several packets in one (GSO, GRO); 0 for one packet. */
+	/**
+	 * Octets of each segment but the last when the message is several datagrams in one (UDP_SEGMENT, UDP_GRO);
+	 * 0 for one datagram.
+	 */
 	readonly segmentOctets: Int32Array;
+	/** To be sent: 1 when the row goes on with the message of the row before (writev), whose columns count. */
+	readonly joined: Int32Array;
 	/** Socket addresses. */
 	readonly peer: Uint8Array;
 	readonly peerView: DataView;
-	/** Address of ours that it came to. */
+	/** Address of ours that it came to, or is to leave from. */
 	readonly local: Uint8Array;
 	readonly ifindex: Int32Array;
 	readonly trafficClass: Int32Array;
@@ -42,6 +47,7 @@ export class PacketBatch {
 		this.room = new Int32Array(capacity);
 		this.octets = new Int32Array(capacity);
 		this.segmentOctets = new Int32Array(capacity);
+		this.joined = new Int32Array(capacity);
 		this.peer = new Uint8Array(capacity * PEER_OCTETS);
 		this.peerView = new DataView(this.peer.buffer);
 		this.local = new Uint8Array(capacity * LOCAL_OCTETS);

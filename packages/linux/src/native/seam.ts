@@ -25,8 +25,11 @@ export interface ReceivedMessage {
 	flags: number;
 }
 
-/** What a packet descriptor is: a TUN device is read and written, sockets have addresses too. */
-export type PortKind = 'tun' | 'socket';
+/**
+ * What a packet descriptor is: a TUN device is read and written, sockets have addresses too, and what is sent
+ * by a `datagram` socket has its source address, traffic class, hop limit and segments from the columns.
+ */
+export type PortKind = 'tun' | 'socket' | 'datagram';
 
 export interface Native {
 	/** Of the provider, for the log. */
@@ -37,6 +40,8 @@ export interface Native {
 	read(fd: number, bytes: Uint8Array): number;
 	write(fd: number, bytes: Uint8Array): number;
 	ioctl(fd: number, request: number, argument: Uint8Array): number;
+	/** An ioctl(2) whose argument is a number. */
+	ioctlValue(fd: number, request: number, value: number): number;
 
 	socket(domain: number, type: number, protocol: number): number;
 	bind(fd: number, address: Uint8Array): number;
@@ -77,8 +82,9 @@ export interface Native {
 	 */
 	receivePackets(fd: number, kind: PortKind, batch: PacketBatch): number;
 	/**
-	 * Sends the rows of the batch up to `count`, each to its peer. A row's `status` is 0 or a negative errno: one
-	 * that fails does not stop those behind it.
+	 * Sends the rows of the batch up to `count`, each to its peer; rows that are `joined` in one message with
+	 * those before them. A row's `status` is 0 or a negative errno, a message's for all of its rows: one that fails
+	 * does not stop those behind it.
 	 */
 	sendPackets(fd: number, kind: PortKind, batch: PacketBatch): void;
 }
