@@ -85,6 +85,9 @@ export function readRules(path: string): RulesText {
 	return { file: nameOf(file), text: new TextDecoder().decode(readBytes(file)), host };
 }
 
+/** A line with a key in it names the algorithm first. */
+const KEYED = /\b(?:enc|auth|aead|comp)/;
+
 /** Dumps and JSON tell times, commands none: reading a large file twice takes its time. */
 const TELLS_TIME = /lifetime|lastused|^\s*[[{]/;
 
@@ -115,7 +118,7 @@ export function loadRules(
 	secrets: Secrets,
 ): readonly RefusedRule[] {
 	const { file, text, host } = rules;
-	for (const line of text.split('\n')) {
+	for (const line of text.split('\n').filter((one) => KEYED.test(one))) {
 		secrets.learn(
 			line
 				.trim()

@@ -4,7 +4,9 @@
  */
 import { Unreadable, type Word } from './problem.ts';
 
-const BLANK = /\s/;
+const BLANKS = /\s*/y;
+/** Characters that stand for themselves. */
+const PLAIN = /[^\s\\'"]+/y;
 /** What a backslash protects inside of double quotes. */
 const ESCAPABLE = new Set(['"', '\\', '$', '`']);
 
@@ -16,14 +18,8 @@ const ESCAPABLE = new Set(['"', '\\', '$', '`']);
  */
 export function splitWords(text: string, line: number = 1): Word[] {
 	const words: Word[] = [];
-	let at = 0;
-	while (at < text.length) {
-		const first = text[at] ?? '';
-		if (BLANK.test(first)) {
-			at++;
-			continue;
-		}
-		if (first === '#') {
+	for (let at = endOf(BLANKS, text, 0); at < text.length; at = endOf(BLANKS, text, at)) {
+		if (text[at] === '#') {
 			break;
 		}
 		const column = at + 1;
@@ -34,15 +30,18 @@ export function splitWords(text: string, line: number = 1): Word[] {
 	return words;
 }
 
+/** Where a run that matches from `at` on ends. */
+function endOf(run: RegExp, text: string, at: number): number {
+	run.lastIndex = at;
+	return run.test(text) ? run.lastIndex : at;
+}
+
 /** Reads the word that begins at `from`; returns it and where it ended. */
 function readWord(text: string, from: number, line: number): readonly [string, number] {
-	let word = '';
-	let at = from;
-	while (at < text.length) {
-		const char = text[at] ?? '';
-		if (BLANK.test(char)) {
-			break;
-		}
+	let at = endOf(PLAIN, text, from);
+	let word = text.slice(from, at);
+	for (;;) {
+		const char = text[at];
 		if (char === '\\') {
 			word += text[at + 1] ?? '';
 			at += 2;
@@ -51,11 +50,14 @@ function readWord(text: string, from: number, line: number): readonly [string, n
 			word += quoted;
 			at = end;
 		} else {
-			word += char;
-			at++;
+			const end = endOf(PLAIN, text, at);
+			if (end === at) {
+				return [word, at];
+			}
+			word += text.slice(at, end);
+			at = end;
 		}
 	}
-	return [word, at];
 }
 
 function readQuoted(

@@ -1,8 +1,7 @@
 /** A file of `ip xfrm` commands, one a line: comments, shell quotes and empty lines allowed. */
 import type { Command, CommandContext } from './command.ts';
-import { splitWords } from './lexer.ts';
 import { parseCommand } from './parse-command.ts';
-import { type Problem, Unreadable } from './problem.ts';
+import type { Problem } from './problem.ts';
 
 /** A command and where it stands. */
 export interface RuleItem {
@@ -16,24 +15,15 @@ export type ParsedRules =
 	| { readonly items: readonly RuleItem[]; readonly problem?: undefined }
 	| { readonly problem: Problem; readonly items?: undefined };
 
-/** Is there nothing to carry out on this line? */
-function isBlank(text: string, line: number): boolean {
-	try {
-		return splitWords(text, line).length === 0;
-	} catch (error) {
-		if (error instanceof Unreadable) {
-			return false;
-		}
-		throw error;
-	}
-}
+/** A line with nothing to carry out. */
+const BLANK = /^\s*(?:#|$)/;
 
 /** Reads all lines, or says what is wrong with the first bad one; nothing is carried out. */
 export function parseRules(text: string, context: CommandContext = {}): ParsedRules {
 	const items: RuleItem[] = [];
 	for (const [i, lineText] of text.split(/\r?\n/).entries()) {
 		const line = i + 1;
-		if (isBlank(lineText, line)) {
+		if (BLANK.test(lineText)) {
 			continue;
 		}
 		const parsed = parseCommand(lineText, { ...context, line });
