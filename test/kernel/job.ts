@@ -78,7 +78,7 @@ export class Job {
 	constructor(question: Case) {
 		this.question = question;
 		const devices = new DeviceNumbers();
-		const { setup, xfrm, steps, sysctl = {}, encap = [], policies = [] } = question;
+		const { modules, setup, xfrm, steps, sysctl = {}, encap = [], policies = [] } = question;
 		const start = ['link set lo up', 'link set lan up mtu 1500', 'link set wan up mtu 1500'];
 		const first = new CommandList(start, devices);
 		this.#setup = new CommandList([...setup, ...xfrm], devices);
@@ -94,6 +94,7 @@ export class Job {
 			),
 			requests: [...first.requests, ...this.#setup.requests],
 			addresses: this.#setup.hasAddresses,
+			links: modules !== undefined,
 			encap,
 			policies: policies.map((one) => ({ ...one, policy: socketPolicyOption(one.policy) })),
 			steps: steps.map((step, i) => stepBody(step, this.#commands[i])),
@@ -194,6 +195,7 @@ function stateView(message: XfrmMessage & { name: 'newsa' }): VectorState {
 	const { id, family, saddr, lifetimeCurrent, stats } = body;
 	const replay = attributeValue(attributes, 'replayVal');
 	const esn = attributeValue(attributes, 'replayEsnVal');
+	const ifId = attributeValue(attributes, 'ifId');
 	return {
 		dst: formatAddress(id.daddr, family),
 		proto: id.proto,
@@ -205,6 +207,7 @@ function stateView(message: XfrmMessage & { name: 'newsa' }): VectorState {
 		replay_window_errors: stats.replayWindow,
 		replay_errors: stats.replay,
 		integrity_failed: stats.integrityFailed,
+		...(ifId === undefined ? {} : { if_id: ifId }),
 		...(replay === undefined ? {} : { oseq: replay.oseq, seq: replay.seq, bitmap: replay.bitmap }),
 		...(esn === undefined
 			? {}

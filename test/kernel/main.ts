@@ -1,12 +1,12 @@
 /**
  * `npm run test:kernel`: random cases put to real kernels and to the engine, everything observable compared.
  *
- *     npm run test:kernel -- [--seconds S] [--cases 860] [--seed N] [--only KIND] [--part guest|running]
- *                            [--guests 2] [--keep FILE] [--summary FILE]
+ *     npm run test:kernel -- [--seconds S] [--cases 860] [--seed N] [--only KIND]
+ *                            [--part guest|running|interfaces] [--guests 2] [--keep FILE] [--summary FILE]
  *     npm run test:kernel -- --case FILE
  *
- * Parts: `guest`, user-mode Linux 6.1, which has everything; `running`, this machine's kernel. KERNEL_SECONDS
- * and KERNEL_SEED are --seconds and --seed. --keep: every case, as a golden line. --summary: a line of JSON a
+ * Parts: `guest`, user-mode Linux 6.1, which has nearly everything; `running`, this machine's kernel;
+ * `interfaces`, Debian's kernel under qemu, which has XFRM interfaces. KERNEL_SECONDS and KERNEL_SEED are --seconds and --seed. --keep: every case, as a golden line. --summary: a line of JSON a
  * part, to be summed over runs. A part that cannot run says so; with CI=true that is a failure.
  */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
@@ -16,6 +16,7 @@ import { formatDifference } from '../golden/difference.ts';
 import type { VectorCase } from '../golden/vector-case.ts';
 import { kinds } from './cases.ts';
 import { Seen } from './coverage.ts';
+import { interfaceKinds } from './interface-cases.ts';
 import { GUEST_KERNEL, type JudgedKernel, judge } from './judge.ts';
 import type { Kind } from './kind.ts';
 import { GuestError, Oracle, type Place, setUpOracle } from './oracle.ts';
@@ -201,8 +202,13 @@ function printRow(name: string, row: Row): void {
 /** A part, or why it cannot run. */
 function openPart(name: string): Part | string {
 	const chosen = kinds.filter((kind) => kind.name.includes(options.only));
+	if (name === 'interfaces') {
+		const reason = setUpOracle('qemu');
+		const ofIt = interfaceKinds.filter((kind) => kind.name.includes(options.only));
+		return reason ?? { name, place: 'qemu', kernel: GUEST_KERNEL, kinds: ofIt, covers: false };
+	}
 	if (name === 'guest') {
-		const reason = setUpOracle();
+		const reason = setUpOracle('guest');
 		return reason ?? { name, place: 'guest', kernel: GUEST_KERNEL, kinds: chosen, covers: true };
 	}
 	const kernel = probeRunningKernel();
@@ -250,7 +256,7 @@ function judgeFile(file: string): boolean {
 }
 
 if (options.case === undefined) {
-	const parts = ['guest', 'running'].filter((name) => name.includes(options.part));
+	const parts = ['guest', 'running', 'interfaces'].filter((name) => name.includes(options.part));
 	let right = true;
 	for (const name of parts) {
 		right = (await runPart(name)) && right;

@@ -18,15 +18,18 @@ import type { Case } from './scenario.ts';
 const folder: string = fileURLToPath(new URL('./oracle/', import.meta.url));
 
 /** Fetches and unpacks the kernel when it is not there; the reason why it can't be had, or undefined. */
-export function setUpOracle(): string | undefined {
+export function setUpOracle(place: 'guest' | 'qemu'): string | undefined {
 	if (process.platform !== 'linux' || process.getuid?.() !== 0) {
 		return 'a Linux machine and root are needed';
 	}
 	if (spawnSync('apt-get', ['--version']).error !== undefined) {
-		return 'apt-get is needed to fetch the package user-mode-linux';
+		return 'apt-get is needed to fetch the guest’s kernel';
 	}
-	const run = spawnSync(`${folder}setup`, { stdio: ['ignore', 2, 2] });
-	return run.status === 0 ? undefined : `oracle/setup failed with status ${run.status}`;
+	const program = place === 'qemu' ? 'setup-qemu' : 'setup';
+	const run = spawnSync(`${folder}${program}`, { stdio: ['ignore', 2, 2] });
+	return run.status === 0
+		? undefined
+		: `oracle/${program} failed with status ${run.status}; does apt-get update help?`;
 }
 
 const SAID_CHARACTERS_MAX = 2000;
@@ -52,8 +55,11 @@ interface Waiting {
 	back?: (datagrams: readonly Uint8Array[]) => void;
 }
 
-/** Where the relay runs: in a guest, or on this machine, in namespaces that nothing else sees. */
-export type Place = 'guest' | 'here';
+/**
+ * Where the relay runs: in user-mode Linux, in Debian's kernel under qemu with the module xfrm_interface, or
+ * on this machine, in namespaces that nothing else sees.
+ */
+export type Place = 'guest' | 'qemu' | 'here';
 
 /** One guest. */
 class Guest {
@@ -73,12 +79,13 @@ class Guest {
 
 	constructor(place: Place) {
 		const relay = ['python3', '-S', 'relay.py'];
-		const boot = [`${folder}boot`, '-t', String(GUEST_SECONDS_MAX), '-r', this.#run, '--'];
-		const [program = '', ...args] = place === 'guest' ? [...boot, ...relay] : relay;
+		const booter = `${folder}${place === 'qemu' ? 'boot-qemu' : 'boot'}`;
+		const boot = [booter, '-t', String(GUEST_SECONDS_MAX), '-r', this.#run, '--'];
+		const [program = '', ...args] = place === 'here' ? relay : [...boot, ...relay];
 		this.#child = spawn(program, args, {
 			stdio: ['ignore', 'pipe', 'pipe'],
 			cwd: folder,
-			env: { ...process.env, ORACLE_RUN: this.#run },
+			env: { ...process.env, ORACLE_RUN: this.#run, ORACLE_MODULES: 'xfrm_interface' },
 		});
 		this.#child.stderr?.on('data', (data: Buffer) => {
 			this.#said = (this.#said + data.toString()).slice(-SAID_CHARACTERS_MAX);

@@ -30,6 +30,8 @@ export interface Case {
 	readonly id: string;
 	readonly tags: readonly string[];
 	readonly sysctl?: Readonly<Record<string, number>>;
+	/** Modules that are loaded beside those that the transforms need. */
+	readonly modules?: readonly string[];
 	readonly setup: readonly string[];
 	readonly xfrm: readonly string[];
 	readonly encap?: readonly EncapSocketText[];
