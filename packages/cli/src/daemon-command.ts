@@ -11,6 +11,7 @@ import {
 	type ProviderName,
 	STATE_FOLDER,
 	StartError,
+	shedRights,
 } from '@xfrm/linux/daemon';
 import { UsageError } from './usage.ts';
 
@@ -104,6 +105,7 @@ export async function daemonCommand(args: readonly string[]): Promise<number> {
 			cleanUp(stateDir);
 			return 0;
 		}
+		shedRights();
 		// Handled before anything is known that a debugger could read.
 		process.on('SIGUSR1', () => log('info', 'SIGUSR1 is not used'));
 		const daemon = new Daemon({ stateDir, noGuard, provider, log });
