@@ -205,7 +205,9 @@ function resolveRoute(stack: Stack, config: RouteConfig): RouteConfig | Refusal 
 		if (device === undefined) {
 			return { errno: Errno.ENODEV };
 		}
-		return device.up ? config : { errno: Errno.ENETDOWN };
+		const message =
+			config.family === Family.Ipv4 ? 'Device for nexthop is not up' : 'Nexthop device is not up';
+		return device.up ? config : { errno: Errno.ENETDOWN, message };
 	}
 	if (config.gateway === undefined) {
 		return { errno: Errno.ENODEV, message: 'A route needs a device or a gateway' };

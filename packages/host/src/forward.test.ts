@@ -175,3 +175,18 @@ test('a raw socket learns a path MTU over IPv4, over IPv6 only if it asked for e
 		assert.equal(host.lookupRoute(family, to, from, 0, 0)?.mtu, want, `${source} ${receiveErrors}`);
 	}
 });
+
+test('the address of a network that it is on belongs to a router too', () => {
+	const host = router();
+	opened(host.openRaw({ family: 10, proto: 253 }));
+	for (const [to, want] of [
+		['2001:db8:a::', 'for us'],
+		['2001:db8:a::9', 'lan'],
+		['2001:db8:c::', 'wan'],
+	] as const) {
+		host.receive('wan', ip('2001:db8:b::9', to, counting(8)), NOW_US);
+		const [seen = ''] = effects(host);
+		assert.equal(/^(lan|wan):/.exec(seen)?.[1] ?? 'for us', want, `${to} ${seen}`);
+		assert.notEqual(seen, '', to);
+	}
+});

@@ -322,7 +322,11 @@ export function routeInput(
 		return { decision: 'unreachable', error: Errno.ENETUNREACH };
 	}
 	noteRoute(stack, 'input', family, daddr, saddr, mark, route);
-	if (entry.kind === 'local' || entry.kind === 'broadcast') {
+	if (
+		entry.kind === 'local' ||
+		entry.kind === 'broadcast' ||
+		isRouterAnycast(entry, owner, daddr)
+	) {
 		// Locally delivered packets have the loopback device as that of their route (P-29).
 		const { loopback } = stack.devices;
 		return {
@@ -336,6 +340,25 @@ export function routeInput(
 	}
 	return { decision: 'forward', route };
 }
+
+/** A router has the address of each network that it is on (Subnet-Router anycast, RFC 4291 §2.6.1). */
+function isRouterAnycast(entry: RouteEntry, owner: Device, daddr: Address): boolean {
+	return (
+		entry.family === Family.Ipv6 &&
+		entry.prefixLength < ANYCAST_PREFIX_MAX &&
+		owner.conf(Family.Ipv6).forwarding !== 0 &&
+		prefixMatches(daddr, entry.destination, 128, Family.Ipv6) &&
+		owner.addresses.some(
+			(own) =>
+				own.family === Family.Ipv6 &&
+				own.prefixLength === entry.prefixLength &&
+				prefixMatches(own.address, daddr, own.prefixLength, Family.Ipv6),
+		)
+	);
+}
+
+/** Longer ones have no host part to be zero. */
+const ANYCAST_PREFIX_MAX = 127;
 
 /** 255.255.255.255 is for everybody on the link. */
 function localBroadcast(stack: Stack, owner: Device, daddr: Address, saddr: Address): InputRoute {
