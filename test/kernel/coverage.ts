@@ -1,5 +1,5 @@
 /** What the cases of a run have reached: transforms, decisions of the engine, counters, notifications. */
-import type { TraceEvent, Tracer, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import type { TraceEvent, Tracer, TransformTrace, XfrmPolicy, XfrmState } from '@xfrm/engine';
 import type { VectorCase } from '../golden/vector-case.ts';
 import { REQUIRED_ROWS, UNREACHABLE_ROWS } from './coverage-rows.ts';
 
@@ -54,7 +54,10 @@ function rowsOf(event: TraceEvent): string[] {
 				`lookup ${PROTOS[event.proto] ?? event.proto}: ${event.winner === undefined ? 'none' : 'found'}`,
 			];
 		case 'transform':
-			return transformRows(event.operation, event.state);
+			return [
+				...transformRows(event.operation, event.state),
+				...(isCrossing(event) ? ['mode cross family'] : []),
+			];
 		case 'template-check':
 			return [
 				`template ${event.template.optional ? 'optional' : 'required'}: ` +
@@ -74,18 +77,20 @@ function verb(policy: XfrmPolicy): string {
 	return policy.action !== 0 ? 'block' : policy.templates.length === 0 ? 'allow' : 'templates';
 }
 
+/** Was one IP version put around the other, or taken off? */
+function isCrossing({ operation, before, after }: TransformTrace): boolean {
+	return operation === 'mode' && (before[0] ?? 0) >> 4 !== (after[0] ?? 0) >> 4;
+}
+
 function transformRows(operation: string, state: XfrmState): string[] {
 	const { config } = state;
 	const { aead, auth, crypt, comp } = config;
 	const names = [aead, auth, crypt, comp].flatMap((one) => (one === undefined ? [] : [one.name]));
-	const inner = config.selector.family;
-	const cross = config.mode === 1 && inner !== 0 && inner !== config.family;
 	return [
 		`${operation} ${nameOf(state)}`,
 		...names.map((name) => `${operation} ${name}`),
 		...(config.encap === undefined ? [] : [`${operation} esp in udp ${version(config.family)}`]),
 		...(config.replayEsn === undefined ? [] : [`${operation} esn`]),
-		...(cross ? [`${operation} cross family`] : []),
 	];
 }
 

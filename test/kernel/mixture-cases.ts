@@ -214,7 +214,9 @@ function disturbed(
 
 /** A policy of the socket that sends: mostly one that allows what is sent. */
 function ownPolicy(random: Random, plan: Plan): string {
-	const words = random.chance(0.3) ? 'action allow' : randomWords(random, plan);
+	const words = random.chance(0.4)
+		? random.pick(['action allow', 'action allow', 'action block'])
+		: randomWords(random, plan);
 	return `ip xfrm policy add ${randomSelector(random, plan)} dir out ${words}`;
 }
 
@@ -240,7 +242,7 @@ function receiverPolicies(random: Random, plan: Plan): { policies?: readonly Rec
 	const policies = sockets
 		.filter(() => random.chance(0.6))
 		.map((socket) => {
-			const words = randomWords(random, plan);
+			const words = random.chance(0.2) ? 'action block' : randomWords(random, plan);
 			const policy = `ip xfrm policy add ${randomSelector(random, plan)} dir in ${words}`;
 			return { family, socket, policy };
 		});
