@@ -38,6 +38,7 @@ const { values: options } = parseArgs({
 /** Commands that go through the installed program. */
 const REAL = Number(options.real ?? '40');
 const GUEST_SECONDS_MAX = 7200;
+const GUEST_MEMORY = '1024M';
 
 const BIN = fileURLToPath(new URL('../../node_modules/.bin/xfrm', import.meta.url));
 /** Random commands from one reset to the next. */
@@ -258,7 +259,16 @@ function runInGuest(): number {
 	const run = spawnSync(
 		boot,
 		[
-			...['-t', String(GUEST_SECONDS_MAX), '--', process.execPath, ...process.execArgv, ...own],
+			...[
+				'-t',
+				String(GUEST_SECONDS_MAX),
+				'-m',
+				GUEST_MEMORY,
+				'--',
+				process.execPath,
+				...process.execArgv,
+				...own,
+			],
 			...['--golden', golden, '--real', real, '--show', show],
 		],
 		{ stdio: ['ignore', 'inherit', 'inherit'] },
