@@ -3,6 +3,7 @@
 import { commandCases } from './command-cases.ts';
 import { execCases } from './exec-cases.ts';
 import { lifeCases } from './life-cases.ts';
+import { observedCases } from './observed-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { safetyCases } from './safety-cases.ts';
 import type { Case } from './scenario.ts';
@@ -14,6 +15,7 @@ export const cases: readonly Case[] = [
 	...safetyCases,
 	...startCases,
 	...commandCases,
+	...observedCases,
 	...pathCases,
 	...lifeCases,
 	...execCases,

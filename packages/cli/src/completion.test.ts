@@ -20,7 +20,7 @@ function offered(...words: readonly string[]): readonly string[] {
 describe('completion', () => {
 	it('knows every command that help knows, and options by the layout of their text', () => {
 		const commands = new Map(completedCommands().map(({ name, options }) => [name, options]));
-		assert.deepEqual(commands.get('save'), ['--show-keys', '--help']);
+		assert.deepEqual(commands.get('save'), ['--show-keys', '--kernel', '--daemon', '--help']);
 		assert.deepEqual(commands.get('load'), ['--dry-run', '--json', '--help']);
 		assert.equal(commands.get('explain')?.includes('--rules'), true);
 	});

@@ -37,6 +37,8 @@ export interface ExplainArguments {
 	readonly showKeys: boolean;
 	/** Rules in force and the host here, in place of `rules`. */
 	readonly target: Target | undefined;
+	/** In place of `items`: a packet that the daemon has dropped, 0 the newest. */
+	readonly drop: number | undefined;
 	/** The answer alone, without the way. */
 	readonly brief: boolean;
 	/** Packets by their header fields. */
@@ -65,6 +67,8 @@ const OPTIONS = {
 	'show-keys': { type: 'boolean' },
 	kernel: { type: 'boolean' },
 	daemon: { type: 'boolean' },
+	'last-drop': { type: 'boolean' },
+	drop: { type: 'string' },
 	brief: { type: 'boolean' },
 	bytes: { type: 'boolean' },
 	steps: { type: 'boolean' },
@@ -115,7 +119,8 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 			'found no rules, expected --rules FILE, or --kernel or --daemon for those in force here (see xfrm help explain)',
 		);
 	}
-	if (items.length === 0) {
+	const drop = dropOf(values, items.length);
+	if (items.length === 0 && drop === undefined) {
 		throw new UsageError('found no packet, expected hex, @FILE, or a flow in quotes');
 	}
 	return {
@@ -131,6 +136,7 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 		strict: values.strict === true,
 		showKeys: values['show-keys'] === true,
 		target,
+		drop,
 		brief: values.brief === true,
 		bytes: values.bytes === true,
 		steps: values.steps === true,
@@ -140,6 +146,24 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 		fix: values['no-fix'] !== true,
 		items,
 	};
+}
+
+/** Which of the daemon's dropped packets is asked about, if one is. */
+function dropOf(values: ReturnType<typeof parse>['values'], packets: number): number | undefined {
+	const { drop = values['last-drop'] === true ? '1' : undefined } = values;
+	if (drop === undefined) {
+		return undefined;
+	}
+	if (values.daemon !== true || packets > 0) {
+		throw new UsageError(
+			'found --last-drop or --drop, expected --daemon beside it, and no packet of your own',
+		);
+	}
+	const number = parseNumber(drop, '--drop', 1000);
+	if (number === 0) {
+		throw found(drop, '--drop NUMBER, 1 the newest');
+	}
+	return number - 1;
 }
 
 /** Options that say the opposite of each other. */

@@ -12,23 +12,25 @@ import {
 	readRules,
 } from './explain-input.ts';
 import { Session } from './explain-session.ts';
+import type { DroppedPacket } from './running-rules.ts';
 import { seededRandom } from './seeded-random.ts';
 import { UsageError } from './usage.ts';
 
 /** Runs the command with the arguments behind `explain`; the exit status. */
 export async function explainCommand(args: readonly string[]): Promise<number> {
-	const asked = parseExplainArguments(args);
+	let asked = parseExplainArguments(args);
 	const secrets = new Secrets(asked.showKeys);
 	const warn = (text: string): void => {
 		process.stderr.write(`xfrm: ${secrets.hide(text)}\n`);
 	};
 	let status = 0;
 	try {
-		const { target } = asked;
-		const running =
-			target === undefined
-				? undefined
-				: await (await import('./running-rules.ts')).readRunning(target, asked);
+		const dropped = await droppedOf(asked);
+		if (dropped !== undefined) {
+			warn(dropped.note);
+			asked = { ...asked, items: [dropped.item] };
+		}
+		const running = dropped ?? (await runningOf(asked));
 		const rules = running === undefined ? asked.rules.map(readRules) : [running.rules];
 		const explainer = setUp(asked, newestTimeOf(rules), running?.host);
 		const refused = rules.flatMap((one) => loadRules(explainer, one, secrets));
@@ -51,6 +53,23 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 		throw error;
 	}
 	return status;
+}
+
+/** What is in force here, where that is asked about. */
+async function runningOf(
+	asked: ExplainArguments,
+): Promise<Pick<DroppedPacket, 'rules' | 'host'> | undefined> {
+	const { target } = asked;
+	return target === undefined
+		? undefined
+		: (await import('./running-rules.ts')).readRunning(target, asked);
+}
+
+/** The packet that the daemon has dropped, where that is asked about. */
+async function droppedOf(asked: ExplainArguments): Promise<DroppedPacket | undefined> {
+	return asked.drop === undefined
+		? undefined
+		: (await import('./running-rules.ts')).readDrop(asked.drop, asked);
 }
 
 /** What `ip link` and `ip address` print: all devices that there are. */

@@ -13,8 +13,11 @@ const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and a
   xfrm [OPTIONS] state|policy|monitor …                  as ip xfrm, on the daemon or the kernel
   xfrm save [-o FILE]                                    states and policies in force as JSON
   xfrm load [--dry-run] FILE                             rules into the kernel, all or none
-  xfrm stat [--watch]                                    the kernel's counters, and what they mean
+  xfrm stat [--watch]                                    the counters, and what they mean
+  xfrm top                                               states by traffic, drops by cause, live
   xfrm doctor                                            what this machine lacks or has wrong
+  xfrm daemon                                            a kernel's XFRM in user space
+  xfrm exec -- PROGRAM ARGS                              a program that the daemon serves
   xfrm demo                                              three packets, told from end to end
   xfrm completion bash|zsh|fish                          a script for your shell
   xfrm help [COMMAND], xfrm COMMAND --help
@@ -38,6 +41,8 @@ RULES  --rules FILE      ip xfrm commands, one a line; or what ip [-s|-o] xfrm s
                          times in it are read in the time zone of TZ
        --kernel          in place of rules: those of the running kernel, and its addresses (root);
                          --daemon: those of the daemon of this network namespace
+       --last-drop       with --daemon, in place of a packet: the one that it dropped last, with the
+                         rules as they were; --drop N the Nth newest of those that it has kept
        --strict          a rule that Linux would refuse ends with status 2
 HOST   --host FILE       ip address, route, rule, link commands, or what they print; modprobe
        --local ADDR[/LEN]  --route "PREFIX [via GW] [dev DEV]"  --sysctl KEY=VALUE
@@ -212,15 +217,60 @@ Examples, in a checkout
   sudo xfrm load --dry-run examples/site-a.xfrm
   ip -s xfrm policy | ssh root@b xfrm load -`;
 
-const STAT = `xfrm stat [--json] [--watch [SECONDS]]
+const STAT = `xfrm stat [--json] [--watch [SECONDS]] [--kernel|--daemon]
 
-Prints the counters of this network namespace as /proc/net/xfrm_stat does; behind one that is not
-zero stands what it counts. With --watch it goes on, and tells which counters move, why they
+Prints the counters of this network namespace as /proc/net/xfrm_stat does, those of its daemon if
+one runs; behind one that is not zero stands what it counts. With --watch it goes on, and tells which counters move, why they
 usually do, and what to do next. Counters are told packet by packet by xfrm explain.
 
 Examples
   xfrm stat
   xfrm stat --watch 5`;
+
+const TOP = `xfrm top [--once] [--json] [--kernel|--daemon] [SECONDS]
+
+Shows states by traffic, with their rates, counters that are not zero, and what was dropped: by
+counter, policy (direction and index), state and reason. Every two seconds, or as told, until it is
+ended. Of the daemon of this network namespace if one runs, else of the kernel, which does not say
+why it drops. What has become of a dropped packet: xfrm explain --daemon --last-drop.
+
+       --once            one frame, without rates
+       --json            a line of JSON for each frame
+
+Examples
+  xfrm top
+  xfrm top --json 10 | jq -c '.drops[]'`;
+
+const DAEMON = `xfrm daemon [OPTIONS]
+
+A kernel's XFRM in user space, for this network namespace: programs that are started by xfrm exec,
+charon and pluto among them, configure it as they would the kernel, and packets go through it. Stays
+in the foreground, logs to stderr, and prints "ready pid=N" when it is up. SIGTERM ends it; what it
+has set up against plaintext stays as long as policies demand protection.
+
+       --state-dir DIR   where its journal is kept (/run/xfrm): a successor goes on from it
+       --provider auto|addon|ffi   how it reaches the operating system
+       --no-guard        nothing is set up against plaintext
+       --cleanup         forgets what a daemon that is gone has left, and ends
+       --log json|text   a line of JSON for each message, or text
+       --ready-fd N      writes the line "ready" there too; systemd is told as well
+
+Needs root, /dev/net/tun and nft. Exit status 0 it was ended, 2 it cannot start, with the reason.
+
+Examples
+  sudo xfrm daemon &
+  sudo xfrm exec -- /usr/lib/ipsec/charon`;
+
+const EXEC = `xfrm exec [--wait SECONDS] -- PROGRAM ARGS
+
+Becomes the program, with the daemon of this network namespace in the place of the kernel's XFRM.
+Waits up to five seconds for a daemon. What the program starts is served as well.
+
+Exit status is the program's; 127 it is not there, 126 it cannot be run, 2 no daemon answers.
+
+Examples
+  sudo xfrm exec -- ip xfrm state
+  sudo xfrm exec -- /usr/sbin/swanctl --list-sas`;
 
 const DOCTOR = `xfrm doctor [--no-try] [--json]
 
@@ -267,6 +317,9 @@ export const HELP: Readonly<Record<string, string>> = {
 	save: SAVE,
 	load: LOAD,
 	stat: STAT,
+	top: TOP,
+	daemon: DAEMON,
+	exec: EXEC,
 	doctor: DOCTOR,
 	demo: DEMO,
 	completion: COMPLETION,

@@ -2,7 +2,7 @@
  * States, policies and defaults of a kernel as they are at one moment: what `xfrm save` writes, what `xfrm
  * load` goes back to, what is explained with `--kernel`.
  */
-import { type CommandContext, type JsonObject, type KeyNames, objectJson } from '@xfrm/iproute';
+import { type CommandContext, type JsonObject, KeyNames, objectJson } from '@xfrm/iproute';
 import {
 	type NamedMessage,
 	NetlinkError,
@@ -49,21 +49,24 @@ export interface SnapshotOptions {
 	/** Unix seconds. */
 	readonly time: number;
 	readonly context: CommandContext;
+	/** States whose keys are not known: they are named in any case. */
+	readonly isWiped?: (state: NamedMessage<'newsa'>) => boolean;
 }
 
 const ACTIONS = ['unspec', 'block', 'accept'];
 
 /** The tables as a document that fits snapshot.schema.json. */
 export function snapshotJson(tables: KernelTables, options: SnapshotOptions): JsonObject {
-	const { keys, time, context } = options;
+	const { keys, time, context, isWiped = () => false } = options;
 	const { states, policies, defaults } = tables;
 	const written = { keys, context };
+	const nameless = { keys: keys ?? new KeyNames(), context };
 	const word = (action: number): string | number => ACTIONS[action] ?? action;
 	return {
 		schema: 1,
 		object: 'snapshot',
 		time,
-		states: states.map((message) => objectJson(message, written)),
+		states: states.map((message) => objectJson(message, isWiped(message) ? nameless : written)),
 		policies: policies.map((message) => objectJson(message, written)),
 		...(defaults && {
 			default_policies: {

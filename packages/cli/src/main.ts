@@ -54,6 +54,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 	save: async (args) => (await import('./save-command.ts')).saveCommand(args),
 	load: async (args) => (await import('./load-command.ts')).loadCommand(args),
 	stat: async (args) => (await import('./stat-command.ts')).statCommand(args),
+	top: async (args) => (await import('./top-command.ts')).topCommand(args),
 	doctor: async (args) => (await import('./doctor-command.ts')).doctorCommand(args),
 	demo: async (args) => (await import('./demo.ts')).demoCommand(args),
 	completion: async (args) => (await import('./completion.ts')).completionCommand(args),

@@ -3,9 +3,10 @@
  * host around them as `ip` tells it.
  */
 import { spawnSync } from 'node:child_process';
+import type { ToldDrop } from '@xfrm/linux';
 import { NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
-import { Errno } from '@xfrm/wire/xfrm';
-import type { ExplainArguments } from './explain-arguments.ts';
+import { Errno, Family, formatAddress } from '@xfrm/wire/xfrm';
+import type { ExplainArguments, Item } from './explain-arguments.ts';
 import type { RulesText } from './explain-input.ts';
 import { readTables, snapshotJson } from './kernel-tables.ts';
 import { type Target, transportTo } from './target.ts';
@@ -46,6 +47,90 @@ function hostText(): string | undefined {
 	const parts = HOST_QUESTIONS.map((words) => spawnSync('ip', [...words], { encoding: 'utf8' }));
 	const [first] = parts;
 	return first?.status === 0 ? parts.map(({ stdout }) => stdout).join('') : undefined;
+}
+
+/** A packet that the daemon has dropped, as something to explain. */
+export interface DroppedPacket {
+	/** Tables as they were. */
+	readonly rules: RulesText;
+	readonly host: string | undefined;
+	readonly item: Item;
+	/** Where and when, for people. */
+	readonly note: string;
+}
+
+/**
+ * The packet that was dropped last, or before that.
+ *
+ * @param which 0 is the newest
+ * @throws UsageError when there is none, or only what was left of it
+ */
+export async function readDrop(
+	which: number,
+	asked: Pick<ExplainArguments, 'hosts' | 'locals'>,
+): Promise<DroppedPacket> {
+	const { DaemonObserver, interfaceName } = await import('@xfrm/linux');
+	let told: ToldDrop | undefined;
+	try {
+		const observer = new DaemonObserver();
+		told = await observer.drop(which).finally(() => observer.close());
+	} catch (error) {
+		if (error instanceof TransportError) {
+			throw new UsageError(`--daemon: ${error.message}`);
+		}
+		throw error;
+	}
+	if (told === undefined) {
+		throw new UsageError(
+			which === 0
+				? 'the daemon has dropped no packet'
+				: `the daemon has kept fewer than ${which + 1} dropped packets (xfrm top --once tells how many)`,
+		);
+	}
+	const { head } = told;
+	const when = new Date(head.time * 1000).toISOString();
+	if (!head.whole) {
+		throw new UsageError(
+			`a packet was dropped at ${when} (${head.counter}), but is not kept as it came: the next one will be`,
+		);
+	}
+	const device = head.ifindex === 0 ? undefined : interfaceName(head.ifindex);
+	return {
+		rules: { file: '(daemon)', text: tablesOf(told, interfaceName), host: undefined },
+		host: asked.hosts.length > 0 || asked.locals.length > 0 ? undefined : hostText(),
+		item: {
+			text: head.packet,
+			options: {
+				mark: head.mark,
+				...(head.way === 'inward' ? { direction: 'in' as const } : {}),
+				...(device === undefined || head.way !== 'inward' ? {} : { device }),
+			},
+			time: { seconds: head.time, relative: false },
+		},
+		note: `dropped at ${when}, ${head.counter}; rules as they were then`,
+	};
+}
+
+function tablesOf(told: ToldDrop, interfaceName: (ifindex: number) => string | undefined): string {
+	const { head, states, policies } = told;
+	const wiped = new Set(head.wiped);
+	const [ins, outs, forwards] = head.defaults;
+	const tables = {
+		states,
+		policies,
+		defaults: { in: ins, out: outs, fwd: forwards },
+		thresholds: { threshold4: { lbits: 32, rbits: 32 }, threshold6: { lbits: 128, rbits: 128 } },
+	};
+	const json = snapshotJson(tables, {
+		time: Math.floor(head.time),
+		context: { interfaceName, utcOffsetSeconds },
+		isWiped: ({ body }) => {
+			const family = body.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+			const { proto, spi, daddr } = body.id;
+			return wiped.has(`${proto} ${spi} ${formatAddress(daddr, family)}`);
+		},
+	});
+	return JSON.stringify(json);
 }
 
 /** Only what is refused for want of a right is helped by having it. */

@@ -1,8 +1,12 @@
-/** `xfrm stat`: the counters of /proc/net/xfrm_stat, with a word on those that are not zero. */
+/**
+ * `xfrm stat`: the counters of /proc/net/xfrm_stat, or the daemon's by the same names, with a word on those
+ * that are not zero.
+ */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { counterMeaning } from '@xfrm/explain';
+import { namedTarget, type Target } from './target.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 
 const PATH = '/proc/net/xfrm_stat';
@@ -10,6 +14,7 @@ const PATH = '/proc/net/xfrm_stat';
 const OPTIONS = {
 	json: { type: 'boolean' },
 	kernel: { type: 'boolean' },
+	daemon: { type: 'boolean' },
 	watch: { type: 'boolean' },
 } as const;
 
@@ -18,18 +23,19 @@ const INTERVAL_DEFAULT = 1;
 
 interface StatArguments {
 	readonly json: boolean;
+	readonly target: Target | undefined;
 	/** Seconds; undefined without --watch. */
 	readonly interval: number | undefined;
 }
 
 /** Prints the counters, with --watch what they move by until the process is ended; the exit status. */
 export async function statCommand(args: readonly string[]): Promise<number> {
-	const { json, interval } = parseStatArguments(args);
-	let counters = readCounters();
+	const { json, interval, target } = parseStatArguments(args);
+	let counters = await countersOf(target);
 	process.stdout.write(json ? jsonLine(counters, new Map()) : table(counters));
 	while (interval !== undefined) {
 		await sleep(interval * 1000);
-		const now = readCounters();
+		const now = await countersOf(target);
 		const moved = movedSince(counters, now);
 		counters = now;
 		if (moved.size > 0) {
@@ -51,10 +57,14 @@ function parseStatArguments(args: readonly string[]): StatArguments {
 	const interval = word === undefined ? INTERVAL_DEFAULT : Number(word);
 	if (more !== undefined || !(interval > 0) || (word !== undefined && values.watch !== true)) {
 		throw new UsageError(
-			`found "${more ?? word}", expected xfrm stat [--json] [--watch [SECONDS]]`,
+			`found "${more ?? word}", expected xfrm stat [--json] [--watch [SECONDS]] [--kernel|--daemon]`,
 		);
 	}
-	return { json: values.json === true, interval: values.watch === true ? interval : undefined };
+	return {
+		json: values.json === true,
+		target: namedTarget(values),
+		interval: values.watch === true ? interval : undefined,
+	};
 }
 
 function parse(args: readonly string[]) {
@@ -62,6 +72,24 @@ function parse(args: readonly string[]) {
 }
 
 type Counters = ReadonlyMap<string, number>;
+
+/** The daemon's counters if one runs, else the kernel's, unless told. Rejects with TransportError. */
+async function countersOf(target: Target | undefined): Promise<Counters> {
+	if (target === 'kernel') {
+		return readCounters();
+	}
+	const { DaemonObserver, hasDaemon } = await import('@xfrm/linux');
+	if (target === undefined && !hasDaemon()) {
+		return readCounters();
+	}
+	const observer = new DaemonObserver();
+	try {
+		const { counters } = await observer.numbers();
+		return new Map(Object.entries(counters));
+	} finally {
+		observer.close();
+	}
+}
 
 /** Reads the counters of this process's network namespace. @throws UsageError where there are none */
 export function readCounters(path: string = PATH): Counters {

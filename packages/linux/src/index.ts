@@ -1,3 +1,4 @@
+export * from './daemon-observation.ts';
 export { daemonTransport, defaultTransport, hasDaemon } from './daemon-transport.ts';
 export * from './interface-name.ts';
 export { KernelSocket, type KernelSocketOptions } from './kernel-socket.ts';

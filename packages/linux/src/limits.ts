@@ -38,3 +38,15 @@ export const LEDGER_SLOTS_FIRST = 4096;
 
 /** The journal is written anew when it is longer than twice what it says, and this. */
 export const JOURNAL_SLACK_OCTETS = 0x40_0000;
+
+/** Causes that drops are counted by: more than a person reads, and than a time series database likes. */
+export const DROP_CAUSES_MAX = 512;
+
+/** Drops whose packets are kept, for their stories. */
+export const DROP_SAMPLES_MAX = 16;
+
+/** Octets of a packet that is kept as it came; longer ones are kept as they were when they were dropped. */
+export const DROP_SAMPLE_OCTETS = 2048;
+
+/** States and policies that all kept drops may hold together: then the oldest goes. */
+export const DROP_TABLE_MEMBERS_MAX = 65_536;

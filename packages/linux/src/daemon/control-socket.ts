@@ -7,7 +7,7 @@
  * port id is new, and now and then.
  */
 import { readFileSync } from 'node:fs';
-import { viewOf } from '@xfrm/netlink';
+import { encodeError, type RawMessage, viewOf } from '@xfrm/netlink';
 import type { NetlinkClient, NetlinkServer } from '@xfrm/netlink-server';
 import { Errno } from '@xfrm/wire/xfrm';
 import { CLIENT_BACKLOG_DATAGRAMS_MAX, CLIENTS_MAX } from '../limits.ts';
@@ -23,6 +23,7 @@ import {
 } from '../socket-abi.ts';
 import { type Credentials, mayConfigure, senderCredentials } from './credentials.ts';
 import { DAEMON_PORT } from './marks.ts';
+import { takeObservationRequest } from './observation.ts';
 import { netlinkSockets } from './socket-list.ts';
 
 /** Largest request: as in linux-transport. */
@@ -58,10 +59,14 @@ export function openControlSocket(native: Native): number {
 	return fd;
 }
 
+/** Answers who asks for the daemon itself. */
+export type Observer = (request: RawMessage, nowUs: number) => readonly Uint8Array[];
+
 export class ControlSocket {
 	readonly fd: number;
 	readonly #native: Native;
 	readonly #server: NetlinkServer;
+	readonly #observe: Observer;
 	readonly #peers: Map<number, Peer> = new Map();
 	/** One client a group, whose notifications go to all sockets that listen to it. */
 	readonly #groups: readonly NetlinkClient[];
@@ -69,10 +74,11 @@ export class ControlSocket {
 	readonly #message = emptyMessage(64);
 
 	/** @param fd a bound socket */
-	constructor(native: Native, fd: number, server: NetlinkServer) {
+	constructor(native: Native, fd: number, server: NetlinkServer, observe: Observer) {
 		this.#native = native;
 		this.fd = fd;
 		this.#server = server;
+		this.#observe = observe;
 		this.#groups = Array.from({ length: GROUPS_MAX }, () => server.connect({ portId: 0 }));
 		native.setOption(fd, Level.Socket, SocketOption.PassCredentials, intValue(1));
 		native.setOption(fd, Level.Socket, SocketOption.ReceiveBufferForce, intValue(QUEUE_OCTETS));
@@ -167,9 +173,20 @@ export class ControlSocket {
 
 	#take(portId: number, datagram: Uint8Array, nowUs: number): void {
 		const peer = this.#peerOf(portId, senderCredentials(this.#message));
-		for (const answer of this.#server.begin(peer.client, datagram, nowUs)) {
+		const request = takeObservationRequest(datagram);
+		const answers =
+			request === undefined
+				? this.#server.begin(peer.client, datagram, nowUs)
+				: this.#tell(peer.client, request, nowUs);
+		for (const answer of answers) {
 			this.#queue(peer, answer);
 		}
+	}
+
+	#tell(client: NetlinkClient, request: RawMessage, nowUs: number): readonly Uint8Array[] {
+		return client.privileged
+			? this.#observe(request, nowUs)
+			: [encodeError(request, Errno.EPERM, { pid: client.portId, capAck: true })];
 	}
 
 	/** The peer of a port id, with the right that this sender has. */

@@ -16,12 +16,15 @@ import { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import { capturePlan, demandsProtection } from './capture-plan.ts';
 import { nowUs } from './clock.ts';
 import { ControlSocket } from './control-socket.ts';
+import { DropSamples } from './drop-samples.ts';
+import { DropTable } from './drop-table.ts';
 import { type EncapPort, EncapPorts } from './encap-ports.ts';
 import { Guard } from './guard.ts';
 import { GuardSchedule } from './guard-schedule.ts';
 import { Inbound } from './inbound.ts';
 import { Journal } from './journal.ts';
 import { laneDevice } from './marks.ts';
+import { type OwnCounters, observe } from './observation.ts';
 import { type Lane, Outbound } from './outbound.ts';
 import { openErrorSockets, takeErrors } from './outer-errors.ts';
 import { OuterSockets } from './outer-sockets.ts';
@@ -70,6 +73,7 @@ export class DataPlane {
 	readonly #inbound: Inbound;
 	readonly #transmitter: Transmitter;
 	readonly #lanes: Lane[] = [];
+	readonly #drops: DropTable = new DropTable();
 	#stopped: boolean = false;
 	#lookedAroundUs: number = 0;
 	/** Of the engine's tables, when the guard was last brought up to date. */
@@ -98,6 +102,8 @@ export class DataPlane {
 		const { engine } = this;
 		this.#journal = new Journal(options.folder, engine);
 		const { ledger } = this.#journal;
+		const samples = new DropSamples(engine);
+		engine.net.dropWatcher = this.#drops;
 		this.#outbound = new Outbound(
 			native,
 			engine,
@@ -105,6 +111,7 @@ export class DataPlane {
 			this.#ports,
 			this.#transmitter,
 			ledger,
+			samples,
 			slab,
 			PACKETS_PER_CALL,
 		);
@@ -114,12 +121,16 @@ export class DataPlane {
 			this.#routes,
 			this.#transmitter,
 			ledger,
+			samples,
 			slab,
 			2 * PACKETS_PER_CALL,
 		);
 		this.#guard = new Guard(native, !options.noGuard);
 		const server = new NetlinkServer(this.engine);
-		this.#control = new ControlSocket(native, options.controlFd, server);
+		const sources = { engine, drops: this.#drops, samples, own: this.#ownCounters };
+		this.#control = new ControlSocket(native, options.controlFd, server, (request, now) =>
+			observe(request, sources, now),
+		);
 		const isNew = !this.#journal.exists;
 		if (isNew && this.#guard.stands) {
 			throw new StartError(
@@ -155,6 +166,11 @@ export class DataPlane {
 		this.#updateGuard(nowUs());
 		this.#watch();
 	}
+
+	readonly #ownCounters = (): OwnCounters => {
+		const { sent, delivered, failed } = this.#transmitter.counters;
+		return { sent, delivered, failed, portless: this.#outbound.portless };
+	};
 
 	/** Runs until the wake-up says so. */
 	run(): void {
@@ -340,6 +356,7 @@ export class DataPlane {
 		if (now - this.#lookedAroundUs >= LOOK_AROUND_US) {
 			this.#lookedAroundUs = now;
 			this.#control.lookAround();
+			this.#drops.letGo();
 			this.#routes.forgetExpired(now);
 			followSysctls(this.engine.net.sysctl);
 			this.#ports.lookAround(this.#encapPorts());

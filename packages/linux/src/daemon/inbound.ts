@@ -23,6 +23,7 @@ import { addressFrom, anyAddress, Direction, EncapType, Family, IpProto } from '
 import { PACKETS_PER_CALL } from '../limits.ts';
 import type { Native } from '../native/seam.ts';
 import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
+import type { DropSamples } from './drop-samples.ts';
 import { type EncapPort, takeDatagram, udpGap } from './encap-ports.ts';
 import type { Lane } from './outbound.ts';
 import { type OuterSocket, rawGap, takeRaw } from './outer-sockets.ts';
@@ -40,6 +41,7 @@ export class Inbound {
 	readonly #routes: KernelRoutes;
 	readonly #transmitter: Transmitter;
 	readonly #ledger: SequenceLedger;
+	readonly #samples: DropSamples;
 	readonly #rows: PacketRows;
 	readonly #batch: Batch = new Batch();
 	readonly #one: Batch = new Batch();
@@ -50,6 +52,7 @@ export class Inbound {
 		routes: KernelRoutes,
 		transmitter: Transmitter,
 		ledger: SequenceLedger,
+		samples: DropSamples,
 		slab: Uint8Array,
 		firstSlot: number,
 	) {
@@ -58,6 +61,7 @@ export class Inbound {
 		this.#routes = routes;
 		this.#transmitter = transmitter;
 		this.#ledger = ledger;
+		this.#samples = samples;
 		this.#rows = new PacketRows(slab, firstSlot, PACKETS_PER_CALL);
 	}
 
@@ -73,6 +77,7 @@ export class Inbound {
 				batch.packets.push(packet);
 			}
 		}
+		this.#samples.begin(batch.packets, nowUs);
 		this.#engine.input(batch);
 		this.#finish(batch, lane, nowUs);
 		return count > 0;
@@ -89,6 +94,7 @@ export class Inbound {
 			takeDatagram(packet, rows.batch, row, port);
 			batch.packets.push(packet);
 		}
+		this.#samples.begin(batch.packets, nowUs);
 		this.#engine.udpEncapInput(batch, EncapType.EspInUdp);
 		this.#finish(batch, lane, nowUs);
 		return count > 0;
@@ -124,6 +130,9 @@ export class Inbound {
 		for (let passes = 0; passes < PASSES_MAX; passes++) {
 			const inner = packet.action === PacketAction.Reinject;
 			if (!inner && packet.action !== PacketAction.Continue) {
+				if (packet.action === PacketAction.Drop) {
+					this.#samples.note(packet, 'inward', nowUs);
+				}
 				return;
 			}
 			if (inner && !this.#locate(packet)) {
@@ -133,7 +142,7 @@ export class Inbound {
 			one.packets.length = 0;
 			one.packets.push(packet);
 			if (!local || !isTransform(packet.proto)) {
-				this.#deliver(packet, local, lane);
+				this.#deliver(packet, local, lane, nowUs);
 				return;
 			}
 			packet.encapType = 0;
@@ -175,10 +184,11 @@ export class Inbound {
 		return this.#routes.isLocal(packet.family, address);
 	}
 
-	#deliver(packet: PacketBuffer, local: boolean, lane: Lane): void {
+	#deliver(packet: PacketBuffer, local: boolean, lane: Lane, nowUs: number): void {
 		packet.flow.oif = local ? LOOPBACK : this.#outputDevice(packet);
 		this.#engine.policyCheck(this.#one, local ? Direction.In : Direction.Fwd);
 		if (packet.action !== PacketAction.Pass) {
+			this.#samples.note(packet, 'inward', nowUs);
 			return;
 		}
 		if (packet.family === Family.Ipv4) {

@@ -31,6 +31,7 @@ import { addressFrom, Errno, Family, IpProto } from '@xfrm/wire/xfrm';
 import { PACKETS_PER_CALL } from '../limits.ts';
 import type { Native } from '../native/seam.ts';
 import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
+import type { DropSamples } from './drop-samples.ts';
 import type { EncapPorts } from './encap-ports.ts';
 import { tooBigError } from './icmp-error.ts';
 import { PacketRows } from './packet-rows.ts';
@@ -55,6 +56,7 @@ export class Outbound {
 	readonly #ports: EncapPorts;
 	readonly #transmitter: Transmitter;
 	readonly #ledger: SequenceLedger;
+	readonly #samples: DropSamples;
 	readonly #rows: PacketRows;
 	readonly #batch: Batch = new Batch();
 	readonly #one: Batch = new Batch();
@@ -68,6 +70,7 @@ export class Outbound {
 		ports: EncapPorts,
 		transmitter: Transmitter,
 		ledger: SequenceLedger,
+		samples: DropSamples,
 		slab: Uint8Array,
 		firstSlot: number,
 	) {
@@ -77,6 +80,7 @@ export class Outbound {
 		this.#ports = ports;
 		this.#transmitter = transmitter;
 		this.#ledger = ledger;
+		this.#samples = samples;
 		this.#rows = new PacketRows(slab, firstSlot, PACKETS_PER_CALL);
 	}
 
@@ -98,6 +102,7 @@ export class Outbound {
 				batch.packets.push(packet);
 			}
 		}
+		this.#samples.begin(batch.packets, nowUs);
 		this.#engine.lookup(batch);
 		this.#dropTooBig(batch, lane);
 		this.#lease(batch);
@@ -131,6 +136,7 @@ export class Outbound {
 				this.#transformPieces(packet, lane, nowUs);
 				return;
 			case PacketAction.Drop:
+				this.#samples.note(packet, 'outward', nowUs);
 				if (packet.error === Errno.EMSGSIZE && packet.mtu > 0) {
 					this.#tellTooBig(packet, packet.mtu, lane);
 				}

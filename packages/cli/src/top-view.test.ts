@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { NamedMessage } from '@xfrm/netlink';
+import { anySelector, parseAddress, UNLIMITED } from '@xfrm/wire/xfrm';
+import { scaled, type TopReading, topFrame, topText } from './top-view.ts';
+
+function address(text: string): Uint8Array {
+	return parseAddress(text)?.address ?? new Uint8Array(16);
+}
+
+function state(spi: number, packets: number): NamedMessage<'newsa'> {
+	return {
+		name: 'newsa',
+		flags: 0,
+		seq: 0,
+		pid: 0,
+		attributes: [],
+		body: {
+			selector: anySelector(2),
+			id: { daddr: address('192.0.2.2'), spi, proto: 50 },
+			saddr: address('192.0.2.1'),
+			lifetime: UNLIMITED,
+			lifetimeCurrent: { bytes: 1000 * packets, packets, addTime: 7, useTime: 8 },
+			stats: { replayWindow: 1, replay: 2, integrityFailed: 3 },
+			seq: 0,
+			reqid: 9,
+			family: 2,
+			mode: 1,
+			replayWindow: 32,
+			flags: 0,
+		},
+	};
+}
+
+const cause = {
+	counter: 'XfrmInStateSeqError',
+	code: 'in.replay.old',
+	policy: null,
+	state: { proto: 50, spi: 0x100, src: '192.0.2.1', dst: '192.0.2.2', reqid: 9 },
+};
+
+function reading(time: number, packets: number, dropped: number): TopReading {
+	return {
+		time,
+		target: 'daemon',
+		states: [state(0x100, packets), state(0x200, 3 * packets)],
+		policies: 4,
+		counters: new Map([
+			['XfrmInError', 0],
+			['XfrmInStateSeqError', dropped],
+		]),
+		drops: [{ ...cause, packets: dropped }],
+		own: new Map([['sent', 5]]),
+	};
+}
+
+test('rates are those since the reading before, states by traffic', () => {
+	const first = topFrame(reading(100, 10, 1), undefined);
+	assert.deepEqual(
+		first.states.map((one) => [one.spi, one.packets_per_second]),
+		[
+			['0x00000200', null],
+			['0x00000100', null],
+		],
+	);
+	const { states, drops, counters, own } = topFrame(reading(102, 30, 7), reading(100, 10, 1));
+	assert.deepEqual(states[1], {
+		proto: 'esp',
+		spi: '0x00000100',
+		src: '192.0.2.1',
+		dst: '192.0.2.2',
+		reqid: 9,
+		packets: 30,
+		octets: 30_000,
+		packets_per_second: 10,
+		bits_per_second: 80_000,
+		refused: 6,
+	});
+	assert.deepEqual(drops, [
+		{
+			counter: 'XfrmInStateSeqError',
+			policy: null,
+			state: 'esp 0x00000100',
+			code: 'in.replay.old',
+			reason: drops[0]?.reason,
+			packets: 7,
+			packets_per_second: 3,
+		},
+	]);
+	assert.deepEqual(counters, { XfrmInStateSeqError: 7 });
+	assert.deepEqual(own, { sent: 5 });
+});
+
+test('as text: aligned, cut, and what is not shown is counted', () => {
+	const lines = topText(topFrame(reading(102, 30, 7), reading(100, 10, 1)), 1, 60);
+	assert.equal(lines[0], 'daemon  00:01:42  2 states, 4 policies');
+	assert.equal(lines[2], 'counters: XfrmInStateSeqError 7');
+	assert.match(lines[5] ?? '', /^esp 0x00000200 {2}192\.0\.2\.1 {2}192\.0\.2\.2 {6}9 {3}30/);
+	assert.equal(lines[6], '… 1 more states');
+	assert.ok(lines.every((line) => line.length <= 60));
+});
+
+test('numbers are scaled', () => {
+	assert.deepEqual([null, 0, 0.4, 12.34, 999, 1000, 1_234_567, 99_960, 5e12].map(scaled), [
+		'-',
+		'0',
+		'0',
+		'12',
+		'999',
+		'1.0k',
+		'1.2M',
+		'100k',
+		'5.0T',
+	]);
+});

@@ -1,0 +1,253 @@
+/**
+ * What `xfrm top` shows, as values and as text: states by traffic, drops by cause, counters that moved. Pure;
+ * top-command.ts reads and prints.
+ */
+import { reasonTitle } from '@xfrm/explain';
+import type { DropRow } from '@xfrm/linux';
+import type { NamedMessage } from '@xfrm/netlink';
+import { Direction, Family, formatAddress, IpProto } from '@xfrm/wire/xfrm';
+
+/** What was read at one moment. */
+export interface TopReading {
+	/** Unix seconds, with fractions. */
+	readonly time: number;
+	readonly target: 'kernel' | 'daemon';
+	readonly states: readonly NamedMessage<'newsa'>[];
+	readonly policies: number;
+	readonly counters: ReadonlyMap<string, number>;
+	/** Of the daemon only. */
+	readonly drops: readonly DropRow[];
+	/** What else the daemon counts. */
+	readonly own: ReadonlyMap<string, number>;
+}
+
+/** A state and its traffic; rates are null where there is nothing to compare with. */
+export interface TopState {
+	readonly proto: string;
+	readonly spi: string;
+	readonly src: string;
+	readonly dst: string;
+	readonly reqid: number;
+	readonly packets: number;
+	readonly octets: number;
+	readonly packets_per_second: number | null;
+	readonly bits_per_second: number | null;
+	/** Packets that it refused: replayed, too old, or with a wrong ICV. */
+	readonly refused: number;
+}
+
+/** Drops of one cause. */
+export interface TopDrop {
+	readonly counter: string;
+	readonly policy: string | null;
+	readonly state: string | null;
+	readonly code: string;
+	readonly reason: string;
+	readonly packets: number;
+	readonly packets_per_second: number | null;
+}
+
+/** One line of `xfrm top --json`. */
+export interface TopFrame {
+	readonly schema: 1;
+	readonly object: 'top';
+	readonly time: number;
+	readonly target: 'kernel' | 'daemon';
+	readonly counts: { readonly states: number; readonly policies: number };
+	/** Most traffic first. */
+	readonly states: readonly TopState[];
+	/** Most packets first. */
+	readonly drops: readonly TopDrop[];
+	/** Those that are not zero. */
+	readonly counters: Readonly<Record<string, number>>;
+	readonly own: Readonly<Record<string, number>>;
+}
+
+const PROTOCOLS: Readonly<Record<number, string>> = {
+	[IpProto.Esp]: 'esp',
+	[IpProto.Ah]: 'ah',
+	[IpProto.Comp]: 'comp',
+};
+
+function protocolName(proto: number): string {
+	return PROTOCOLS[proto] ?? String(proto);
+}
+
+function spiText(spi: number): string {
+	return `0x${spi.toString(16).padStart(8, '0')}`;
+}
+
+function keyOf({ body }: NamedMessage<'newsa'>): string {
+	const { proto, spi, daddr } = body.id;
+	return `${proto} ${spi} ${daddr.join('.')} ${body.lifetimeCurrent.addTime}`;
+}
+
+function dropKey({ counter, code, policy, state }: DropRow): string {
+	return JSON.stringify([counter, code, policy, state]);
+}
+
+/** By how much a second a number has gone up; null without an earlier one. */
+function rate(now: number, before: number | undefined, seconds: number): number | null {
+	return before === undefined || seconds <= 0 ? null : Math.max(0, (now - before) / seconds);
+}
+
+/** What a reading shows, with rates since the one before. */
+export function topFrame(now: TopReading, before: TopReading | undefined): TopFrame {
+	const seconds = before === undefined ? 0 : now.time - before.time;
+	const earlier = new Map(before?.states.map((state) => [keyOf(state), state.body]));
+	const dropped = new Map(before?.drops.map((row) => [dropKey(row), row.packets]));
+	return {
+		schema: 1,
+		object: 'top',
+		time: now.time,
+		target: now.target,
+		counts: { states: now.states.length, policies: now.policies },
+		states: now.states
+			.map((state) => stateRow(state, earlier.get(keyOf(state)), seconds))
+			.sort((a, b) => (b.bits_per_second ?? 0) - (a.bits_per_second ?? 0) || b.octets - a.octets),
+		drops: now.drops.map((row) => ({
+			counter: row.counter,
+			policy: policyText(row),
+			state:
+				row.state === null ? null : `${protocolName(row.state.proto)} ${spiText(row.state.spi)}`,
+			code: row.code,
+			reason: reasonTitle(row.code),
+			packets: row.packets,
+			// A cause that was not there had none.
+			packets_per_second: rate(
+				row.packets,
+				dropped.get(dropKey(row)) ?? (before === undefined ? undefined : 0),
+				seconds,
+			),
+		})),
+		counters: Object.fromEntries([...now.counters].filter(([, value]) => value !== 0)),
+		own: Object.fromEntries(now.own),
+	};
+}
+
+function stateRow(
+	{ body }: NamedMessage<'newsa'>,
+	before: NamedMessage<'newsa'>['body'] | undefined,
+	seconds: number,
+): TopState {
+	const family = body.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	const { bytes, packets } = body.lifetimeCurrent;
+	const octetRate = rate(bytes, before?.lifetimeCurrent.bytes, seconds);
+	const { replayWindow, replay, integrityFailed } = body.stats;
+	return {
+		proto: protocolName(body.id.proto),
+		spi: spiText(body.id.spi),
+		src: formatAddress(body.saddr, family),
+		dst: formatAddress(body.id.daddr, family),
+		reqid: body.reqid,
+		packets,
+		octets: bytes,
+		packets_per_second: rate(packets, before?.lifetimeCurrent.packets, seconds),
+		bits_per_second: octetRate === null ? null : octetRate * 8,
+		refused: replayWindow + replay + integrityFailed,
+	};
+}
+
+const DIRECTIONS: readonly string[] = ['in', 'out', 'fwd'];
+
+function policyText({ policy }: DropRow): string | null {
+	if (policy === null) {
+		return null;
+	}
+	const direction = DIRECTIONS[policy.direction % 3] ?? DIRECTIONS[Direction.In];
+	return `${direction} ${policy.index}`;
+}
+
+/** 1234567 as 1.2M; null as a dash. */
+export function scaled(value: number | null): string {
+	if (value === null) {
+		return '-';
+	}
+	let rest = value;
+	for (const unit of ['', 'k', 'M', 'G']) {
+		if (rest < 999.5) {
+			return unit === '' || rest >= 99.5
+				? `${Math.round(rest)}${unit}`
+				: `${rest.toFixed(1)}${unit}`;
+		}
+		rest /= 1000;
+	}
+	return `${rest.toFixed(1)}T`;
+}
+
+/** A table with its columns aligned; numbers to the right. */
+function aligned(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+	const widths = head.map((title, column) =>
+		Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
+	);
+	const isNumber = head.map((_, column) =>
+		rows.every((row) => /^(?:[\d.]+[kMGT]?|-)$/.test(row[column] ?? '')),
+	);
+	return [head, ...rows].map((row) =>
+		row
+			.map((cell, column) => {
+				const width = widths[column] ?? 0;
+				return isNumber[column] === true ? cell.padStart(width) : cell.padEnd(width);
+			})
+			.join('  ')
+			.trimEnd(),
+	);
+}
+
+/** Rows behind those that are shown. */
+function more(total: number, shown: number, what: string): string[] {
+	return total > shown ? [`… ${total - shown} more ${what}`] : [];
+}
+
+/**
+ * The frame as lines for a terminal.
+ *
+ * @param rows states shown at most, and as many drops
+ * @param columns cut there
+ */
+export function topText(frame: TopFrame, rows: number, columns: number): readonly string[] {
+	const { counts, target, states, drops, counters, own } = frame;
+	const time = new Date(frame.time * 1000).toISOString().slice(11, 19);
+	const shown = states.slice(0, rows);
+	const causes = drops.slice(0, rows);
+	const named = Object.entries(counters).map(([name, value]) => `${name} ${value}`);
+	const counted = Object.entries(own).map(([name, value]) => `${name} ${value}`);
+	return [
+		`${target}  ${time}  ${counts.states} states, ${counts.policies} policies`,
+		...(counted.length === 0 ? [] : [`packets: ${counted.join(', ')}`]),
+		`counters: ${named.length === 0 ? 'all zero' : named.join(', ')}`,
+		'',
+		...aligned(
+			['state', 'src', 'dst', 'reqid', 'pps', 'bit/s', 'packets', 'octets', 'refused'],
+			shown.map((one) => [
+				`${one.proto} ${one.spi}`,
+				one.src,
+				one.dst,
+				String(one.reqid),
+				scaled(one.packets_per_second),
+				scaled(one.bits_per_second),
+				scaled(one.packets),
+				scaled(one.octets),
+				String(one.refused),
+			]),
+		),
+		...more(states.length, shown.length, 'states'),
+		...(causes.length === 0
+			? []
+			: [
+					'',
+					...aligned(
+						['dropped', 'pps', 'counter', 'policy', 'state', 'reason'],
+						causes.map((one) => [
+							String(one.packets),
+							scaled(one.packets_per_second),
+							one.counter,
+							one.policy ?? '-',
+							one.state ?? '-',
+							one.reason,
+						]),
+					),
+					...more(drops.length, causes.length, 'causes'),
+				]),
+	].map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
+}

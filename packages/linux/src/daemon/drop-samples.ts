@@ -1,0 +1,203 @@
+/**
+ * Some of the packets that were dropped, each with the tables as they were: enough that `xfrm explain
+ * --daemon --last-drop` can tell what became of it. Of every verdict one a second is kept at most.
+ *
+ * The engine rewrites packets in place, so a packet that is opened and refused is not what came any more.
+ * So packets are copied before the engine has them, but only where that costs nothing that counts: when
+ * one comes alone, or lately one was dropped that was not copied.
+ *
+ * Tables are lists of the engine's own objects. A state that is deleted meanwhile is still told of, but its
+ * keys are wiped there too. What of a state changes by packets is kept for those that the packet met.
+ */
+import {
+	type EngineDoor,
+	ReplayCounter,
+	Verdict,
+	type XfrmPolicy,
+	type XfrmState,
+} from '@xfrm/engine';
+import type { PacketBuffer } from '@xfrm/wire';
+import {
+	DROP_SAMPLE_OCTETS,
+	DROP_SAMPLES_MAX,
+	DROP_TABLE_MEMBERS_MAX,
+	PACKETS_PER_CALL,
+} from '../limits.ts';
+
+/** Verdicts are below. */
+const VERDICTS = 128;
+/** Of each verdict one is kept in so long. */
+const PAUSE_US = 1_000_000;
+/** So long behind a drop that was not copied, all packets are. */
+const ALERT_US = 10_000_000;
+/** Copied at other times: batches of this many. */
+const FEW = 1;
+
+/** The tables at one moment, newest first. */
+export interface SampledTables {
+	readonly generation: number;
+	readonly states: readonly XfrmState[];
+	readonly policies: readonly XfrmPolicy[];
+	readonly defaults: readonly [number, number, number];
+}
+
+/** Numbers of a state when it met the packet. */
+export interface SampledWindow {
+	readonly state: XfrmState;
+	readonly counters: Int32Array;
+	readonly bitmap: Uint32Array;
+}
+
+/** Which way a packet went: of programs here and behind, or from the network. */
+export type SampleWay = 'outward' | 'inward';
+
+export interface DropSample {
+	readonly timeUs: number;
+	readonly way: SampleWay;
+	readonly verdict: number;
+	/** The IP packet. */
+	readonly packet: Uint8Array;
+	/** It is as it came; otherwise as it was when it was dropped, which may be garbage. */
+	readonly isWhole: boolean;
+	/** Mark that it came with, u32. */
+	readonly mark: number;
+	/** Interface that it came by, 0 when not known. */
+	readonly ifindex: number;
+	/** States that it had come through, outermost first. */
+	readonly path: readonly XfrmState[];
+	readonly tables: SampledTables;
+	readonly windows: readonly SampledWindow[];
+}
+
+export class DropSamples {
+	readonly #engine: EngineDoor;
+	readonly #copies: Uint8Array = new Uint8Array(PACKETS_PER_CALL * DROP_SAMPLE_OCTETS);
+	readonly #copied: (PacketBuffer | null)[] = new Array(PACKETS_PER_CALL).fill(null);
+	readonly #octets: Int32Array = new Int32Array(PACKETS_PER_CALL);
+	readonly #marks: Int32Array = new Int32Array(PACKETS_PER_CALL);
+	#count: number = 0;
+	readonly #keptUs: Float64Array = new Float64Array(VERDICTS);
+	/** Verdicts of which the newest packet that is kept is not whole: a whole one is welcome at once. */
+	readonly #lacking: Uint8Array = new Uint8Array(VERDICTS);
+	#alertUntilUs: number = 0;
+	/** Newest last. */
+	readonly #samples: DropSample[] = [];
+
+	constructor(engine: EngineDoor) {
+		this.#engine = engine;
+	}
+
+	/** Packets that came together, before the engine has them. */
+	begin(packets: readonly PacketBuffer[], nowUs: number): void {
+		this.#count = 0;
+		if (packets.length > FEW && nowUs >= this.#alertUntilUs) {
+			return;
+		}
+		const count = Math.min(packets.length, PACKETS_PER_CALL);
+		for (let row = 0; row < count; row++) {
+			const packet = packets[row];
+			if (packet !== undefined) {
+				this.#copy(packet);
+			}
+		}
+	}
+
+	#copy(packet: PacketBuffer): void {
+		const octets = packet.end - packet.start;
+		if (octets > DROP_SAMPLE_OCTETS) {
+			return;
+		}
+		const row = this.#count++;
+		this.#copies.set(packet.bytes.subarray(packet.start, packet.end), row * DROP_SAMPLE_OCTETS);
+		this.#copied[row] = packet;
+		this.#octets[row] = octets;
+		this.#marks[row] = packet.mark;
+	}
+
+	/** A packet was dropped: keeps it, if none of its kind was kept just now. */
+	note(packet: PacketBuffer, way: SampleWay, nowUs: number): void {
+		const { verdict } = packet;
+		if (verdict === 0) {
+			return;
+		}
+		const row = this.#copied.indexOf(packet);
+		const isCopied = row >= 0 && row < this.#count;
+		const isWhole = isCopied || isUntouched(packet, way);
+		const isDue = nowUs - (this.#keptUs[verdict] ?? 0) >= PAUSE_US;
+		if (!isDue && !(isWhole && this.#lacking[verdict] === 1)) {
+			return;
+		}
+		this.#keptUs[verdict] = nowUs;
+		this.#lacking[verdict] = isWhole ? 0 : 1;
+		this.#alertUntilUs = isWhole ? 0 : nowUs + ALERT_US;
+		const from = row * DROP_SAMPLE_OCTETS;
+		const path = packet.path.slice(0, packet.pathCount) as XfrmState[];
+		this.#keep({
+			timeUs: nowUs,
+			way,
+			verdict,
+			packet: isCopied ? this.#copies.slice(from, from + (this.#octets[row] ?? 0)) : packet.copy(),
+			isWhole,
+			mark: (isCopied ? (this.#marks[row] ?? 0) : packet.mark) >>> 0,
+			ifindex: packet.iif,
+			path,
+			tables: this.#tables(),
+			windows: path.map((state) => windowFor(state, verdict)),
+		});
+	}
+
+	/** What is kept, newest first. */
+	list(): readonly DropSample[] {
+		return [...this.#samples].reverse();
+	}
+
+	#keep(sample: DropSample): void {
+		this.#samples.push(sample);
+		while (this.#samples.length > 1 && this.#isTooMuch()) {
+			this.#samples.shift();
+		}
+	}
+
+	#isTooMuch(): boolean {
+		const tables = new Set(this.#samples.map((sample) => sample.tables));
+		let members = 0;
+		for (const { states, policies } of tables) {
+			members += states.length + policies.length;
+		}
+		return this.#samples.length > DROP_SAMPLES_MAX || members > DROP_TABLE_MEMBERS_MAX;
+	}
+
+	/** The tables now, shared with the sample before if nothing has changed. */
+	#tables(): SampledTables {
+		const { net } = this.#engine;
+		const before = this.#samples.at(-1)?.tables;
+		if (before?.generation === net.generation) {
+			return before;
+		}
+		return {
+			generation: net.generation,
+			states: [...this.#engine.states()],
+			policies: [...this.#engine.policies()],
+			defaults: [...net.defaults],
+		};
+	}
+}
+
+/**
+ * The window of a state as the packet met it. Where it let the packet in, it has moved on since and would
+ * call it a replay: it is told as an empty one.
+ */
+function windowFor(state: XfrmState, verdict: number): SampledWindow {
+	const counters = state.replay.counters.slice();
+	const bitmap = state.replay.bitmap.slice();
+	if (verdict !== Verdict.InStateSeqError) {
+		counters[ReplayCounter.Seq] = 0;
+		bitmap.fill(0);
+	}
+	return { state, counters, bitmap };
+}
+
+/** Nothing is done to a packet by looking it up. */
+function isUntouched(packet: PacketBuffer, way: SampleWay): boolean {
+	return way === 'outward' ? packet.bundle === null : packet.pathCount === 0;
+}

@@ -1,0 +1,112 @@
+/**
+ * Drops by counter, policy, state and reason: what `xfrm top` and the metrics tell of. Filled in only when
+ * a packet is dropped, and bounded: when there are too many different causes, further ones are told without
+ * policy and state.
+ */
+import { type DropWatcher, verdictName, type XfrmPolicy, type XfrmState } from '@xfrm/engine';
+import { Family, formatAddress } from '@xfrm/wire/xfrm';
+import { DROP_CAUSES_MAX } from '../limits.ts';
+
+/** The policy that a drop is put down to. */
+export interface PolicyCause {
+	readonly index: number;
+	readonly direction: number;
+	readonly ptype: number;
+}
+
+/** The state that a drop is put down to. */
+export interface StateCause {
+	readonly proto: number;
+	/** Host order, u32. */
+	readonly spi: number;
+	readonly src: string;
+	readonly dst: string;
+	readonly reqid: number;
+}
+
+/** Packets that were dropped for one cause. */
+export interface DropRow {
+	/** As in /proc/net/xfrm_stat, or our own name of what Linux does not count. */
+	readonly counter: string;
+	/** One of docs/reasons.md. */
+	readonly code: string;
+	readonly policy: PolicyCause | null;
+	readonly state: StateCause | null;
+	packets: number;
+}
+
+export class DropTable implements DropWatcher {
+	readonly #rows: Map<string, DropRow> = new Map();
+	/** The cause before: floods have one. */
+	#last: DropRow | undefined;
+	#lastState: XfrmState | null = null;
+	#lastPolicy: XfrmPolicy | null = null;
+
+	dropped(verdict: number, state: XfrmState | null, policy: XfrmPolicy | null, code: string): void {
+		const last = this.#last;
+		if (last?.code === code && this.#lastState === state && this.#lastPolicy === policy) {
+			last.packets++;
+			return;
+		}
+		const row = this.#rowOf(verdict, state, policy, code);
+		row.packets++;
+		this.#last = row;
+		this.#lastState = state;
+		this.#lastPolicy = policy;
+	}
+
+	/** Forgets what it has only for speed: objects that may be out of the tables. */
+	letGo(): void {
+		this.#last = undefined;
+		this.#lastState = null;
+		this.#lastPolicy = null;
+	}
+
+	/** All causes, the most frequent first. */
+	rows(): readonly DropRow[] {
+		return [...this.#rows.values()].sort((a, b) => b.packets - a.packets);
+	}
+
+	#rowOf(
+		verdict: number,
+		state: XfrmState | null,
+		policy: XfrmPolicy | null,
+		code: string,
+	): DropRow {
+		const cause = state === null ? null : stateCause(state);
+		const place = state === null ? '' : `${state.proto} ${cause?.spi} ${cause?.dst}`;
+		const key = `${verdict} ${code} ${policy?.index ?? ''} ${place}`;
+		const known = this.#rows.get(key);
+		if (known !== undefined) {
+			return known;
+		}
+		if (this.#rows.size >= DROP_CAUSES_MAX && (state !== null || policy !== null)) {
+			return this.#rowOf(verdict, null, null, code);
+		}
+		const row = {
+			counter: verdictName(verdict) ?? String(verdict),
+			code,
+			policy: policy === null ? null : policyCause(policy),
+			state: cause,
+			packets: 0,
+		};
+		this.#rows.set(key, row);
+		return row;
+	}
+}
+
+function policyCause({ index, direction, type }: XfrmPolicy): PolicyCause {
+	return { index, direction, ptype: type };
+}
+
+/** How a state is named where drops are told. */
+export function stateCause({ proto, spi, reqid, config }: XfrmState): StateCause {
+	const family = config.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	return {
+		proto,
+		spi: spi >>> 0,
+		src: formatAddress(config.saddr, family),
+		dst: formatAddress(config.id.daddr, family),
+		reqid: reqid >>> 0,
+	};
+}

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nullProvider } from '@xfrm/crypto/null';
+import { Batch, Engine, linux619, PacketAction, Verdict } from '@xfrm/engine';
+import { ControlType, decodeMessage, type RawMessage, splitMessages } from '@xfrm/netlink';
+import { PacketBuffer } from '@xfrm/wire';
+import { anySelector, Family, parseAddress, UNLIMITED } from '@xfrm/wire/xfrm';
+import { DROP_SAMPLES_MAX } from '../limits.ts';
+import { DropSamples } from './drop-samples.ts';
+import { DropTable } from './drop-table.ts';
+import { Observed, observationRequest, observe, takeObservationRequest } from './observation.ts';
+
+const NOW_US = 1_764_000_000_000_000;
+const KEY = new Uint8Array(20).fill(0x5a);
+
+function address(text: string): Uint8Array {
+	return parseAddress(text)?.address ?? new Uint8Array(16);
+}
+
+const STATE = {
+	id: { daddr: address('192.0.2.2'), spi: 0x100, proto: 50 },
+	saddr: address('192.0.2.1'),
+	family: Family.Ipv4,
+	selector: anySelector(Family.Ipv4),
+	lifetime: UNLIMITED,
+	reqid: 7,
+	mode: 1,
+	replayWindow: 32,
+	flags: 0,
+	seq: 0,
+};
+
+function setUp() {
+	const engine = new Engine({
+		profile: linux619,
+		provider: nullProvider(),
+		random: (octets) => octets.fill(1),
+		route: () => undefined,
+	});
+	const aead = { name: 'rfc4106(gcm(aes))', key: KEY.slice(), keyBits: 160, icvBits: 128 };
+	engine.addState({ ...STATE, aead }, NOW_US);
+	const drops = new DropTable();
+	engine.net.dropWatcher = drops;
+	const samples = new DropSamples(engine);
+	const sources = { engine, drops, samples, own: () => ({ sent: 3 }) };
+	const ask = (what: number, which: number): readonly RawMessage[] => {
+		const request = takeObservationRequest(observationRequest(what, which, 9));
+		assert.ok(request !== undefined);
+		return observe(request, sources, NOW_US).flatMap((datagram) => splitMessages(datagram));
+	};
+	return { engine, samples, ask };
+}
+
+/** ESP from 192.0.2.1 to 192.0.2.2 that is too short for anything but its header. */
+function esp(spi: number, seq: number): PacketBuffer {
+	const bytes = new Uint8Array(64);
+	bytes.set([0x45, 0, 0, 64, 0, 0, 0, 0, 64, 50, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+	const view = new DataView(bytes.buffer);
+	view.setUint32(20, spi);
+	view.setUint32(24, seq);
+	const packet = PacketBuffer.from(bytes);
+	packet.family = Family.Ipv4;
+	packet.proto = 50;
+	packet.transportAt = packet.start + 20;
+	packet.nextHeaderAt = packet.start + 9;
+	return packet;
+}
+
+function json(messages: readonly RawMessage[]): Record<string, unknown> {
+	const text = messages.filter(({ type }) => type === 0x7866).map(({ payload }) => payload);
+	return JSON.parse(Buffer.concat(text).toString());
+}
+
+test('a datagram of NETLINK_XFRM is no observation, nor is half of one', () => {
+	const whole = observationRequest(Observed.Numbers, 0, 1);
+	assert.ok(takeObservationRequest(whole) !== undefined);
+	const other = whole.slice();
+	other[4] = 0x12;
+	for (const datagram of [other, whole.subarray(0, 20), new Uint8Array(0)]) {
+		assert.equal(takeObservationRequest(datagram), undefined);
+	}
+});
+
+test('numbers are told as JSON, and end', () => {
+	const { engine, ask } = setUp();
+	engine.input(Batch.of(NOW_US, esp(5, 1)));
+	const answers = ask(Observed.Numbers, 0);
+	assert.equal(answers.at(-1)?.type, ControlType.Done);
+	const told = json(answers);
+	assert.equal((told['counters'] as Record<string, number>)['XfrmInNoStates'], 1);
+	assert.deepEqual(told['drops'], [
+		{
+			counter: 'XfrmInNoStates',
+			code: 'in.state.none',
+			policy: null,
+			state: null,
+			packets: 1,
+		},
+	]);
+	assert.deepEqual([told['states'], told['policies'], told['own']], [1, 0, { sent: 3 }]);
+});
+
+test('a drop is kept with its packet and its tables; keys that are wiped are not told', () => {
+	const { engine, samples, ask } = setUp();
+	const packet = esp(5, 1);
+	const came = packet.copy();
+	samples.begin([packet], NOW_US);
+	engine.input(Batch.of(NOW_US, packet));
+	packet.bytes.fill(0);
+	samples.note(packet, 'inward', NOW_US);
+	engine.flushStates(0, NOW_US);
+	const answers = ask(Observed.Drop, 0);
+	const head = json(answers);
+	assert.equal(head['packet'], Buffer.from(came).toString('hex'));
+	assert.deepEqual(
+		[head['counter'], head['whole'], head['way']],
+		['XfrmInNoStates', true, 'inward'],
+	);
+	assert.deepEqual(head['wiped'], ['50 256 192.0.2.2']);
+	const [state] = answers.flatMap((raw) => decodeMessage(raw) ?? []);
+	assert.equal(state?.name, 'newsa');
+	const key = state?.attributes.find(({ name }) => name === 'algAead');
+	assert.doesNotMatch(JSON.stringify(key), /90/, '0x5a');
+	assert.deepEqual(
+		ask(Observed.Drop, 1).map(({ type }) => type),
+		[ControlType.Done],
+	);
+});
+
+test('of a flood little is kept: one a second of each verdict, and a bounded number', () => {
+	const { samples } = setUp();
+	const drop = (verdict: number, atUs: number): void => {
+		const packet = esp(5, 1);
+		packet.verdict = verdict;
+		packet.action = PacketAction.Drop;
+		samples.note(packet, 'inward', atUs);
+	};
+	for (let i = 0; i < 10; i++) {
+		drop(Verdict.InNoStates, NOW_US + i);
+		drop(Verdict.InHdrError, NOW_US + i);
+	}
+	assert.equal(samples.list().length, 2);
+	for (let i = 1; i <= DROP_SAMPLES_MAX + 5; i++) {
+		drop(Verdict.InNoStates, NOW_US + i * 2_000_000);
+	}
+	assert.equal(samples.list().length, DROP_SAMPLES_MAX);
+	assert.equal(samples.list()[0]?.timeUs, NOW_US + (DROP_SAMPLES_MAX + 5) * 2_000_000);
+});
