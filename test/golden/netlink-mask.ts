@@ -24,14 +24,21 @@ const SPANS: Readonly<Record<number, readonly (readonly [number, number])[]>> = 
 
 const MAPPING = 38;
 const REPORT = 32;
+const EXPIRE = 24;
 
 /**
  * The message with those octets as zeros.
  *
  * @param otherKernel it is compared with a kernel that decodes flows in another way: until 6.6 the ports
  * in a REPORT are read from the wrong place of an IPv6 packet, so they are left out
+ * @param otherOctets states have protected what another compressor made: what an EXPIRE says they counted
+ * is left out
  */
-export function maskNotification(hex: string, otherKernel: boolean): string {
+export function maskNotification(
+	hex: string,
+	otherKernel: boolean,
+	otherOctets: boolean = false,
+): string {
 	const bytes = parseHex(hex);
 	if (!(bytes instanceof Uint8Array) || bytes.length < 16) {
 		return hex;
@@ -40,6 +47,9 @@ export function maskNotification(hex: string, otherKernel: boolean): string {
 	const spans = [[8, 16] as const, ...(SPANS[type] ?? [])];
 	if (type === MAPPING && bytes[36] === 2) {
 		spans.push([64, 76]); // behind an IPv4 address the kernel sends what its stack held
+	}
+	if (type === EXPIRE && otherOctets) {
+		spans.push([176, 184]);
 	}
 	if (type === REPORT && otherKernel) {
 		spans.push([52, 60]);

@@ -41,8 +41,8 @@ export function compare(
 		) ??
 		differs(
 			`${name} events`,
-			(expect.events ?? []).map((event) => maskNotification(event.hex, other)),
-			observed.events.map((event) => maskNotification(formatHex(event), other)),
+			(expect.events ?? []).map(({ hex }) => maskNotification(hex, other, lab.otherOctets)),
+			observed.events.map((event) => maskNotification(formatHex(event), other, lab.otherOctets)),
 		)
 	);
 }

@@ -96,7 +96,9 @@ function randomPlan(random: Random): Plan {
 	const specs = [...layers, ...others].map((spec) => {
 		const cross = inner !== outer && spec.mode === 'tunnel' ? 'flag af-unspec' : '';
 		const extra = cross === '' ? stateWords(random, spec) : `${spec.extra ?? ''} ${cross}`.trim();
-		return { ...spec, extra };
+		// Octets behind another compressor are others: no limit may hang on them.
+		const limited = chain.includes('comp') && extra.includes('limit byte');
+		return { ...spec, extra: limited ? (spec.extra ?? '') : extra };
 	});
 	return { ends, tunnel, specs, layers: layers.length };
 }
@@ -204,7 +206,9 @@ function disturbed(
 	const selector = flowSelector(ends, tunnel);
 	return steps.flatMap((step): Step[] => {
 		if (random.chance(0.12)) {
-			const change = randomChange(random, selector, specs).replace(/^ip /, '');
+			const made = randomChange(random, selector, specs).replace(/^ip /, '');
+			const counts = made.includes('limit byte') && specs.some(({ proto }) => proto === 'comp');
+			const change = counts ? 'xfrm policy flush' : made;
 			const inward = direction === 'out' ? change : change.replaceAll(' out', ` ${direction}`);
 			return [step, { ip: [inward] }];
 		}
