@@ -79,12 +79,13 @@ export function traceOpen(
 	seqHi: number,
 	before: Uint8Array,
 ): void {
+	plan.sealed = packet.copy();
 	net.tracer?.note({
 		kind: 'transform',
 		operation: 'open',
 		state,
 		before,
-		after: packet.copy(),
+		after: plan.sealed,
 		details: {
 			spi: spiText(plan.spi),
 			seq: (seqHi >>> 0) * 0x1_0000_0000 + (plan.sequence >>> 0),

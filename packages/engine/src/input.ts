@@ -404,20 +404,28 @@ function openTransform(
 	account(net, plan, packet, state);
 	if (plan.sealed !== null) {
 		traceOpen(net, plan, packet, state, jobs.seqHi[job] ?? 0, plan.sealed);
-		plan.sealed = packet.copy();
 	}
 	if (state.mode === Iptfs) {
-		const seqHi = jobs.seqHi[job] ?? 0;
-		iptfsInput(net, packet, state, plan.opened.payloadAt, seqHi, plan.sequence);
-		return true;
+		return openIptfs(net, plan, packet, state, jobs.seqHi[job] ?? 0);
 	}
 	if (!removeMode(packet, state, plan.opened)) {
-		refuseMode(net, plan, packet, state);
-		return false;
+		return refuseMode(net, plan, packet, state);
 	}
 	if (plan.sealed !== null) {
 		traceMode(net, state, packet, plan.sealed);
 	}
+	return true;
+}
+
+/** What is in an IPTFS payload goes its own way. */
+function openIptfs(
+	net: Namespace,
+	plan: InputPlan,
+	packet: PacketBuffer,
+	state: XfrmState,
+	seqHi: number,
+): boolean {
+	iptfsInput(net, packet, state, plan.opened.payloadAt, seqHi, plan.sequence);
 	return true;
 }
 
@@ -430,27 +438,37 @@ function finishTransform(
 	jobs: CryptoBatch,
 	job: number,
 ): OpenFault {
-	const { opened } = plan;
 	const status = jobs.status[job] ?? 0;
+	if (state.proto !== Esp) {
+		return finishOther(plan, packet, state, status, jobs.length[job] ?? 0);
+	}
+	if (status !== Ok) {
+		return faultOf(status, OpenFault.Blocks);
+	}
+	const fault = finishEspInput(packet, state, plan.opened);
+	// A dummy packet is refused, and yet it tells where its sender is.
+	if (state.encap !== undefined && fault !== OpenFault.Padding) {
+		reportMapping(net, state, packet);
+	}
+	return fault;
+}
+
+function finishOther(
+	plan: InputPlan,
+	packet: PacketBuffer,
+	state: XfrmState,
+	status: number,
+	resultOctets: number,
+): OpenFault {
+	const { opened } = plan;
 	switch (state.proto) {
-		case Esp: {
-			if (status !== Ok) {
-				return faultOf(status, OpenFault.Blocks);
-			}
-			const fault = finishEspInput(packet, state, opened);
-			// A dummy packet is refused, and yet it tells where its sender is.
-			if (state.encap !== undefined && fault !== OpenFault.Padding) {
-				reportMapping(net, state, packet);
-			}
-			return fault;
-		}
 		case Ah:
 			finishAhInput(packet, opened);
 			return faultOf(status, OpenFault.Icv);
 		case IpProto.Comp: {
 			const fault = faultOf(status, OpenFault.Inflate);
 			return fault === None
-				? finishIpcompInput(packet, plan.scratch, jobs.length[job] ?? 0, opened)
+				? finishIpcompInput(packet, plan.scratch, resultOctets, opened)
 				: fault;
 		}
 		default:
@@ -508,9 +526,15 @@ function actionBehind(mode: number): PacketAction {
 }
 
 /** What the mode has to remove is not there. */
-function refuseMode(net: Namespace, plan: InputPlan, packet: PacketBuffer, state: XfrmState): null {
+function refuseMode(
+	net: Namespace,
+	plan: InputPlan,
+	packet: PacketBuffer,
+	state: XfrmState,
+): boolean {
 	traceCheck(net, state, 'mode', state.mode, plan.opened.nextHeader);
-	return drop(net, packet, Verdict.InStateModeError, 'in.mode', state);
+	drop(net, packet, Verdict.InStateModeError, 'in.mode', state);
+	return false;
 }
 
 function encapTypeOf(state: XfrmState): number {

@@ -185,23 +185,28 @@ function moveTop(window: ReplayWindow, seq: number): void {
 	counters[Seq] = seq;
 	// Below 0: more than 2^31, which no window has.
 	const ahead = (seq - top) | 0;
-	const isNear = ahead > 0 && ahead < packets;
-	if (window.mode === Legacy) {
-		bitmap[0] = isNear ? ((bitmap[0] ?? 0) << ahead) | 1 : 1;
+	if (window.mode === Legacy || ahead <= 0 || ahead >= packets) {
+		moveElsewhere(window, top, ahead);
 		return;
 	}
-	const place = topPlace(top, packets);
-	let bit = place + ahead;
-	if (isNear) {
-		for (let i = 1; i < ahead; i++) {
-			const skipped = place + i < packets ? place + i : place + i - packets;
-			bitmap[skipped >> 5] = (bitmap[skipped >> 5] ?? 0) & ~(1 << (skipped & 31));
-		}
-		bit = bit < packets ? bit : bit - packets;
-	} else {
-		bitmap.fill(0, 0, ((packets - 1) >> 5) + 1);
-		bit = (place + (ahead >>> 0)) % packets;
+	let bit = topPlace(top, packets);
+	for (let left = ahead; left > 0; left--) {
+		bit = bit + 1 < packets ? bit + 1 : 0;
+		const word = bitmap[bit >> 5] ?? 0;
+		const mask = 1 << (bit & 31);
+		bitmap[bit >> 5] = left === 1 ? word | mask : word & ~mask;
 	}
+}
+
+/** A window of one word, which is shifted, or a number so far ahead that nothing stays in the window. */
+function moveElsewhere(window: ReplayWindow, top: number, ahead: number): void {
+	const { bitmap, windowPackets: packets } = window;
+	if (window.mode === Legacy) {
+		bitmap[0] = ahead > 0 && ahead < packets ? ((bitmap[0] ?? 0) << ahead) | 1 : 1;
+		return;
+	}
+	bitmap.fill(0, 0, ((packets - 1) >> 5) + 1);
+	const bit = (topPlace(top, packets) + (ahead >>> 0)) % packets;
 	bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) | (1 << (bit & 31));
 }
 

@@ -47,25 +47,39 @@ export function removeTunnelMode(packet: PacketBuffer, state: XfrmState, opened:
 			return false;
 		}
 		const tos = ipv4Tos(view, innerAt);
-		changeTos4(view, innerAt, tos, innerTos(tos, outerTos, state.flags));
-		packet.family = Ipv4;
-	} else if (opened.nextHeader === IpProto.Ipv6) {
-		if (packet.end - innerAt < IPV6_HEADER_OCTETS) {
-			return false;
-		}
-		const tos = ipv6TrafficClass(view, innerAt);
 		const wanted = innerTos(tos, outerTos, state.flags);
 		if (wanted !== tos) {
-			setIpv6TrafficClass(view, innerAt, wanted);
+			changeTos4(view, innerAt, wanted);
 		}
-		packet.family = Family.Ipv6;
-	} else {
+		packet.family = Ipv4;
+	} else if (!becomeIpv6(packet, state, opened, outerTos)) {
 		return false;
 	}
 	packet.start = innerAt;
 	packet.transportAt = innerAt;
 	packet.nextHeaderAt = innerAt;
 	packet.proto = opened.nextHeader;
+	return true;
+}
+
+/** The same with an inner IPv6 packet. */
+function becomeIpv6(
+	packet: PacketBuffer,
+	state: XfrmState,
+	opened: Opened,
+	outerTos: number,
+): boolean {
+	const { view } = packet;
+	const innerAt = opened.payloadAt;
+	if (opened.nextHeader !== IpProto.Ipv6 || packet.end - innerAt < IPV6_HEADER_OCTETS) {
+		return false;
+	}
+	const tos = ipv6TrafficClass(view, innerAt);
+	const wanted = innerTos(tos, outerTos, state.flags);
+	if (wanted !== tos) {
+		setIpv6TrafficClass(view, innerAt, wanted);
+	}
+	packet.family = Family.Ipv6;
 	return true;
 }
 
@@ -82,10 +96,7 @@ function innerTos(inner: number, outer: number, flags: number): number {
 }
 
 /** Changes the TOS and keeps the checksum as right or wrong as it was. */
-function changeTos4(view: DataView, at: number, tos: number, wanted: number): void {
-	if (wanted === tos) {
-		return;
-	}
+function changeTos4(view: DataView, at: number, wanted: number): void {
 	const before = view.getUint16(at);
 	setIpv4Tos(view, at, wanted);
 	view.setUint16(at + 10, checksumUpdate(ipv4Checksum(view, at), before, view.getUint16(at)));
