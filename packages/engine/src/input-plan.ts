@@ -1,6 +1,6 @@
 /**
- * What input knows of packets while it handles a batch: columns with a place a packet, and the header
- * that is being worked on. Made once a namespace; input.ts explains how it is used.
+ * What input knows of packets while it handles a batch: those that wait, and the header that is being
+ * worked on. Made once a namespace; input.ts explains how it is used.
  *
  * @hotpath
  */
@@ -12,17 +12,26 @@ import type { XfrmState } from './state.ts';
 import { IPCOMP_RESULT_OCTETS_MAX } from './transforms/ipcomp-input.ts';
 import { Opened } from './transforms/opened.ts';
 
+/** A packet that has a job and waits for the provider's call, with what of the plan was its own. */
+export class WaitingPacket {
+	/** Null between calls: a plan keeps no buffer. */
+	packet: PacketBuffer | null = null;
+	/** The state of its outermost transform. Not cleared, only overwritten. */
+	state: XfrmState | null = null;
+	/** Sequence number on the wire and the high half that its job was made with. */
+	sequence: number = 0;
+	seqHi: number = 0;
+	/** Mark it arrived with. */
+	mark: number = 0;
+}
+
 export class InputPlan {
 	/** Packets that wait to be opened, at most CRYPTO_JOBS_MAX; their places are those of their jobs. */
 	count: number = 0;
-	readonly packets: (PacketBuffer | null)[];
-	/** The state of each packet's outermost transform. Not cleared, only overwritten. */
-	readonly states: (XfrmState | null)[];
-	/** Sequence number on the wire and the high half that its job was made with. */
-	readonly seq: Int32Array = new Int32Array(CRYPTO_JOBS_MAX);
-	readonly seqHi: Int32Array = new Int32Array(CRYPTO_JOBS_MAX);
-	/** Mark it arrived with. */
-	readonly marks: Int32Array = new Int32Array(CRYPTO_JOBS_MAX);
+	readonly waiting: readonly WaitingPacket[] = Array.from(
+		{ length: CRYPTO_JOBS_MAX },
+		() => new WaitingPacket(),
+	);
 	/** Whole Unix seconds of the call. */
 	seconds: number = 0;
 	/** Jobs of the packets that wait, and of a transform behind another one. */
@@ -39,6 +48,8 @@ export class InputPlan {
 	spi: number = 0;
 	/** int32; 0 where the protocol has none. */
 	sequence: number = 0;
+	/** The high half that it is taken to have, once its state admitted it; 0 without ESN. */
+	seqHi: number = 0;
 	/** Family and mark of the lookup: those of the packet as it arrived. */
 	family: number = 0;
 	mark: number = 0;
@@ -62,8 +73,6 @@ export class InputPlan {
 	private inflated: Uint8Array | null = null;
 
 	constructor() {
-		this.packets = new Array<PacketBuffer | null>(CRYPTO_JOBS_MAX).fill(null);
-		this.states = new Array<XfrmState | null>(CRYPTO_JOBS_MAX).fill(null);
 		this.destination = this.daddr;
 	}
 
@@ -71,6 +80,18 @@ export class InputPlan {
 	get scratch(): Uint8Array {
 		this.inflated ??= new Uint8Array(IPCOMP_RESULT_OCTETS_MAX);
 		return this.inflated;
+	}
+
+	/** The packet at hand has got a job with this state. */
+	wait(packet: PacketBuffer, state: XfrmState): void {
+		const waiting = this.waiting[this.count++];
+		if (waiting !== undefined) {
+			waiting.packet = packet;
+			waiting.state = state;
+			waiting.sequence = this.sequence;
+			waiting.seqHi = this.seqHi;
+			waiting.mark = this.mark;
+		}
 	}
 
 	/** As between two calls of the provider; the packets have been taken out. */

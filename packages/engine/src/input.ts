@@ -34,7 +34,7 @@ import type { PacketBuffer } from '@xfrm/wire';
 import { IpProto, MAX_DEPTH, Mode, SaDirection } from '@xfrm/wire/xfrm';
 import type { Batch } from './batch.ts';
 import { beginPacket, findState, isTransform, parseHeader } from './input-header.ts';
-import type { InputPlan } from './input-plan.ts';
+import type { InputPlan, WaitingPacket } from './input-plan.ts';
 import {
 	replayCode,
 	traceCheck,
@@ -46,7 +46,15 @@ import {
 import { checkExpire, isNearLimit } from './lifetime.ts';
 import { CRYPTO_JOBS_MAX } from './limits.ts';
 import type { Namespace } from './namespace.ts';
-import { isLarger, replayAdvance, replayCheck, replayRecheck, replaySeqHi } from './replay.ts';
+import {
+	isAboveWindow,
+	isLarger,
+	replayAdvance,
+	replayCheck,
+	replayRecheck,
+	replaySeqHi,
+	topSeqHi,
+} from './replay.ts';
 import { ReplayCounter } from './replay-window.ts';
 import { Current, isTunnelFlagged, StateCondition, StateStat, type XfrmState } from './state.ts';
 import { finishAhInput, planAhInput, restoreAhInput } from './transforms/ah-input.ts';
@@ -108,20 +116,13 @@ function takePacket(net: Namespace, plan: InputPlan, packet: PacketBuffer): void
 	if (state === null) {
 		return;
 	}
-	const place = plan.count;
-	const seqHi = replaySeqHi(state.replay, plan.sequence);
 	plan.sealed = net.tracer === null ? null : packet.copy();
-	const fault = addJob(plan, plan.jobs, packet, state, seqHi);
+	const fault = addJob(plan, plan.jobs, packet, state);
 	if (fault !== None) {
 		refuseTransform(net, packet, state, fault);
 		return;
 	}
-	plan.count = place + 1;
-	plan.packets[place] = packet;
-	plan.states[place] = state;
-	plan.seq[place] = plan.sequence;
-	plan.seqHi[place] = seqHi;
-	plan.marks[place] = plan.mark;
+	plan.wait(packet, state);
 	if (plan.count === CRYPTO_JOBS_MAX || isAlone(state) || net.tracer !== null) {
 		settle(net, plan);
 	}
@@ -143,9 +144,10 @@ function mustWait(plan: InputPlan, state: XfrmState): boolean {
 		return false;
 	}
 	for (let place = plan.count - 1; place >= 0; place--) {
-		if (plan.states[place] === state) {
+		const before = plan.waiting[place];
+		if (before !== undefined && before.state === state) {
 			const top = state.replay.counters[Seq] ?? 0;
-			return !(isAhead(plan.sequence, plan.seq[place] ?? 0) && isAhead(plan.sequence, top));
+			return !(isAhead(plan.sequence, before.sequence) && isAhead(plan.sequence, top));
 		}
 	}
 	return false;
@@ -167,11 +169,9 @@ function settle(net: Namespace, plan: InputPlan): void {
 		net.provider.open(plan.jobs);
 	}
 	for (let place = 0; place < plan.count; place++) {
-		const packet = plan.packets[place] ?? null;
-		const state = plan.states[place] ?? null;
-		plan.packets[place] = null;
-		if (packet !== null && state !== null) {
-			settlePacket(net, plan, packet, state, place);
+		const waiting = plan.waiting[place];
+		if (waiting !== undefined) {
+			settlePacket(net, plan, waiting, place);
 		}
 	}
 	plan.clear();
@@ -185,17 +185,20 @@ function settle(net: Namespace, plan: InputPlan): void {
 function settlePacket(
 	net: Namespace,
 	plan: InputPlan,
-	packet: PacketBuffer,
-	outermost: XfrmState,
+	waiting: WaitingPacket,
 	place: number,
 ): void {
-	let state = outermost;
-	plan.sequence = plan.seq[place] ?? 0;
+	const { packet } = waiting;
+	let { state } = waiting;
+	waiting.packet = null;
+	if (packet === null || state === null) {
+		return;
+	}
+	plan.sequence = waiting.sequence;
 	if (state.proto === Ah) {
 		restoreAhInput(packet, state);
 	}
-	const seqHi = plan.seqHi[place] ?? 0;
-	if (replayRecheck(state, plan.sequence, seqHi) !== 0) {
+	if (replayRecheck(state, plan.sequence, waiting.seqHi) !== 0) {
 		refuseState(net, plan, packet, state, Verdict.InStateSeqError);
 		return;
 	}
@@ -203,7 +206,7 @@ function settlePacket(
 		return;
 	}
 	while (!isTunnelFlagged(state.mode) && isTransform(packet.proto)) {
-		const inner = openNext(net, plan, packet, state, plan.marks[place] ?? 0);
+		const inner = openNext(net, plan, packet, state, waiting.mark);
 		if (inner === null) {
 			return;
 		}
@@ -240,8 +243,7 @@ function openNext(
 	const { alone } = plan;
 	alone.count = 0;
 	plan.sealed = net.tracer === null ? null : packet.copy();
-	const seqHi = replaySeqHi(state.replay, plan.sequence);
-	const fault = addJob(plan, alone, packet, state, seqHi);
+	const fault = addJob(plan, alone, packet, state);
 	if (fault !== None) {
 		return refuseTransform(net, packet, state, fault);
 	}
@@ -309,9 +311,11 @@ function admit(net: Namespace, plan: InputPlan, packet: PacketBuffer, state: Xfr
 	if (encapTypeOf(state) !== plan.encapType) {
 		return Verdict.InStateMismatch;
 	}
-	if (replayCheck(state, plan.sequence) !== 0) {
+	const isNew = isAboveWindow(state.replay, plan.sequence);
+	if (!isNew && replayCheck(state, plan.sequence) !== 0) {
 		return Verdict.InStateSeqError;
 	}
+	plan.seqHi = isNew ? topSeqHi(state.replay) : replaySeqHi(state.replay, plan.sequence);
 	if (checkExpire(net, state) !== 0) {
 		return Verdict.InStateExpired;
 	}
@@ -364,16 +368,15 @@ function addJob(
 	jobs: CryptoBatch,
 	packet: PacketBuffer,
 	state: XfrmState,
-	seqHi: number,
 ): OpenFault {
 	if (state.key === undefined && !state.kernelOwned) {
 		return OpenFault.Algorithm;
 	}
 	switch (state.proto) {
 		case Esp:
-			return planEspInput(jobs, packet, state, seqHi);
+			return planEspInput(jobs, packet, state, plan.seqHi);
 		case Ah:
-			return planAhInput(jobs, packet, state, seqHi);
+			return planAhInput(jobs, packet, state, plan.seqHi);
 		case IpProto.Comp:
 			planIpcompInput(jobs, packet, state, plan.scratch);
 			return None;
@@ -467,9 +470,7 @@ function finishOther(
 			return faultOf(status, OpenFault.Icv);
 		case IpProto.Comp: {
 			const fault = faultOf(status, OpenFault.Inflate);
-			return fault === None
-				? finishIpcompInput(packet, plan.scratch, resultOctets, opened)
-				: fault;
+			return fault === None ? finishIpcompInput(packet, plan.scratch, resultOctets, opened) : fault;
 		}
 		default:
 			finishIpipInput(packet, opened);

@@ -28,15 +28,6 @@ const SIGN_BIT = 0x80000000 | 0;
  * @spec R-6; RFC 4303 Appendix A2.2
  */
 export function replaySeqHi(window: ReplayWindow, seq: number): number {
-	return isAboveWindow(window, seq) ? topSeqHi(window) : seqHiElsewhere(window, seq);
-}
-
-/** The high half of the window's top. */
-function topSeqHi(window: ReplayWindow): number {
-	return window.mode === Esn ? (window.counters[SeqHi] ?? 0) : 0;
-}
-
-function seqHiElsewhere(window: ReplayWindow, seq: number): number {
 	const hi = topSeqHi(window);
 	if (window.mode !== Esn) {
 		return hi;
@@ -47,6 +38,11 @@ function seqHiElsewhere(window: ReplayWindow, seq: number): number {
 		return seq >>> 0 < bottom ? (hi + 1) | 0 : hi;
 	}
 	return seq >>> 0 >= bottom ? (hi - 1) | 0 : hi;
+}
+
+/** The high half of the window's top; 0 without ESN. */
+export function topSeqHi(window: ReplayWindow): number {
+	return window.mode === Esn ? (window.counters[SeqHi] ?? 0) : 0;
 }
 
 /** Larger as u32. Integers all along: `>>> 0` would make doubles of those above 2^31. */
@@ -74,10 +70,6 @@ export function isAboveWindow(window: ReplayWindow, seq: number): boolean {
  * @spec R-2 R-3 R-7 S-17; RFC 4303 3.4.3
  */
 export function replayCheck(state: XfrmState, seq: number): number {
-	return isAboveWindow(state.replay, seq) ? 0 : checkElsewhere(state, seq);
-}
-
-function checkElsewhere(state: XfrmState, seq: number): number {
 	const window = state.replay;
 	const packets = window.windowPackets;
 	if (packets === 0) {
@@ -136,7 +128,7 @@ function recheckElsewhere(state: XfrmState, seq: number, seqHi: number): number 
 		state.stats[StateStat.ReplayWindow] = (state.stats[StateStat.ReplayWindow] ?? 0) + 1;
 		return Errno.EINVAL;
 	}
-	return checkElsewhere(state, seq);
+	return replayCheck(state, seq);
 }
 
 /**

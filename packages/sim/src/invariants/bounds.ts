@@ -21,7 +21,7 @@ function heldBuffer(machine: Machine): string | undefined {
 		return 'packets are left behind';
 	}
 	const held = (packet: object | null): boolean => packet !== null;
-	return outputRun.packets.some(held) || inputPlan.packets.some(held)
+	return outputRun.packets.some(held) || inputPlan.waiting.some(({ packet }) => held(packet))
 		? 'the engine still holds a buffer that was lent to it'
 		: undefined;
 }
