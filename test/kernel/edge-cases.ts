@@ -301,7 +301,8 @@ const policyTimes: Kind = {
 		const [limit, sleep] = random.pick([
 			['limit time-hard 1', 1500],
 			['limit time-soft 1 limit time-hard 90', 1500],
-			['limit time-soft 1 limit time-hard 2', 3200],
+			// The first look at the clock may come after two whole seconds.
+			['limit time-soft 1 limit time-hard 3', 4400],
 			['limit time-use-hard 1', 2400],
 			['limit time-use-soft 1 limit time-use-hard 90', 2400],
 			['', 2400],
