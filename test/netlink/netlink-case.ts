@@ -117,6 +117,6 @@ export function comparables(datagrams: readonly Uint8Array[]): string[] {
 /** A payload of a dump as a comparable text. */
 export function comparablePayload(name: 'newsa' | 'newpolicy', payload: Uint8Array): string {
 	const type = name === 'newsa' ? 0x10 : 0x13;
-	const message = decodeMessage({ type, flags: 0, seq: 0, pid: 0, payload, bytes: payload });
+	const message = decodeMessage({ type, flags: 0, seq: 0, pid: 0, payload });
 	return message === undefined ? formatHex(payload) : comparableMessage(message);
 }

@@ -181,7 +181,7 @@ export function dumpStates(
 	let warning: ExtendedAck = {};
 	try {
 		const attributes = new RequestAttributes(
-			request.payload,
+			request,
 			0,
 			XFRM_ATTRIBUTES,
 			engine.net.profile.attributeMax,

@@ -13,13 +13,15 @@ import {
 	ControlType,
 	type ExtendedAck,
 	encodeError,
+	MESSAGE_HEADER_OCTETS,
 	type MessageBodies,
 	MessageFlag,
 	type MessageName,
 	MessageType,
 	messageSpec,
+	messagesOf,
 	type RawMessage,
-	splitMessages,
+	viewOf,
 	XFRM_ATTRIBUTES,
 } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
@@ -29,7 +31,7 @@ import { dumpPolicies, dumpStates } from './dump.ts';
 import { HANDLERS, type Handler } from './handlers.ts';
 import { checkMigrateStateAttributes } from './migrate-state-request.ts';
 import { eventNotification } from './notify.ts';
-import { attributesAt, checkPayload, RequestAttributes } from './request.ts';
+import { checkPayload, RequestAttributes } from './request.ts';
 import { invalid, XfrmError } from './xfrm-error.ts';
 
 const LEFTOVER = 'bytes leftover after parsing attributes';
@@ -54,6 +56,7 @@ export class NetlinkServer {
 	readonly engine: EngineDoor;
 	readonly #clients: Set<NetlinkClient> = new Set();
 	#scratch: Uint8Array = new Uint8Array(4096);
+	#scratchView: DataView = viewOf(this.#scratch);
 
 	constructor(engine: EngineDoor) {
 		this.engine = engine;
@@ -106,7 +109,8 @@ export class NetlinkServer {
 	 */
 	begin(client: NetlinkClient, datagram: Uint8Array, nowUs: number): Uint8Array[] {
 		const answers: Uint8Array[] = [];
-		for (const message of splitMessages(this.#copyOf(datagram))) {
+		const view = this.#copyOf(datagram);
+		for (const message of messagesOf(view, datagram.length)) {
 			const outcome = this.#receive(client, message, nowUs, answers);
 			this.dispatchEvents();
 			if (!outcome.dumping && (outcome.errno !== 0 || (message.flags & MessageFlag.Ack) !== 0)) {
@@ -117,12 +121,13 @@ export class NetlinkServer {
 	}
 
 	/** Handlers may write into requests. Whatever they keep they copy, so that one memory serves all. */
-	#copyOf(datagram: Uint8Array): Uint8Array {
+	#copyOf(datagram: Uint8Array): DataView {
 		if (this.#scratch.length < datagram.length) {
 			this.#scratch = new Uint8Array(2 * datagram.length);
+			this.#scratchView = viewOf(this.#scratch);
 		}
 		this.#scratch.set(datagram);
-		return this.#scratch.subarray(0, datagram.length);
+		return this.#scratchView;
 	}
 
 	/** The next part of a client's dump; undefined when none is in progress. */
@@ -221,12 +226,7 @@ export class NetlinkServer {
 		const space: AttributeSpace = known ? spec.attributes : XFRM_ATTRIBUTES;
 		checkPayload(message, octets);
 		const { attributeMax } = this.engine.net.profile;
-		const attributes = new RequestAttributes(
-			message.payload,
-			attributesAt(octets),
-			space,
-			attributeMax,
-		);
+		const attributes = new RequestAttributes(message, octets, space, attributeMax);
 		if (space === XFRM_ATTRIBUTES && !DIRECTED.has(message.type)) {
 			if (attributes.has('saDir')) {
 				invalid('Invalid attribute SA_DIR');
@@ -262,7 +262,7 @@ export class NetlinkServer {
 			reply: (message: Uint8Array) => answers.push(message),
 			notify: (notification: Notification) => this.#notify(notification),
 		};
-		const body = spec.body.read(attributes.view, 0);
+		const body = spec.body.read(request.view, request.at + MESSAGE_HEADER_OCTETS);
 		// The table gives each name the handler of its payload.
 		(handler as Handler<MessageName>)(context, body as MessageBodies[MessageName]);
 	}

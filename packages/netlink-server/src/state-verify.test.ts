@@ -20,7 +20,7 @@ function attributesOf(list: readonly XfrmAttribute[]): RequestAttributes {
 	writeAttributes(writer, list);
 	const [raw] = splitMessages(writer.finish());
 	assert.ok(raw);
-	return new RequestAttributes(raw.payload, 0, XFRM_ATTRIBUTES, 41);
+	return new RequestAttributes(raw, 0, XFRM_ATTRIBUTES, 41);
 }
 
 const ESP: UserSaInfo = {

@@ -224,8 +224,12 @@ export interface AckOptions {
  * @spec N-8 N-10
  */
 export function encodeError(request: RawMessage, errno: number, options: AckOptions): Uint8Array {
-	const capped = errno === 0 || options.capAck;
 	const { extended } = options;
+	if (errno === 0 && extended === undefined) {
+		return acknowledgement(request, options.pid);
+	}
+	const { view, at } = request;
+	const capped = errno === 0 || options.capAck;
 	const flags =
 		(capped ? MessageFlag.Capped : 0) | (extended === undefined ? 0 : MessageFlag.AckAttributes);
 	const writer = new MessageWriter({
@@ -235,11 +239,31 @@ export function encodeError(request: RawMessage, errno: number, options: AckOpti
 		pid: options.pid,
 	});
 	writer.view.setInt32(writer.append(4), -errno, true);
-	writer.appendBytes(capped ? request.bytes.subarray(0, MESSAGE_HEADER_OCTETS) : request.bytes);
+	const quoted = capped ? MESSAGE_HEADER_OCTETS : request.end - at;
+	writer.appendBytes(new Uint8Array(view.buffer, view.byteOffset + at, quoted));
 	if (extended !== undefined) {
 		writeExtended(writer, extended);
 	}
 	return writer.finish();
+}
+
+/** Length, type, flags, seq and pid, then errno 0 and the header of the request. */
+const ACKNOWLEDGEMENT_OCTETS = 36;
+/** The last one; what all have in common stays. */
+const lastAcknowledgement: Uint8Array = new Uint8Array(ACKNOWLEDGEMENT_OCTETS);
+const lastView: DataView = viewOf(lastAcknowledgement);
+lastView.setUint32(0, ACKNOWLEDGEMENT_OCTETS, true);
+lastView.setUint16(4, ControlType.Error, true);
+lastView.setUint16(6, MessageFlag.Capped, true);
+
+/** By far the most answers are this one. */
+function acknowledgement({ view, at, seq }: RawMessage, pid: number): Uint8Array {
+	lastView.setUint32(8, seq, true);
+	lastView.setUint32(12, pid, true);
+	for (let i = 0; i < MESSAGE_HEADER_OCTETS; i += 4) {
+		lastView.setInt32(20 + i, view.getInt32(at + i));
+	}
+	return lastAcknowledgement.slice();
 }
 
 /**

@@ -26,23 +26,22 @@ export class AttributeReader {
 	type: number = 0;
 	/** `AttributeFlag`s that were set. */
 	flags: number = 0;
-	/** Where the attribute's header is, in `bytes`. */
+	/** Where the attribute's header is, in `view`. */
 	headerAt: number = 0;
 	/** Where its value is, and how long. */
 	at: number = 0;
 	length: number = 0;
 	/** Octets behind the last attribute that are none; valid once `next` has said false. */
 	leftover: number = 0;
-	readonly bytes: Uint8Array;
 	readonly view: DataView;
 	#next: number;
 	readonly #end: number;
 
-	constructor(bytes: Uint8Array, from: number, end: number = bytes.length) {
-		this.bytes = bytes;
-		this.view = viewOf(bytes);
+	/** A view is taken as it is; of octets one is made, which takes longer than most walks. */
+	constructor(memory: Uint8Array | DataView, from: number, end: number = memory.byteLength) {
+		this.view = memory instanceof DataView ? memory : viewOf(memory);
 		this.#next = from;
-		this.#end = Math.min(end, bytes.length);
+		this.#end = Math.min(end, memory.byteLength);
 	}
 
 	/** Goes to the next attribute; false when there is none. */
@@ -65,6 +64,7 @@ export class AttributeReader {
 
 	/** The value's octets, a view of the same memory. */
 	value(): Uint8Array {
-		return this.bytes.subarray(this.at, this.at + this.length);
+		const { buffer, byteOffset } = this.view;
+		return new Uint8Array(buffer, byteOffset + this.at, this.length);
 	}
 }

@@ -43,11 +43,16 @@ export interface MessageHeader {
 	readonly pid: number;
 }
 
-/** A message as it stands in a datagram; `payload` is a view of the datagram's memory, padding not included. */
+/** A message as it stands in a datagram: all of it shows the datagram's memory. */
 export interface RawMessage extends MessageHeader {
+	/** Padding not included. */
 	readonly payload: Uint8Array;
 	/** The whole message, header included. */
 	readonly bytes: Uint8Array;
+	/** The datagram, in which the message's header is at `at` and its payload ends before `end`. */
+	readonly view: DataView;
+	readonly at: number;
+	readonly end: number;
 }
 
 /** The next multiple of four. */
@@ -60,6 +65,39 @@ export function viewOf(bytes: Uint8Array): DataView {
 	return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** Arrays over a message are made when somebody asks for them: making them takes longer than to read a message. */
+class DatagramMessage implements RawMessage {
+	readonly type: number;
+	readonly flags: number;
+	readonly seq: number;
+	readonly pid: number;
+	readonly view: DataView;
+	readonly at: number;
+	readonly end: number;
+
+	constructor(view: DataView, at: number, end: number) {
+		this.type = view.getUint16(at + 4, true);
+		this.flags = view.getUint16(at + 6, true);
+		this.seq = view.getUint32(at + 8, true);
+		this.pid = view.getUint32(at + 12, true);
+		this.view = view;
+		this.at = at;
+		this.end = end;
+	}
+
+	get payload(): Uint8Array {
+		return bytesOf(this.view, this.at + MESSAGE_HEADER_OCTETS, this.end);
+	}
+
+	get bytes(): Uint8Array {
+		return bytesOf(this.view, this.at, this.end);
+	}
+}
+
+function bytesOf(view: DataView, at: number, end: number): Uint8Array {
+	return new Uint8Array(view.buffer, view.byteOffset + at, end - at);
+}
+
 /**
  * Splits a datagram into its messages. A rest shorter than a header, or a message that says it is
  * shorter than a header or longer than the rest, ends the walk silently, as in the kernel.
@@ -67,22 +105,23 @@ export function viewOf(bytes: Uint8Array): DataView {
  * @spec N-2 N-3 N-16b
  */
 export function splitMessages(datagram: Uint8Array): RawMessage[] {
-	const view = viewOf(datagram);
+	return messagesOf(viewOf(datagram), datagram.length);
+}
+
+/**
+ * As `splitMessages`, of the first `octets` that a view shows.
+ *
+ * @spec N-2 N-3 N-16b
+ */
+export function messagesOf(view: DataView, octets: number): RawMessage[] {
 	const messages: RawMessage[] = [];
 	let at = 0;
-	while (at + MESSAGE_HEADER_OCTETS <= datagram.length) {
+	while (at + MESSAGE_HEADER_OCTETS <= octets) {
 		const length = view.getUint32(at, true);
-		if (length < MESSAGE_HEADER_OCTETS || length > datagram.length - at) {
+		if (length < MESSAGE_HEADER_OCTETS || length > octets - at) {
 			break;
 		}
-		messages.push({
-			type: view.getUint16(at + 4, true),
-			flags: view.getUint16(at + 6, true),
-			seq: view.getUint32(at + 8, true),
-			pid: view.getUint32(at + 12, true),
-			payload: datagram.subarray(at + MESSAGE_HEADER_OCTETS, at + length),
-			bytes: datagram.subarray(at, at + length),
-		});
+		messages.push(new DatagramMessage(view, at, at + length));
 		at += align4(length);
 	}
 	return messages;

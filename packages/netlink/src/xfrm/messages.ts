@@ -3,7 +3,14 @@
  * (include/uapi/linux/xfrm.h, spec 2.3). What a request means is the server's, in netlink-server.
  */
 import { Group } from '@xfrm/wire/xfrm';
-import { align4, MESSAGE_HEADER_OCTETS, MessageFlag, type RawMessage, viewOf } from '../message.ts';
+import {
+	align4,
+	MESSAGE_HEADER_OCTETS,
+	MessageFlag,
+	type MessageHeader,
+	type RawMessage,
+	viewOf,
+} from '../message.ts';
 import { MessageWriter } from '../message-writer.ts';
 import {
 	type AttributeSpace,
@@ -201,17 +208,16 @@ export interface NamedMessage<N extends MessageName> {
 export type XfrmMessage = { [N in MessageName]: NamedMessage<N> }[MessageName];
 
 /** Reads a message; undefined when its number is not known or its payload is shorter than the struct (N-7). */
-export function decodeMessage(raw: RawMessage): XfrmMessage | undefined {
+export function decodeMessage(
+	raw: MessageHeader & Pick<RawMessage, 'payload'>,
+): XfrmMessage | undefined {
 	const spec = messageSpec(raw.type, raw.flags);
-	if (spec === undefined || raw.payload.length < spec.body.octets) {
+	const { payload } = raw;
+	if (spec === undefined || payload.length < spec.body.octets) {
 		return undefined;
 	}
-	const { attributes, rest } = readAttributes(
-		raw.payload,
-		align4(spec.body.octets),
-		spec.attributes,
-	);
-	const body = spec.body.read(viewOf(raw.payload), 0);
+	const { attributes, rest } = readAttributes(payload, align4(spec.body.octets), spec.attributes);
+	const body = spec.body.read(viewOf(payload), 0);
 	const { flags, seq, pid } = raw;
 	const message = { name: spec.name, flags, seq, pid, body, attributes };
 	// The row's codec made the payload that belongs to the row's name.
