@@ -39,7 +39,7 @@ import { migrateState } from './migrate-state.ts';
 import { type EngineOptions, Namespace } from './namespace.ts';
 import { output, transform } from './output.ts';
 import { lookup, lookupIcmpError } from './output-lookup.ts';
-import type { XfrmPolicy } from './policy.ts';
+import type { PackedPolicy, XfrmPolicy } from './policy.ts';
 import { policyCheck, reverseCheck } from './policy-check.ts';
 import * as policyCommands from './policy-commands.ts';
 import { addressWords } from './selector-match.ts';
@@ -231,8 +231,8 @@ export interface EngineDoor {
 	states(): Iterable<XfrmState>;
 	snapshotState(state: XfrmState): StateSnapshot;
 
-	addPolicy(config: PolicyConfig, nowUs: number): Answer<XfrmPolicy>;
-	updatePolicy(config: PolicyConfig, nowUs: number): Answer<XfrmPolicy>;
+	addPolicy(config: PolicyConfig | PackedPolicy, nowUs: number): Answer<XfrmPolicy>;
+	updatePolicy(config: PolicyConfig | PackedPolicy, nowUs: number): Answer<XfrmPolicy>;
 	deletePolicy(query: PolicyQuery, nowUs: number): Answer<PolicySnapshot>;
 	findPolicy(query: PolicyQuery): XfrmPolicy | undefined;
 	flushPolicies(type: number, nowUs: number): number;
@@ -384,11 +384,11 @@ export class Engine implements EngineDoor {
 		return snapshotState(state);
 	}
 
-	addPolicy(config: PolicyConfig, nowUs: number): Answer<XfrmPolicy> {
+	addPolicy(config: PolicyConfig | PackedPolicy, nowUs: number): Answer<XfrmPolicy> {
 		return policyCommands.addPolicy(this.at(nowUs), config);
 	}
 
-	updatePolicy(config: PolicyConfig, nowUs: number): Answer<XfrmPolicy> {
+	updatePolicy(config: PolicyConfig | PackedPolicy, nowUs: number): Answer<XfrmPolicy> {
 		return policyCommands.updatePolicy(this.at(nowUs), config);
 	}
 

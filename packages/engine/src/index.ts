@@ -10,7 +10,16 @@ export * from './kernel-profile.ts';
 export { TICKS_PER_SECOND } from './limits.ts';
 export * from './namespace.ts';
 export * from './policy.ts';
-export { SELECTOR_WORDS, SelectorWord, TEMPLATE_WORDS, TemplateWord } from './policy-words.ts';
+export {
+	familyOf,
+	packPolicy,
+	SELECTOR_WORDS,
+	SelectorWord,
+	TEMPLATE_WORDS,
+	TemplateWord,
+	unpackSelector,
+	unpackTemplates,
+} from './policy-words.ts';
 export { Rehearsal, rehearseCheck, rehearsedFlow, rehearseOutput } from './rehearsal.ts';
 export * from './replay-window.ts';
 export { restoreLarval, restorePolicyUse, restoreStateUse } from './restore.ts';

@@ -18,7 +18,7 @@ import { type Answer, answer, refuse } from './answer.ts';
 import type { PolicyQuery, SpdInfo } from './engine.ts';
 import { purgeHeld, requeueHeld } from './hold-queue.ts';
 import type { Namespace } from './namespace.ts';
-import { XfrmPolicy } from './policy.ts';
+import { type PackedPolicy, XfrmPolicy } from './policy.ts';
 import { insertPolicy, removePolicy } from './policy-life.ts';
 import { snapshotPolicy } from './snapshot.ts';
 
@@ -46,7 +46,7 @@ function checkPlace(direction: number, type: number, family: number): Refusal | 
  *
  * @spec P-5 P-6 P-8 P-9
  */
-export function addPolicy(net: Namespace, config: PolicyConfig): Answer<XfrmPolicy> {
+export function addPolicy(net: Namespace, config: PolicyConfig | PackedPolicy): Answer<XfrmPolicy> {
 	return putPolicy(net, config, true);
 }
 
@@ -55,16 +55,23 @@ export function addPolicy(net: Namespace, config: PolicyConfig): Answer<XfrmPoli
  *
  * @spec P-5 P-7
  */
-export function updatePolicy(net: Namespace, config: PolicyConfig): Answer<XfrmPolicy> {
+export function updatePolicy(
+	net: Namespace,
+	config: PolicyConfig | PackedPolicy,
+): Answer<XfrmPolicy> {
 	return putPolicy(net, config, false);
 }
 
-function putPolicy(net: Namespace, config: PolicyConfig, exclusive: boolean): Answer<XfrmPolicy> {
-	const refusal = checkPlace(config.direction, config.type, config.selector.family);
+function putPolicy(
+	net: Namespace,
+	config: PolicyConfig | PackedPolicy,
+	exclusive: boolean,
+): Answer<XfrmPolicy> {
+	const policy = new XfrmPolicy(config, 0);
+	const refusal = checkPlace(policy.direction, policy.type, policy.family);
 	if (refusal !== undefined) {
 		return { refusal };
 	}
-	const policy = new XfrmPolicy(config, 0);
 	const twin = net.spd.twin(policy);
 	if (twin !== null && exclusive) {
 		return refuse(Errno.EEXIST);

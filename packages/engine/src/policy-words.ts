@@ -88,6 +88,11 @@ export function packPolicy(selector: Selector, templates: readonly Template[]): 
 	return words;
 }
 
+/** The selector's family. */
+export function familyOf(words: readonly number[]): number {
+	return (words[SelectorWord.Shape] ?? 0) >>> 16;
+}
+
 /** The selector, as it was given. */
 export function unpackSelector(words: readonly number[]): Selector {
 	const ports = words[SelectorWord.Ports] ?? 0;

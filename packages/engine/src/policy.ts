@@ -11,7 +11,7 @@ import {
 	type Template,
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
-import { packPolicy, unpackSelector, unpackTemplates } from './policy-words.ts';
+import { familyOf, packPolicy, unpackSelector, unpackTemplates } from './policy-words.ts';
 import { SelectorMatcher } from './selector-match.ts';
 import { Timer, TimerKind } from './timer-table.ts';
 
@@ -21,6 +21,11 @@ export type PolicyList = (typeof PolicyList)[keyof typeof PolicyList];
 
 /** What few policies have; those of most stay undefined together. */
 type Extras = Pick<PolicyConfig, 'mark' | 'ifId' | 'securityContext' | 'offload'>;
+
+/** As `PolicyConfig`, with selector and templates in words already (policy-words.ts), for who reads them from bytes. */
+export interface PackedPolicy extends Omit<PolicyConfig, 'selector' | 'templates'> {
+	readonly words: readonly number[];
+}
 
 export class XfrmPolicy {
 	/** Selector and templates as they were given (policy-words.ts). */
@@ -63,10 +68,10 @@ export class XfrmPolicy {
 	private templatesMade: readonly Template[] | null = null;
 	private timer: Timer | null = null;
 
-	constructor(config: PolicyConfig, index: number) {
-		const { selector, mark } = config;
-		this.words = packPolicy(selector, inFamily(config.templates, selector.family));
-		this.family = selector.family;
+	constructor(config: PolicyConfig | PackedPolicy, index: number) {
+		const { mark } = config;
+		this.words = 'words' in config ? config.words : packConfig(config);
+		this.family = familyOf(this.words);
 		this.direction = config.direction;
 		this.type = config.type;
 		this.action = config.action;
@@ -129,6 +134,10 @@ export class XfrmPolicy {
 	}
 }
 
+function packConfig({ selector, templates }: PolicyConfig): readonly number[] {
+	return packPolicy(selector, inFamily(templates, selector.family));
+}
+
 /** Templates of family 0 are of the policy's. */
 function inFamily(templates: readonly Template[], family: number): readonly Template[] {
 	return templates.some((template) => template.family === Family.Unspec)
@@ -139,7 +148,7 @@ function inFamily(templates: readonly Template[], family: number): readonly Temp
 }
 
 /** The mark is kept masked (P-9). */
-function extrasOf({ mark, ifId, securityContext, offload }: PolicyConfig): Extras | null {
+function extrasOf({ mark, ifId, securityContext, offload }: Extras): Extras | null {
 	if (mark === undefined && ifId === undefined && securityContext === undefined && !offload) {
 		return null;
 	}

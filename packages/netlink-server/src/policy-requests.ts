@@ -1,30 +1,24 @@
 /** Requests about policies: NEWPOLICY, UPDPOLICY, DELPOLICY, GETPOLICY, FLUSHPOLICY, POLEXPIRE, ACQUIRE (spec 2.3). */
-import type { PolicyQuery } from '@xfrm/engine';
+import { type PackedPolicy, type PolicyQuery, unpackSelector, unpackTemplates } from '@xfrm/engine';
 import {
 	attribute,
+	MESSAGE_HEADER_OCTETS,
 	type MessageBodies,
 	optional,
 	policyAttributes,
 	policyBody,
-	policyConfigOf,
 	type UserPolicyId,
-	type UserPolicyInfo,
 	userTemplate,
 } from '@xfrm/netlink';
-import {
-	anySelector,
-	Errno,
-	Group,
-	type PolicyConfig,
-	type PolicySnapshot,
-	UNUSED,
-} from '@xfrm/wire/xfrm';
+import { anySelector, Errno, Group, MAX_DEPTH, type PolicySnapshot, UNUSED } from '@xfrm/wire/xfrm';
 import { buildMessage, notifyHeader, type RequestContext, replyHeader } from './context.ts';
 import { eventNotification, policyExpireMessage, policyMessage } from './notify.ts';
+import { packedPolicy, readPolicyInfo, readTemplates, templateCountOf } from './policy-reader.ts';
 import {
 	checkDirection,
 	policyTypeOf,
-	verifyPolicyBody,
+	verifyPolicyInfo,
+	verifyTemplateCount,
 	verifyTemplates,
 } from './policy-verify.ts';
 import { policyAnswer } from './policy-writer.ts';
@@ -35,37 +29,38 @@ import { refused, XfrmError } from './xfrm-error.ts';
 /** In `xfrm_user_tmpl`. */
 const TEMPLATE_FAMILY_AT = 24;
 
-/** Checks a request's policy and makes its configuration; see configOf of states for what is not kept. */
-function configOf(context: RequestContext, body: UserPolicyInfo): PolicyConfig {
-	const { attributes, engine } = context;
-	verifyPolicyBody(body);
+/** Of the policy in ACQUIRE's payload. */
+const ACQUIRE_POLICY_AT = 96;
+
+/**
+ * Reads and checks the policy at this place of a request's payload; see configOf of states for what is not
+ * kept.
+ */
+function policyAt(context: RequestContext, offset: number): PackedPolicy {
+	const { attributes, engine, request } = context;
+	const at = request.at + MESSAGE_HEADER_OCTETS + offset;
+	const count = templateCountOf(attributes);
+	const info = readPolicyInfo(request.view, at, Math.min(count, MAX_DEPTH));
+	verifyPolicyInfo(info);
 	checkSecurityContext(attributes);
 	const type = policyTypeOf(attributes);
-	const { offload, securityContext, ...config } = policyConfigOf(body, attributes);
-	const templates = verifyTemplates(
-		config.templates,
-		body.selector.family,
-		body.direction,
-		engine.net.profile,
-		(i, family) =>
-			attributes.overwrite('tmpl', i * userTemplate.octets + TEMPLATE_FAMILY_AT, [
-				family & 255,
-				family >> 8,
-			]),
+	verifyTemplateCount(count);
+	readTemplates(attributes, info.words);
+	verifyTemplates(info.words, info.direction, engine.net.profile, (i, family) =>
+		attributes.overwrite('tmpl', i * userTemplate.octets + TEMPLATE_FAMILY_AT, [
+			family & 255,
+			family >> 8,
+		]),
 	);
-	return { ...config, type, templates };
+	return packedPolicy(info, type, at, attributes);
 }
 
-/** NEWPOLICY and UPDPOLICY. @spec P-5 P-7 */
-function putPolicy(
-	context: RequestContext,
-	name: 'newpolicy' | 'updpolicy',
-	body: UserPolicyInfo,
-): void {
+/** Adds or replaces a policy. @spec P-5 P-7 */
+function putPolicy(context: RequestContext, name: 'newpolicy' | 'updpolicy'): void {
 	const { engine, nowUs } = context;
-	const config = configOf(context, body);
+	const policy = policyAt(context, 0);
 	const answer =
-		name === 'newpolicy' ? engine.addPolicy(config, nowUs) : engine.updatePolicy(config, nowUs);
+		name === 'newpolicy' ? engine.addPolicy(policy, nowUs) : engine.updatePolicy(policy, nowUs);
 	if (answer.refusal !== undefined) {
 		refused(answer.refusal);
 	}
@@ -75,12 +70,14 @@ function putPolicy(
 	});
 }
 
-export function newPolicy(context: RequestContext, body: MessageBodies['newpolicy']): void {
-	putPolicy(context, 'newpolicy', body);
+/** NEWPOLICY: reads its payload itself. */
+export function newPolicy(context: RequestContext): void {
+	putPolicy(context, 'newpolicy');
 }
 
-export function updatePolicy(context: RequestContext, body: MessageBodies['updpolicy']): void {
-	putPolicy(context, 'updpolicy', body);
+/** UPDPOLICY, likewise. */
+export function updatePolicy(context: RequestContext): void {
+	putPolicy(context, 'updpolicy');
 }
 
 /** How a request names a policy: by index, or by everything that is its identity (P-5). */
@@ -170,14 +167,16 @@ export function expirePolicy(context: RequestContext, body: MessageBodies['polex
 export function acquire(context: RequestContext, body: MessageBodies['acquire']): void {
 	const { engine, attributes } = context;
 	refuseWrongProcessor(context);
-	const config = configOf(context, body.policy);
+	const { words, ...config } = policyAt(context, ACQUIRE_POLICY_AT);
 	const { aalgos, ealgos, calgos } = body;
-	const templates = [...config.templates];
-	for (const [i, given] of config.templates.entries()) {
+	const selector = unpackSelector(words);
+	const templates = [...unpackTemplates(words)];
+	for (const [i, given] of templates.entries()) {
 		const template = { ...given, aalgos, ealgos, calgos };
 		templates[i] = template;
 		const policy: PolicySnapshot = {
 			...config,
+			selector,
 			templates: [...templates],
 			lifetimeCurrent: UNUSED,
 		};

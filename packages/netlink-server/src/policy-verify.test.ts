@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { linux61, linux72, linux619 } from '@xfrm/engine';
-import type { UserPolicyInfo } from '@xfrm/netlink';
-import { anyAddress, anySelector, type Template, UNLIMITED, UNUSED } from '@xfrm/wire/xfrm';
-import { verifyPolicyBody, verifyTemplates } from './policy-verify.ts';
+import {
+	type KernelProfile,
+	linux61,
+	linux72,
+	linux619,
+	packPolicy,
+	unpackTemplates,
+} from '@xfrm/engine';
+import { anyAddress, anySelector, type Template } from '@xfrm/wire/xfrm';
+import type { PolicyInfo } from './policy-reader.ts';
+import { verifyPolicyInfo, verifyTemplateCount, verifyTemplates } from './policy-verify.ts';
 import { XfrmError } from './xfrm-error.ts';
 
 function fault(run: () => unknown): string | undefined {
@@ -17,10 +24,8 @@ function fault(run: () => unknown): string | undefined {
 	}
 }
 
-const BODY: UserPolicyInfo = {
-	selector: anySelector(2),
-	lifetime: UNLIMITED,
-	lifetimeCurrent: UNUSED,
+const INFO: PolicyInfo = {
+	words: [...packPolicy(anySelector(2), [])],
 	priority: 0,
 	index: 0,
 	direction: 1,
@@ -30,14 +35,14 @@ const BODY: UserPolicyInfo = {
 };
 
 test('a policy’s fields are checked in the kernel’s order', () => {
-	const rows: [fields: Partial<UserPolicyInfo>, sentence: string | undefined][] = [
+	const rows: [fields: Partial<PolicyInfo>, sentence: string | undefined][] = [
 		[{}, undefined],
 		[{ share: 3 }, undefined],
 		[{ share: 4, action: 2 }, 'Invalid policy share'],
 		[{ action: 2, direction: 3 }, 'Invalid policy action'],
-		[{ selector: anySelector(0), direction: 3 }, 'Invalid selector family'],
+		[{ words: [...packPolicy(anySelector(0), [])], direction: 3 }, 'Invalid selector family'],
 		[
-			{ selector: { ...anySelector(2), prefixlenS: 33 } },
+			{ words: [...packPolicy({ ...anySelector(2), prefixlenS: 33 }, [])] },
 			'Invalid prefix length in selector (must be <= 32 for IPv4)',
 		],
 		[{ direction: 3, index: 8 }, 'Invalid policy direction'],
@@ -46,7 +51,7 @@ test('a policy’s fields are checked in the kernel’s order', () => {
 	];
 	for (const [fields, sentence] of rows) {
 		assert.equal(
-			fault(() => verifyPolicyBody({ ...BODY, ...fields })),
+			fault(() => verifyPolicyInfo({ ...INFO, ...fields })),
 			sentence,
 		);
 	}
@@ -64,6 +69,19 @@ const TEMPLATE: Template = {
 	ealgos: 0,
 	calgos: 0,
 };
+
+/** The templates of a policy of this family, as they are left behind. */
+function verified(
+	templates: readonly Template[],
+	family: number,
+	direction: number,
+	profile: KernelProfile,
+): readonly Template[] {
+	const words = [...packPolicy(anySelector(family), templates)];
+	verifyTemplateCount(templates.length);
+	verifyTemplates(words, direction, profile, () => {});
+	return unpackTemplates(words);
+}
 
 // @spec P-12
 test('templates: families go on from one to the next, and only tunnels change them', () => {
@@ -104,18 +122,18 @@ test('templates: families go on from one to the next, and only tunnels change th
 	];
 	for (const [name, list, direction, sentence] of rows) {
 		const templates = list.map((fields) => ({ ...TEMPLATE, ...fields }));
-		const run = (): unknown => verifyTemplates(templates, 2, direction, linux619);
+		const run = (): unknown => verified(templates, 2, direction, linux619);
 		assert.equal(fault(run), sentence, name);
 	}
 	const iptfs = [{ ...TEMPLATE, mode: 5 }];
 	assert.equal(
-		fault(() => verifyTemplates(iptfs, 2, 1, linux61)),
+		fault(() => verified(iptfs, 2, 1, linux61)),
 		'Mode in template must be < XFRM_MODE_MAX (5)',
 	);
 	const optionalIptfs = [{ ...TEMPLATE, mode: 5, optional: 1 }];
 	assert.equal(
-		fault(() => verifyTemplates(optionalIptfs, 2, 1, linux72)),
+		fault(() => verified(optionalIptfs, 2, 1, linux72)),
 		optional,
 	);
-	assert.deepEqual(verifyTemplates([TEMPLATE], 10, 1, linux61), [{ ...TEMPLATE, family: 10 }]);
+	assert.deepEqual(verified([TEMPLATE], 10, 1, linux61), [{ ...TEMPLATE, family: 10 }]);
 });

@@ -3,8 +3,14 @@
  * verify_newpolicy_info, verify_sec_ctx_len, copy_from_user_policy_type, validate_tmpl; spec 2.3, P-12).
  * Sockets' policies and those inside of ACQUIRE go the same way.
  */
-import type { KernelProfile } from '@xfrm/engine';
-import type { UserPolicyInfo } from '@xfrm/netlink';
+import {
+	familyOf,
+	type KernelProfile,
+	SELECTOR_WORDS,
+	SelectorWord,
+	TEMPLATE_WORDS,
+	TemplateWord,
+} from '@xfrm/engine';
 import {
 	Direction,
 	Family,
@@ -13,8 +19,8 @@ import {
 	Mode,
 	PolicyAction,
 	PolicyType,
-	type Template,
 } from '@xfrm/wire/xfrm';
+import type { PolicyInfo } from './policy-reader.ts';
 import type { RequestAttributes } from './request.ts';
 import { checkSelector } from './state-verify.ts';
 import { invalid } from './xfrm-error.ts';
@@ -39,16 +45,18 @@ export function checkDirection(direction: number): void {
 }
 
 /** Everything but templates and type. @throws XfrmError */
-export function verifyPolicyBody(body: UserPolicyInfo): void {
-	if (body.share > SHARE_MAX) {
+export function verifyPolicyInfo(info: PolicyInfo): void {
+	if (info.share > SHARE_MAX) {
 		invalid('Invalid policy share');
 	}
-	if (body.action > PolicyAction.Block) {
+	if (info.action > PolicyAction.Block) {
 		invalid('Invalid policy action');
 	}
-	checkSelector(body.selector, body.selector.family, 'Invalid selector family');
-	checkDirection(body.direction);
-	if (body.index !== 0 && (body.index & INDEX_DIRECTION) !== body.direction) {
+	const shape = info.words[SelectorWord.Shape] ?? 0;
+	const prefixes = { prefixlenD: (shape >>> 8) & 0xff, prefixlenS: shape & 0xff };
+	checkSelector(prefixes, familyOf(info.words), 'Invalid selector family');
+	checkDirection(info.direction);
+	if (info.index !== 0 && (info.index & INDEX_DIRECTION) !== info.direction) {
 		invalid("Policy index doesn't match direction");
 	}
 }
@@ -62,59 +70,62 @@ export function policyTypeOf(attributes: RequestAttributes): number {
 	return type;
 }
 
+/** As many as the engine has room for. @throws XfrmError EINVAL */
+export function verifyTemplateCount(count: number): void {
+	if (count > MAX_DEPTH) {
+		invalid(`Template count must be <= XFRM_MAX_DEPTH (${MAX_DEPTH})`);
+	}
+}
+
 /**
- * Checks templates one after the other and fills in the policy's family where they say none; `filledIn`
- * hears of each that was looked at.
+ * Checks a policy's templates, in its words, one after the other and fills in the policy's family where they
+ * say none; `filledIn` hears of each that was looked at.
  *
  * @throws XfrmError EINVAL
  * @spec P-12
  */
 export function verifyTemplates(
-	templates: readonly Template[],
-	family: number,
+	words: number[],
 	direction: number,
 	profile: KernelProfile,
-	filledIn: (index: number, family: number) => void = () => {},
-): readonly Template[] {
-	if (templates.length > MAX_DEPTH) {
-		invalid(`Template count must be <= XFRM_MAX_DEPTH (${MAX_DEPTH})`);
-	}
+	filledIn: (index: number, family: number) => void,
+): void {
+	const family = familyOf(words);
 	const modeMax = profile.iptfs ? Mode.Iptfs : Mode.Beet;
 	let previous = family;
-	return templates.map((given, i) => {
-		const template = given.family === 0 ? { ...given, family } : given;
-		filledIn(i, template.family);
-		checkTemplateMode(template, previous, direction, profile);
-		if (template.mode > modeMax) {
+	let index = 0;
+	for (let at = SELECTOR_WORDS; at < words.length; at += TEMPLATE_WORDS) {
+		const own = words[at + TemplateWord.Family] || family;
+		words[at + TemplateWord.Family] = own;
+		filledIn(index++, own);
+		const kind = words[at + TemplateWord.Kind] ?? 0;
+		const mode = (kind >>> 16) & 0xff;
+		const optional = (kind & 0xff) !== 0;
+		if (mayChangeFamily(mode, profile)) {
+			checkOptional(mode, optional && direction === Direction.Out, profile);
+		} else if (own !== previous) {
+			invalid("Mode in template doesn't support a family change");
+		}
+		if (mode > modeMax) {
 			invalid(`Mode in template must be < XFRM_MODE_MAX (${modeMax + 1})`);
 		}
-		previous = template.family;
-		if (template.family !== Family.Ipv4 && template.family !== Family.Ipv6) {
+		previous = own;
+		if (own !== Family.Ipv4 && own !== Family.Ipv6) {
 			invalid('Invalid family in template');
 		}
-		if (!TEMPLATE_PROTOCOLS.has(template.id.proto)) {
+		if (!TEMPLATE_PROTOCOLS.has(kind >>> 24)) {
 			invalid('Invalid XFRM protocol in template');
 		}
-		return template;
-	});
+	}
 }
 
-/** Only tunnels may change the family, and they are never optional outward (IPTFS: by kernel). */
-function checkTemplateMode(
-	template: Template,
-	previous: number,
-	direction: number,
-	profile: KernelProfile,
-): void {
-	const isIptfs = template.mode === Mode.Iptfs && profile.iptfs;
-	if (template.mode === Mode.Tunnel || template.mode === Mode.Beet || isIptfs) {
-		const mayBeOptional = isIptfs && profile.iptfsOptionalOutward;
-		if (template.optional !== 0 && direction === Direction.Out && !mayBeOptional) {
-			invalid('Mode in optional template not allowed in outbound policy');
-		}
-		return;
-	}
-	if (template.family !== previous) {
-		invalid("Mode in template doesn't support a family change");
+function mayChangeFamily(mode: number, profile: KernelProfile): boolean {
+	return mode === Mode.Tunnel || mode === Mode.Beet || (mode === Mode.Iptfs && profile.iptfs);
+}
+
+/** Tunnels are never optional outward (IPTFS: by kernel). */
+function checkOptional(mode: number, isOptionalOutward: boolean, profile: KernelProfile): void {
+	if (isOptionalOutward && !(mode === Mode.Iptfs && profile.iptfsOptionalOutward)) {
+		invalid('Mode in optional template not allowed in outbound policy');
 	}
 }

@@ -26,9 +26,9 @@ import {
 } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
 import { type ClientOptions, NetlinkClient } from './client.ts';
-import type { Notification } from './context.ts';
+import type { Notification, RequestContext } from './context.ts';
 import { dumpPolicies, dumpStates } from './dump.ts';
-import { HANDLERS, type Handler } from './handlers.ts';
+import { HANDLERS, type Handler, READING_HANDLERS } from './handlers.ts';
 import { checkMigrateStateAttributes } from './migrate-state-request.ts';
 import { eventNotification } from './notify.ts';
 import { checkPayload, RequestAttributes } from './request.ts';
@@ -149,7 +149,7 @@ export class NetlinkServer {
 			event !== undefined;
 			event = this.engine.pollEvent()
 		) {
-			this.#notify(eventNotification(event));
+			this.notify(eventNotification(event));
 		}
 	}
 
@@ -249,19 +249,19 @@ export class NetlinkServer {
 		answers: Uint8Array[],
 	): void {
 		const spec = messageSpec(request.type);
-		const handler = spec && HANDLERS[spec.name];
-		if (spec === undefined || handler === undefined) {
+		if (spec === undefined) {
 			invalid();
 		}
-		const context = {
-			engine: this.engine,
-			client,
-			request,
-			attributes,
-			nowUs,
-			reply: (message: Uint8Array) => answers.push(message),
-			notify: (notification: Notification) => this.#notify(notification),
-		};
+		const context = new Service(this, client, request, attributes, nowUs, answers);
+		const reading = READING_HANDLERS[spec.name];
+		if (reading !== undefined) {
+			reading(context);
+			return;
+		}
+		const handler = HANDLERS[spec.name];
+		if (handler === undefined) {
+			invalid();
+		}
 		const body = spec.body.read(request.view, request.at + MESSAGE_HEADER_OCTETS);
 		// The table gives each name the handler of its payload.
 		(handler as Handler<MessageName>)(context, body as MessageBodies[MessageName]);
@@ -280,7 +280,8 @@ export class NetlinkServer {
 		});
 	}
 
-	#notify({ group, message }: Notification): void {
+	/** Queues a message at those who listen to its group. */
+	notify({ group, message }: Notification): void {
 		let made: Uint8Array | undefined;
 		for (const client of this.#clients) {
 			if ((client.groups & (1 << (group - 1))) !== 0) {
@@ -296,5 +297,41 @@ export class NetlinkServer {
 			groups |= client.groups;
 		}
 		this.engine.net.listeners = groups;
+	}
+}
+
+/** What a handler works with, of one request. */
+class Service implements RequestContext {
+	readonly engine: EngineDoor;
+	readonly client: NetlinkClient;
+	readonly request: RawMessage;
+	readonly attributes: RequestAttributes;
+	readonly nowUs: number;
+	readonly #server: NetlinkServer;
+	readonly #answers: Uint8Array[];
+
+	constructor(
+		server: NetlinkServer,
+		client: NetlinkClient,
+		request: RawMessage,
+		attributes: RequestAttributes,
+		nowUs: number,
+		answers: Uint8Array[],
+	) {
+		this.engine = server.engine;
+		this.client = client;
+		this.request = request;
+		this.attributes = attributes;
+		this.nowUs = nowUs;
+		this.#server = server;
+		this.#answers = answers;
+	}
+
+	reply(message: Uint8Array): void {
+		this.#answers.push(message);
+	}
+
+	notify(notification: Notification): void {
+		this.#server.notify(notification);
 	}
 }

@@ -36,7 +36,11 @@ function hasAny(attributes: RequestAttributes, names: readonly AttributeName[]):
 }
 
 /** Prefix lengths fit the family; `unknown` is the sentence for a family that is none. */
-export function checkSelector(selector: Selector, family: number, unknown: string): void {
+export function checkSelector(
+	selector: Pick<Selector, 'prefixlenD' | 'prefixlenS'>,
+	family: number,
+	unknown: string,
+): void {
 	if (family === Family.Ipv4) {
 		if (selector.prefixlenD > 32 || selector.prefixlenS > 32) {
 			invalid('Invalid prefix length in selector (must be <= 32 for IPv4)');
