@@ -1,13 +1,14 @@
 /**
  * `npm run test:kernel`: random cases put to real kernels and to the engine, everything observable compared.
  *
- *     npm run test:kernel -- [--seconds S] [--cases 860] [--seed N] [--only KIND]
- *                            [--part guest|running|interfaces] [--guests 2] [--keep FILE] [--summary FILE]
+ *     npm run test:kernel -- [--seconds S] [--cases 860] [--seed N] [--only KIND] [--guests 2]
+ *                            [--part guest|running|interfaces] [--keep FILE] [--summary FILE]
  *     npm run test:kernel -- --case FILE
  *
  * Parts: `guest`, user-mode Linux 6.1, which has nearly everything; `running`, this machine's kernel;
- * `interfaces`, Debian's kernel under qemu, which has XFRM interfaces. KERNEL_SECONDS and KERNEL_SEED are --seconds and --seed. --keep: every case, as a golden line. --summary: a line of JSON a
- * part, to be summed over runs. A part that cannot run says so; with CI=true that is a failure.
+ * `interfaces`, Debian's kernel under qemu, which has XFRM interfaces. KERNEL_SECONDS and KERNEL_SEED are
+ * --seconds and --seed. --keep: every case, as a golden line. --summary: a line of JSON a part, to be summed
+ * over runs. A part that cannot run says so; with CI=true that is a failure.
  */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
