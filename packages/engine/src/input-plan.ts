@@ -28,10 +28,7 @@ export class WaitingPacket {
 export class InputPlan {
 	/** Packets that wait to be opened, at most CRYPTO_JOBS_MAX; their places are those of their jobs. */
 	count: number = 0;
-	readonly waiting: readonly WaitingPacket[] = Array.from(
-		{ length: CRYPTO_JOBS_MAX },
-		() => new WaitingPacket(),
-	);
+	readonly waiting: WaitingPacket[] = [];
 	/** Whole Unix seconds of the call. */
 	seconds: number = 0;
 	/** Jobs of the packets that wait, and of a transform behind another one. */
@@ -74,6 +71,9 @@ export class InputPlan {
 
 	constructor() {
 		this.destination = this.daddr;
+		for (let place = 0; place < CRYPTO_JOBS_MAX; place++) {
+			this.waiting.push(new WaitingPacket());
+		}
 	}
 
 	/** Room for the longest inflated payload. There is one, so IPComp packets are opened one by one. */
