@@ -1,6 +1,6 @@
 /** What the daemon tells of itself: counters, drops by cause, stories of packets that are gone. */
 import assert from 'node:assert/strict';
-import type { Host } from './laboratory.ts';
+import { type Host, Laboratory } from './laboratory.ts';
 import { type Case, IPV4, withEnds } from './scenario.ts';
 
 const KEY = '0x0102030405060708090a0b0c0d0e0f1011121314';
@@ -77,5 +77,33 @@ export const observedCases: readonly Case[] = [
 				assert.match(b.xfrm('explain', '--daemon', '--drop', '9').stderr, /fewer than 9/);
 				assert.match(a.xfrm('explain', '--daemon', '--last-drop').stderr, /has dropped no packet/);
 			}),
+	},
+	{
+		name: 'metrics are served on loopback, and elsewhere only by token',
+		run: async () => {
+			const laboratory = new Laboratory();
+			try {
+				const host = laboratory.host('m');
+				const refused = host.xfrm('daemon', '--metrics', '0.0.0.0:9109');
+				assert.equal(refused.status, 2);
+				assert.match(refused.stderr, /--metrics-token/);
+				const daemon = await host.daemon('--metrics', '127.0.0.1:9109');
+				host.xfrmMust(
+					...'state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x100 mode tunnel'.split(' '),
+					...`aead rfc4106(gcm(aes)) ${KEY} 128`.split(' '),
+				);
+				const read =
+					"fetch('http://127.0.0.1:9109/metrics').then(async (r) => console.log(await r.text()))";
+				const page = host.must([process.execPath, '-e', read]);
+				assert.match(page, /^xfrm_states 1$/m);
+				assert.match(page, /^xfrm_stat_total\{counter="XfrmInError"\} 0$/m);
+				assert.match(page, /^xfrm_state_bytes_total\{proto="esp",spi="0x00000100",.*\} 0$/m);
+				assert.ok(!page.includes(KEY.slice(2)));
+				daemon.kill('SIGTERM');
+				assert.equal(await daemon.ended, 0);
+			} finally {
+				await laboratory.close();
+			}
+		},
 	},
 ];

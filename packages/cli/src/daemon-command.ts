@@ -5,10 +5,14 @@
 import {
 	cleanUp,
 	Daemon,
+	daemonPage,
 	type LogLevel,
+	type MetricsAddress,
 	notifyReady,
+	openMetrics,
 	PROVIDERS,
 	type ProviderName,
+	parseMetricsAddress,
 	STATE_FOLDER,
 	StartError,
 	shedRights,
@@ -22,6 +26,8 @@ interface Asked {
 	readonly provider: ProviderName;
 	readonly json: boolean;
 	readonly readyFd: number | undefined;
+	readonly metrics: MetricsAddress | undefined;
+	readonly metricsToken: string | undefined;
 }
 
 function numberOf(option: string, value: string | undefined): number {
@@ -46,6 +52,14 @@ function providerOf(value: string | undefined): ProviderName {
 	return name;
 }
 
+function metricsAddress(text: string): MetricsAddress {
+	const address = parseMetricsAddress(text);
+	if (address === undefined) {
+		throw new UsageError(`found "${text}", expected --metrics ADDRESS:PORT, as in 127.0.0.1:9109`);
+	}
+	return address;
+}
+
 function parse(args: readonly string[]): Asked {
 	let provider: ProviderName = 'auto';
 	let noGuard = false;
@@ -53,6 +67,8 @@ function parse(args: readonly string[]): Asked {
 	let stateDir = STATE_FOLDER;
 	let json = false;
 	let readyFd: number | undefined;
+	let metrics: MetricsAddress | undefined;
+	let metricsToken: string | undefined;
 	for (let at = 0; at < args.length; at++) {
 		const word = args[at] ?? '';
 		switch (word) {
@@ -74,16 +90,22 @@ function parse(args: readonly string[]): Asked {
 			case '--ready-fd':
 				readyFd = numberOf(word, args[++at]);
 				break;
+			case '--metrics':
+				metrics = metricsAddress(args[++at] ?? '');
+				break;
+			case '--metrics-token':
+				metricsToken = args[++at] ?? '';
+				break;
 			default:
 				throw new UsageError(
-					`found "${word}", expected --state-dir DIR, --no-guard, --cleanup, --provider ${PROVIDERS.join('|')}, --log json|text or --ready-fd N`,
+					`found "${word}", expected --state-dir DIR, --no-guard, --cleanup, --provider ${PROVIDERS.join('|')}, --log json|text, --ready-fd N, --metrics ADDR:PORT or --metrics-token FILE`,
 				);
 		}
 	}
 	if (stateDir === '') {
 		throw new UsageError('expected a folder behind --state-dir');
 	}
-	return { cleanup, stateDir, noGuard, provider, json, readyFd };
+	return { cleanup, stateDir, noGuard, provider, json, readyFd, metrics, metricsToken };
 }
 
 function logger(json: boolean): (level: LogLevel, text: string) => void {
@@ -98,14 +120,17 @@ function logger(json: boolean): (level: LogLevel, text: string) => void {
 
 /** Runs until it is told to end; the exit status. */
 export async function daemonCommand(args: readonly string[]): Promise<number> {
-	const { cleanup, stateDir, noGuard, provider, json, readyFd } = parse(args);
+	const asked = parse(args);
+	const { cleanup, stateDir, noGuard, provider, json, readyFd } = asked;
 	const log = logger(json);
+	let metrics: Awaited<ReturnType<typeof openMetrics>> | undefined;
 	try {
 		if (cleanup) {
 			cleanUp(stateDir);
 			return 0;
 		}
 		shedRights();
+		metrics = await metricsOf(asked);
 		// Handled before anything is known that a debugger could read.
 		process.on('SIGUSR1', () => log('info', 'SIGUSR1 is not used'));
 		const daemon = new Daemon({ stateDir, noGuard, provider, log });
@@ -122,5 +147,16 @@ export async function daemonCommand(args: readonly string[]): Promise<number> {
 			return 2;
 		}
 		throw error;
+	} finally {
+		metrics?.close();
+		metrics?.closeAllConnections();
 	}
+}
+
+/** The metrics' server, if one is wanted: before the daemon, so that nothing has begun where it can't be. */
+async function metricsOf({
+	metrics: address,
+	metricsToken: tokenFile,
+}: Asked): Promise<Awaited<ReturnType<typeof openMetrics>> | undefined> {
+	return address === undefined ? undefined : openMetrics({ address, tokenFile, page: daemonPage });
 }

@@ -254,6 +254,8 @@ has set up against plaintext stays as long as policies demand protection.
        --cleanup         forgets what a daemon that is gone has left, and ends
        --log json|text   a line of JSON for each message, or text
        --ready-fd N      writes the line "ready" there too; systemd is told as well
+       --metrics ADDR:PORT   serves /metrics for Prometheus: on loopback, or elsewhere with
+                         --metrics-token FILE, a word that readers bring (Authorization: Bearer)
 
 Needs root, /dev/net/tun and nft. Exit status 0 it was ended, 2 it cannot start, with the reason.
 

@@ -42,6 +42,9 @@ export const JOURNAL_SLACK_OCTETS = 0x40_0000;
 /** Causes that drops are counted by: more than a person reads, and than a time series database likes. */
 export const DROP_CAUSES_MAX = 512;
 
+/** States with series of their own in metrics; of more only the newest have. */
+export const METRIC_STATES_MAX = 500;
+
 /** Drops whose packets are kept, for their stories. */
 export const DROP_SAMPLES_MAX = 16;
 
