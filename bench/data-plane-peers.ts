@@ -26,6 +26,10 @@ const ESP_PORT = 4500;
 export function gateways(laboratory: Laboratory): Gateways {
 	const [a, b] = [laboratory.host('a'), laboratory.host('b')];
 	laboratory.wire(a, 'eth0', [`${OUTER.a}/24`], b, 'eth0', [`${OUTER.b}/24`]);
+	for (const host of [a, b]) {
+		// As veth devices are: they take large packets whole.
+		host.must('ip link set eth0 gso_max_segs 65535');
+	}
 	return { a, b };
 }
 

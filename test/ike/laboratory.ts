@@ -254,7 +254,8 @@ export class Laboratory {
 				const options = address.includes(':') ? ' nodad' : '';
 				host.must(`ip address add ${address} dev ${name}${options}`);
 			}
-			host.must(`ip link set ${name} up`);
+			// A frame is a packet, for those that count them: what is to be cut is cut before the wire.
+			host.must(`ip link set ${name} gso_max_segs 1 up`);
 		}
 	}
 

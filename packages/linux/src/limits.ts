@@ -15,9 +15,6 @@ export const BATCH_MAX = 64;
 /** Answers about routes that are kept; more peers at once than a gateway has. Then all are asked anew. */
 export const KERNEL_ROUTES_MAX = 16_384;
 
-/** Packets in flight in the data plane: a few batches of every device. */
-export const PACKET_SLOTS = 512;
-
 /** Octets of a slot: a jumbo frame with the engine's rooms on both sides. */
 export const PACKET_SLOT_OCTETS = 10_752;
 
@@ -53,3 +50,13 @@ export const DROP_SAMPLE_OCTETS = 2048;
 
 /** States and policies that all kept drops may hold together: then the oldest goes. */
 export const DROP_TABLE_MEMBERS_MAX = 65_536;
+
+/** Octets of a slot that takes whatever a system call brings, in steps of eight: the largest packet there is. */
+export const LARGE_SLOT_OCTETS = 66_880;
+
+/** Large slots of a device or socket: what one system call brings, which may be forty packets each. */
+export const LARGE_SLOTS = 32;
+
+/** Memory of packets: large slots of both directions, small ones of both and for what is made here. */
+export const SLAB_OCTETS: number =
+	2 * LARGE_SLOTS * LARGE_SLOT_OCTETS + 3 * PACKETS_PER_CALL * PACKET_SLOT_OCTETS;

@@ -50,16 +50,33 @@ export function checksumFold(sum: number): number {
 	return ~carry(sum) & 0xffff;
 }
 
-/** The sum over `octets` (even) at `at` in a view: for headers, where the words are read in place. */
+/** The sum over `octets` at `at` in a view, four at a time; an odd last octet is the high half of a word. */
 export function checksumAddView(view: DataView, at: number, octets: number, sum: number): number {
 	let total = sum;
-	let i = 0;
-	for (; i + 4 <= octets; i += 4) {
-		const word = view.getInt32(at + i);
-		total += (word >>> 16) + (word & 0xffff);
+	let i = at;
+	const end = at + octets;
+	while (i + 4 <= end) {
+		const stop = Math.min(end, i + FOLD_OCTETS) - 15;
+		for (; i < stop; i += 16) {
+			const a = view.getInt32(i);
+			const b = view.getInt32(i + 4);
+			const c = view.getInt32(i + 8);
+			const d = view.getInt32(i + 12);
+			total += (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16);
+			total += (a & 0xffff) + (b & 0xffff) + (c & 0xffff) + (d & 0xffff);
+		}
+		for (; i + 4 <= end && i < stop + 15; i += 4) {
+			const word = view.getInt32(i);
+			total += (word >>> 16) + (word & 0xffff);
+		}
+		total = carry(total);
 	}
-	if (i < octets) {
-		total += view.getUint16(at + i);
+	if (i + 2 <= end) {
+		total += view.getUint16(i);
+		i += 2;
+	}
+	if (i < end) {
+		total += view.getUint8(i) << 8;
 	}
 	return carry(total);
 }

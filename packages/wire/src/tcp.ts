@@ -13,7 +13,7 @@
  *
  * @hotpath
  */
-import { checksumAdd, checksumFold, pseudoHeaderSum } from './checksum.ts';
+import { checksumAddView, checksumFold, pseudoHeaderSum } from './checksum.ts';
 import { IpProto } from './xfrm/constants.ts';
 
 export const TCP_HEADER_OCTETS = 20;
@@ -100,7 +100,7 @@ export function writeTcp(view: DataView, at: number, header: TcpHeader): number 
 
 /** Computes the checksum over pseudo header, header and data up to `end`, and stores it. */
 export function fillTcpChecksum(
-	bytes: Uint8Array,
+	_bytes: Uint8Array,
 	view: DataView,
 	family: number,
 	sourceAt: number,
@@ -110,5 +110,5 @@ export function fillTcpChecksum(
 ): void {
 	view.setUint16(at + 16, 0);
 	const pseudo = pseudoHeaderSum(view, family, sourceAt, destinationAt, end - at, IpProto.Tcp);
-	view.setUint16(at + 16, checksumFold(checksumAdd(bytes, at, end, pseudo)));
+	view.setUint16(at + 16, checksumFold(checksumAddView(view, at, end - at, pseudo)));
 }

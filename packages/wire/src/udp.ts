@@ -8,7 +8,7 @@
  *
  * @hotpath
  */
-import { checksumAdd, checksumFold, pseudoHeaderSum } from './checksum.ts';
+import { checksumAddView, checksumFold, pseudoHeaderSum } from './checksum.ts';
 import { IpProto } from './xfrm/constants.ts';
 
 export const UDP_HEADER_OCTETS = 8;
@@ -73,7 +73,7 @@ export function writeUdp(
  * @param destinationAt offset of the destination address (of the last hop)
  */
 export function fillUdpChecksum(
-	bytes: Uint8Array,
+	_bytes: Uint8Array,
 	view: DataView,
 	family: number,
 	sourceAt: number,
@@ -83,6 +83,6 @@ export function fillUdpChecksum(
 ): void {
 	view.setUint16(at + 6, 0);
 	const pseudo = pseudoHeaderSum(view, family, sourceAt, destinationAt, end - at, IpProto.Udp);
-	const checksum = checksumFold(checksumAdd(bytes, at, end, pseudo));
+	const checksum = checksumFold(checksumAddView(view, at, end - at, pseudo));
 	view.setUint16(at + 6, checksum === 0 ? 0xffff : checksum);
 }

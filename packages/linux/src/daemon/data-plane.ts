@@ -9,7 +9,7 @@ import { randomFillSync } from 'node:crypto';
 import type { CryptoProvider } from '@xfrm/crypto/provider';
 import { Engine, linux619, PacketAction } from '@xfrm/engine';
 import { NetlinkServer } from '@xfrm/netlink-server';
-import { PACKET_SLOT_OCTETS, PACKETS_PER_CALL, POLL_DESCRIPTORS_MAX } from '../limits.ts';
+import { POLL_DESCRIPTORS_MAX, SLAB_OCTETS } from '../limits.ts';
 import { PollSet } from '../native/poll-set.ts';
 import type { Native } from '../native/seam.ts';
 import { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
@@ -28,6 +28,7 @@ import { type OwnCounters, observe } from './observation.ts';
 import { type Lane, Outbound } from './outbound.ts';
 import { openErrorSockets, takeErrors } from './outer-errors.ts';
 import { OuterSockets } from './outer-sockets.ts';
+import { PacketSlab } from './packet-rows.ts';
 import { StartError } from './start-error.ts';
 import { followSysctls } from './sysctls.ts';
 import { Transmitter } from './transmitter.ts';
@@ -97,8 +98,8 @@ export class DataPlane {
 		});
 		this.#sockets = new OuterSockets(native);
 		this.#ports = new EncapPorts(native, this.#portOpened, this.#portClosed);
-		const slab = new Uint8Array(new ArrayBuffer(3 * PACKETS_PER_CALL * PACKET_SLOT_OCTETS));
-		this.#transmitter = new Transmitter(native, this.#sockets, slab, 0);
+		const slab = new PacketSlab(SLAB_OCTETS);
+		this.#transmitter = new Transmitter(native, this.#sockets, slab);
 		const { engine } = this;
 		this.#journal = new Journal(options.folder, engine);
 		const { ledger } = this.#journal;
@@ -113,7 +114,6 @@ export class DataPlane {
 			ledger,
 			samples,
 			slab,
-			PACKETS_PER_CALL,
 		);
 		this.#inbound = new Inbound(
 			native,
@@ -123,7 +123,6 @@ export class DataPlane {
 			ledger,
 			samples,
 			slab,
-			2 * PACKETS_PER_CALL,
 		);
 		this.#guard = new Guard(native, !options.noGuard);
 		const server = new NetlinkServer(this.engine);

@@ -17,17 +17,19 @@ import {
 	writeIpv4,
 	writeUdp,
 } from '@xfrm/wire';
-import { anyAddress, Family, IpProto } from '@xfrm/wire/xfrm';
+import { type Address, anyAddress, Family, IpProto, isAnyAddress } from '@xfrm/wire/xfrm';
 import {
 	AF_INET,
 	AF_INET6,
 	Ipv6Option,
 	intValue,
 	Level,
+	MtuDiscover,
 	SocketKind,
 	SocketOption,
 	sockaddr,
 	sockaddrAddressAt,
+	UdpOption,
 } from '../native/abi.ts';
 import { LOCAL_OCTETS, type PacketBatch, PEER_OCTETS } from '../native/packet-batch.ts';
 import type { Native } from '../native/seam.ts';
@@ -44,6 +46,10 @@ export interface EncapPort {
 	readonly inode: number;
 	/** Becomes readable when the owner's process has ended. */
 	readonly pidfd: number;
+	/** Address that it is bound to. */
+	readonly address: Address;
+	/** `MtuDiscover` that the socket has, 0 for the kernel's own. */
+	discovery: number;
 }
 
 /** Opcodes of classic BPF: load a word, the packet's length; jump if equal, if greater or equal; return. */
@@ -109,6 +115,21 @@ export class EncapPorts {
 			}
 		}
 		return false;
+	}
+
+	/** The socket that a packet from this address (of its octets, at an offset) and port leaves by. */
+	find(family: number, port: number, bytes: Uint8Array, at: number): EncapPort | undefined {
+		for (const known of this.ports.values()) {
+			const { address } = known;
+			if (
+				known.family === family &&
+				known.port === port &&
+				(isAnyAddress(address, family) || startsWith(address, family, bytes, at))
+			) {
+				return known;
+			}
+		}
+		return undefined;
 	}
 
 	/** Is this port shared at all? */
@@ -182,7 +203,10 @@ export class EncapPorts {
 			this.#native.close(pidfd);
 			return;
 		}
-		const port = { fd, family, port: row.port, inode: row.inode, pidfd };
+		const address = anyAddress();
+		address.set(row.address);
+		const { inode } = row;
+		const port = { fd, family, port: row.port, inode, pidfd, address, discovery: 0 };
 		this.ports.set(row.inode, port);
 		this.#opened(port);
 	}
@@ -197,7 +221,9 @@ export class EncapPorts {
 		native.setOption(fd, Level.Socket, SocketOption.ReusePort, intValue(1));
 		if (family === Family.Ipv6) {
 			native.setOption(fd, Level.Ipv6, Ipv6Option.OnlyIpv6, intValue(1));
+			native.setOption(fd, Level.Ipv6, Ipv6Option.MtuDiscover, intValue(MtuDiscover.Probe));
 		}
+		native.setOption(fd, Level.Udp, UdpOption.Gro, intValue(1));
 		prepareOuterSocket(native, fd, family);
 		const address = anyAddress();
 		address.set(row.address);
@@ -209,6 +235,15 @@ export class EncapPorts {
 		}
 		return fd;
 	}
+}
+
+function startsWith(address: Address, family: number, bytes: Uint8Array, at: number): boolean {
+	for (let i = 0; i < (family === Family.Ipv4 ? 4 : 16); i++) {
+		if (address[i] !== bytes[at + i]) {
+			return false;
+		}
+	}
+	return true;
 }
 
 function readRows(path: string): UdpSocketRow[] {
@@ -232,10 +267,11 @@ export function takeDatagram(
 	packet: PacketBuffer,
 	batch: PacketBatch,
 	row: number,
+	payloadOctets: number,
 	port: EncapPort,
 ): void {
 	const { family } = port;
-	const octets = UDP_HEADER_OCTETS + (batch.octets[row] ?? 0);
+	const octets = UDP_HEADER_OCTETS + payloadOctets;
 	packet.family = family;
 	packet.proto = IpProto.Udp;
 	packet.iif = batch.ifindex[row] ?? 0;
@@ -263,4 +299,21 @@ export function takeDatagram(
 		destination: batch.local.subarray(localAt, localAt + 4),
 		options: NO_OPTIONS,
 	});
+}
+
+/** Makes a whole packet of a datagram that is like another, whose headers are whole, in all but its payload. */
+export function takeTwin(packet: PacketBuffer, other: PacketBuffer): void {
+	packet.family = other.family;
+	packet.proto = other.proto;
+	packet.iif = other.iif;
+	packet.start = other.start;
+	packet.transportAt = other.transportAt;
+	packet.nextHeaderAt = other.nextHeaderAt;
+	packet.end = other.end;
+	const { view } = packet;
+	const from = other.view;
+	const end = other.transportAt + UDP_HEADER_OCTETS;
+	for (let at = other.start; at < end; at += 4) {
+		view.setInt32(at, from.getInt32(at));
+	}
 }

@@ -12,22 +12,24 @@ import { Batch, type Engine, PacketAction, type XfrmState } from '@xfrm/engine';
 import {
 	fitsIpv4,
 	fitsIpv6,
+	HEADROOM_OCTETS,
 	IPV6_HEADER_OCTETS,
 	ipv4HeaderOctets,
 	ipv4Protocol,
 	ipv6NextHeader,
 	type PacketBuffer,
+	type Route,
 	setIpv4Checksum,
 } from '@xfrm/wire';
-import { addressFrom, anyAddress, Direction, EncapType, Family, IpProto } from '@xfrm/wire/xfrm';
-import { PACKETS_PER_CALL } from '../limits.ts';
+import { Direction, EncapType, Family, IpProto } from '@xfrm/wire/xfrm';
+import { LARGE_SLOT_OCTETS, LARGE_SLOTS, PACKET_SLOT_OCTETS, PACKETS_PER_CALL } from '../limits.ts';
 import type { Native } from '../native/seam.ts';
 import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import type { DropSamples } from './drop-samples.ts';
-import { type EncapPort, takeDatagram, udpGap } from './encap-ports.ts';
+import { type EncapPort, takeDatagram, takeTwin, udpGap } from './encap-ports.ts';
 import type { Lane } from './outbound.ts';
 import { type OuterSocket, rawGap, takeRaw } from './outer-sockets.ts';
-import { PacketRows } from './packet-rows.ts';
+import { PacketRows, type PacketSlab } from './packet-rows.ts';
 import type { SequenceLedger } from './sequence-ledger.ts';
 import type { Transmitter } from './transmitter.ts';
 
@@ -43,6 +45,7 @@ export class Inbound {
 	readonly #ledger: SequenceLedger;
 	readonly #samples: DropSamples;
 	readonly #rows: PacketRows;
+	readonly #segments: PacketRows;
 	readonly #batch: Batch = new Batch();
 	readonly #one: Batch = new Batch();
 
@@ -53,8 +56,7 @@ export class Inbound {
 		transmitter: Transmitter,
 		ledger: SequenceLedger,
 		samples: DropSamples,
-		slab: Uint8Array,
-		firstSlot: number,
+		slab: PacketSlab,
 	) {
 		this.#native = native;
 		this.#engine = engine;
@@ -62,7 +64,8 @@ export class Inbound {
 		this.#transmitter = transmitter;
 		this.#ledger = ledger;
 		this.#samples = samples;
-		this.#rows = new PacketRows(slab, firstSlot, PACKETS_PER_CALL);
+		this.#rows = new PacketRows(slab, LARGE_SLOT_OCTETS, LARGE_SLOTS);
+		this.#segments = new PacketRows(slab, PACKET_SLOT_OCTETS, PACKETS_PER_CALL);
 	}
 
 	/** Receives once from a raw socket; false when nothing was there. */
@@ -87,17 +90,66 @@ export class Inbound {
 	passDatagrams(port: EncapPort, lane: Lane, nowUs: number): boolean {
 		const rows = this.#rows;
 		rows.prepare(udpGap(port.family));
-		const count = this.#native.receivePackets(port.fd, 'socket', rows.batch);
+		const count = this.#native.receivePackets(port.fd, 'datagram', rows.batch);
 		const batch = this.#begin(nowUs);
+		const { octets, segmentOctets } = rows.batch;
 		for (let row = 0; row < count; row++) {
+			const whole = octets[row] ?? 0;
+			const each = segmentOctets[row] ?? 0;
+			if (each > 0 && each < whole) {
+				this.#cut(row, whole, each, port, lane);
+				continue;
+			}
+			if (batch.packets.length === PACKETS_PER_CALL) {
+				this.#open(batch, lane);
+			}
 			const packet = rows.fresh(row);
-			takeDatagram(packet, rows.batch, row, port);
+			takeDatagram(packet, rows.batch, row, whole, port);
 			batch.packets.push(packet);
 		}
-		this.#samples.begin(batch.packets, nowUs);
-		this.#engine.udpEncapInput(batch, EncapType.EspInUdp);
-		this.#finish(batch, lane, nowUs);
+		this.#open(batch, lane);
 		return count > 0;
+	}
+
+	/** Takes apart what the kernel has joined (UDP_GRO): datagrams of one peer, all but the last of one length. */
+	#cut(row: number, whole: number, each: number, port: EncapPort, lane: Lane): void {
+		const rows = this.#rows;
+		const batch = this.#batch;
+		const first = rows.fresh(row);
+		takeDatagram(first, rows.batch, row, each, port);
+		const { bytes } = first;
+		const payloadAt = HEADROOM_OCTETS + udpGap(port.family);
+		for (let from = 0; from < whole; from += each) {
+			if (batch.packets.length === PACKETS_PER_CALL) {
+				this.#open(batch, lane);
+			}
+			const packet = this.#segments.fresh(batch.packets.length);
+			const octets = Math.min(each, whole - from);
+			if (payloadAt + octets > packet.bytes.length) {
+				return;
+			}
+			packet.bytes.set(bytes.subarray(payloadAt + from, payloadAt + from + octets), payloadAt);
+			if (octets === each) {
+				takeTwin(packet, first);
+			} else {
+				takeDatagram(packet, rows.batch, row, octets, port);
+			}
+			batch.packets.push(packet);
+		}
+	}
+
+	/** From ESP in UDP to the kernel; the packets' slots are free afterwards. */
+	#open(batch: Batch, lane: Lane): void {
+		this.#samples.begin(batch.packets, batch.nowUs);
+		this.#engine.udpEncapInput(batch, EncapType.EspInUdp);
+		for (const packet of batch.packets) {
+			if (packet.action === PacketAction.ToSocket) {
+				// The kernel has joined a datagram of the owner's to ESP before it: it goes back, alone.
+				this.#transmitter.toKernel(packet, lane.fd);
+			}
+		}
+		this.#finish(batch, lane, batch.nowUs);
+		batch.packets.length = 0;
 	}
 
 	/** A packet that came out of the engine by itself (IPTFS). */
@@ -138,7 +190,7 @@ export class Inbound {
 			if (inner && !this.#locate(packet)) {
 				return;
 			}
-			const local = !inner || this.#isLocal(packet);
+			const local = !inner || this.#routeOf(packet)?.kind === 'local';
 			one.packets.length = 0;
 			one.packets.push(packet);
 			if (!local || !isTransform(packet.proto)) {
@@ -177,15 +229,14 @@ export class Inbound {
 		return false;
 	}
 
-	#isLocal(packet: PacketBuffer): boolean {
-		const ipv4 = packet.family === Family.Ipv4;
-		const at = packet.start + (ipv4 ? 16 : 24);
-		const address = addressFrom(packet.bytes, at, ipv4 ? 4 : 16);
-		return this.#routes.isLocal(packet.family, address);
+	/** Where the kernel would send it. */
+	#routeOf(packet: PacketBuffer): Route | undefined {
+		const at = packet.start + (packet.family === Family.Ipv4 ? 16 : 24);
+		return this.#routes.lookupIn(packet.family, packet.bytes, at, -1, 0);
 	}
 
 	#deliver(packet: PacketBuffer, local: boolean, lane: Lane, nowUs: number): void {
-		packet.flow.oif = local ? LOOPBACK : this.#outputDevice(packet);
+		packet.flow.oif = local ? LOOPBACK : (this.#routeOf(packet)?.ifindex ?? 0);
 		this.#engine.policyCheck(this.#one, local ? Direction.In : Direction.Fwd);
 		if (packet.action !== PacketAction.Pass) {
 			this.#samples.note(packet, 'inward', nowUs);
@@ -195,13 +246,6 @@ export class Inbound {
 			setIpv4Checksum(packet.view, packet.start);
 		}
 		this.#transmitter.toKernel(packet, lane.fd);
-	}
-
-	#outputDevice(packet: PacketBuffer): number {
-		const ipv4 = packet.family === Family.Ipv4;
-		const at = packet.start + (ipv4 ? 16 : 24);
-		const address = addressFrom(packet.bytes, at, ipv4 ? 4 : 16);
-		return this.#routes.lookup(packet.family, address, anyAddress(), 0, 0)?.ifindex ?? 0;
 	}
 }
 

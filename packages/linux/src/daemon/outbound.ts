@@ -2,10 +2,11 @@
  * Captured packets, from a lane's device to the network, in the order in which they are processed:
  *
  *     read      a batch from the device; family, mark and route of each
+ *     cut       what a program has sent in one large piece, into packets as its connection wants them
  *     lookup    policies and states (the engine)
  *     size      what does not fit the path is told to its sender, where it may not be cut
  *     transform headers, numbers, sealing (the engine)
- *     send      pieces where the outer packet is too long; by raw socket
+ *     send      pieces where the outer packet is too long; by raw socket, or the socket of a port
  *
  * All packets of a device count as forwarded: who sent them, this host or one behind it, hears of their
  * size by ICMP in either case.
@@ -15,8 +16,10 @@
 import { Batch, type Bundle, type Engine, PacketAction } from '@xfrm/engine';
 import { fragmentPacket } from '@xfrm/host';
 import {
+	fillSegment,
 	fitsIpv4,
 	fitsIpv6,
+	HEADROOM_OCTETS,
 	IPV6_HEADER_OCTETS,
 	ipv4DontFragment,
 	ipv4HeaderOctets,
@@ -25,18 +28,27 @@ import {
 	ipv6NextHeader,
 	ipv6PayloadLength,
 	type PacketBuffer,
+	planSegments,
+	SegmentPlan,
 	udpSourcePort,
 } from '@xfrm/wire';
-import { addressFrom, Errno, Family, IpProto } from '@xfrm/wire/xfrm';
-import { PACKETS_PER_CALL } from '../limits.ts';
+import { Errno, Family, IpProto } from '@xfrm/wire/xfrm';
+import { LARGE_SLOT_OCTETS, LARGE_SLOTS, PACKET_SLOT_OCTETS, PACKETS_PER_CALL } from '../limits.ts';
 import type { Native } from '../native/seam.ts';
 import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import type { DropSamples } from './drop-samples.ts';
-import type { EncapPorts } from './encap-ports.ts';
+import type { EncapPort, EncapPorts } from './encap-ports.ts';
 import { tooBigError } from './icmp-error.ts';
-import { PacketRows } from './packet-rows.ts';
+import { PacketRows, type PacketSlab } from './packet-rows.ts';
 import type { SequenceLedger } from './sequence-ledger.ts';
 import type { Transmitter } from './transmitter.ts';
+import {
+	completeChecksum,
+	SegmentType,
+	VNET_HEADER_OCTETS,
+	vnetSegmentOctets,
+	vnetSegmentType,
+} from './vnet-header.ts';
 
 /** Numbers that a batch may take of one state, pieces of its packets included. */
 const NUMBERS_PER_BATCH = 16 * PACKETS_PER_CALL;
@@ -58,6 +70,8 @@ export class Outbound {
 	readonly #ledger: SequenceLedger;
 	readonly #samples: DropSamples;
 	readonly #rows: PacketRows;
+	readonly #segments: PacketRows;
+	readonly #plan: SegmentPlan = new SegmentPlan();
 	readonly #batch: Batch = new Batch();
 	readonly #one: Batch = new Batch();
 	/** ESP in UDP that could not go, as nobody has its port. */
@@ -71,8 +85,7 @@ export class Outbound {
 		transmitter: Transmitter,
 		ledger: SequenceLedger,
 		samples: DropSamples,
-		slab: Uint8Array,
-		firstSlot: number,
+		slab: PacketSlab,
 	) {
 		this.#native = native;
 		this.#engine = engine;
@@ -81,13 +94,14 @@ export class Outbound {
 		this.#transmitter = transmitter;
 		this.#ledger = ledger;
 		this.#samples = samples;
-		this.#rows = new PacketRows(slab, firstSlot, PACKETS_PER_CALL);
+		this.#rows = new PacketRows(slab, LARGE_SLOT_OCTETS, LARGE_SLOTS);
+		this.#segments = new PacketRows(slab, PACKET_SLOT_OCTETS, PACKETS_PER_CALL);
 	}
 
 	/** Reads once from a lane's device and sends what comes of it; false when nothing was there. */
 	pass(lane: Lane, nowUs: number): boolean {
 		const rows = this.#rows;
-		rows.prepare(0);
+		rows.prepare(-VNET_HEADER_OCTETS);
 		const count = this.#native.receivePackets(lane.fd, 'tun', rows.batch);
 		if (count <= 0) {
 			return false;
@@ -97,21 +111,60 @@ export class Outbound {
 		batch.packets.length = 0;
 		for (let row = 0; row < count; row++) {
 			const packet = rows.fresh(row);
-			packet.end = packet.start + (rows.batch.octets[row] ?? 0);
-			if (this.#begin(packet, lane)) {
-				batch.packets.push(packet);
+			packet.end = packet.start + (rows.batch.octets[row] ?? 0) - VNET_HEADER_OCTETS;
+			if (!this.#begin(packet, lane)) {
+				continue;
+			}
+			const vnetAt = HEADROOM_OCTETS - VNET_HEADER_OCTETS;
+			if (vnetSegmentType(packet.view, vnetAt) !== SegmentType.None) {
+				this.#cut(packet, vnetSegmentOctets(packet.view, vnetAt), batch, lane);
+			} else if (completeChecksum(packet, vnetAt)) {
+				this.#take(packet, batch, lane);
 			}
 		}
-		this.#samples.begin(batch.packets, nowUs);
+		this.#process(batch, lane);
+		return true;
+	}
+
+	/** Cuts a large packet into those that its sender wants on the wire. */
+	#cut(whole: PacketBuffer, octets: number, batch: Batch, lane: Lane): void {
+		const plan = this.#plan;
+		if (!planSegments(plan, whole, octets)) {
+			return;
+		}
+		for (let index = 0; index < plan.count; index++) {
+			if (batch.packets.length === PACKETS_PER_CALL) {
+				this.#process(batch, lane);
+			}
+			const segment = this.#segments.fresh(batch.packets.length);
+			if (fillSegment(plan, whole, index, segment)) {
+				segment.forwarded = true;
+				segment.mark = whole.mark;
+				segment.route = whole.route;
+				batch.packets.push(segment);
+			}
+		}
+	}
+
+	#take(packet: PacketBuffer, batch: Batch, lane: Lane): void {
+		if (batch.packets.length === PACKETS_PER_CALL) {
+			this.#process(batch, lane);
+		}
+		batch.packets.push(packet);
+	}
+
+	/** From lookup to the wire; the packets' slots are free afterwards. */
+	#process(batch: Batch, lane: Lane): void {
+		this.#samples.begin(batch.packets, batch.nowUs);
 		this.#engine.lookup(batch);
 		this.#dropTooBig(batch, lane);
 		this.#lease(batch);
 		this.#engine.transform(batch);
 		for (const packet of batch.packets) {
-			this.finish(packet, lane, nowUs);
+			this.finish(packet, lane, batch.nowUs);
 		}
+		batch.packets.length = 0;
 		this.#transmitter.flush();
-		return true;
 	}
 
 	/** No number is used before it is leased. */
@@ -161,10 +214,10 @@ export class Outbound {
 		packet.forwarded = true;
 		packet.mark = lane.mark;
 		const ipv4 = packet.family === Family.Ipv4;
-		const octets = ipv4 ? 4 : 16;
-		const source = addressFrom(bytes, start + (ipv4 ? 12 : 8), octets);
-		const destination = addressFrom(bytes, start + (ipv4 ? 16 : 24), octets);
-		packet.route = this.#routes.lookup(packet.family, destination, source, lane.mark, 0) ?? null;
+		const sourceAt = start + (ipv4 ? 12 : 8);
+		const destinationAt = start + (ipv4 ? 16 : 24);
+		const { family } = packet;
+		packet.route = this.#routes.lookupIn(family, bytes, destinationAt, sourceAt, lane.mark) ?? null;
 		return true;
 	}
 
@@ -216,11 +269,21 @@ export class Outbound {
 	/** Out, in pieces if it is too long. */
 	#send(packet: PacketBuffer, lane: Lane): void {
 		const { route } = packet;
-		if (route === null || !this.#hasPort(packet)) {
+		if (route === null) {
+			return;
+		}
+		const udpAt = packet.action === PacketAction.Transformed ? udpHeaderAt(packet) : -1;
+		const port = udpAt < 0 ? undefined : this.#portOf(packet, udpAt);
+		if (udpAt >= 0 && port === undefined) {
+			this.portless++;
 			return;
 		}
 		if (packet.length <= route.mtu) {
-			this.#transmitter.toNetwork(packet);
+			if (port === undefined) {
+				this.#transmitter.toNetwork(packet);
+			} else {
+				this.#transmitter.toPort(packet, udpAt, port);
+			}
 			return;
 		}
 		const whole = packet.family === Family.Ipv4 && ipv4DontFragment(packet.view, packet.start);
@@ -235,23 +298,18 @@ export class Outbound {
 	}
 
 	/** ESP in UDP goes only as long as somebody has its port, as in Linux. */
-	#hasPort(packet: PacketBuffer): boolean {
-		if (packet.action !== PacketAction.Transformed) {
-			return true;
-		}
-		const { view, start, family } = packet;
-		const ipv4 = family === Family.Ipv4;
-		const proto = ipv4 ? ipv4Protocol(view, start) : ipv6NextHeader(view, start);
-		if (proto !== IpProto.Udp) {
-			return true;
-		}
-		const at = start + (ipv4 ? ipv4HeaderOctets(view, start) : IPV6_HEADER_OCTETS);
-		if (this.#ports.serves(family, udpSourcePort(view, at))) {
-			return true;
-		}
-		this.portless++;
-		return false;
+	#portOf({ family, view, bytes, start }: PacketBuffer, udpAt: number): EncapPort | undefined {
+		const sourceAt = start + (family === Family.Ipv4 ? 12 : 8);
+		return this.#ports.find(family, udpSourcePort(view, udpAt), bytes, sourceAt);
 	}
+}
+
+/** Offset of the UDP header of a packet in UDP, else -1. */
+function udpHeaderAt({ view, start, family }: PacketBuffer): number {
+	const ipv4 = family === Family.Ipv4;
+	const proto = ipv4 ? ipv4Protocol(view, start) : ipv6NextHeader(view, start);
+	const octets = ipv4 ? ipv4HeaderOctets(view, start) : IPV6_HEADER_OCTETS;
+	return proto === IpProto.Udp ? start + octets : -1;
 }
 
 /** Identification of the pieces of a packet. */

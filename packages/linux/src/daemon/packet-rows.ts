@@ -4,47 +4,77 @@
  *
  *     slot   | room for headers | packet … | room for trailers |
  *
+ * Slots are of two sizes: large ones for what system calls bring, which may be many packets in one, and small
+ * ones for packets that are cut out of these.
+ *
  * @hotpath
  */
 import { HEADROOM_OCTETS, PacketBuffer, TAILROOM_OCTETS } from '@xfrm/wire';
-import { PACKET_SLOT_OCTETS } from '../limits.ts';
+import { LARGE_SLOT_OCTETS, PACKET_SLOT_OCTETS } from '../limits.ts';
 import { PacketBatch } from '../native/packet-batch.ts';
 
-/** Longest packet of a slot. */
+/** Longest packet of a small slot, and of a large one. */
 export const SLOT_PACKET_OCTETS: number = PACKET_SLOT_OCTETS - HEADROOM_OCTETS - TAILROOM_OCTETS;
+export const LARGE_PACKET_OCTETS: number = LARGE_SLOT_OCTETS - HEADROOM_OCTETS - TAILROOM_OCTETS;
+
+/** The memory of all packets, given away in pieces. */
+export class PacketSlab {
+	readonly bytes: Uint8Array;
+	#taken: number = 0;
+
+	constructor(octets: number) {
+		this.bytes = new Uint8Array(new ArrayBuffer(octets));
+	}
+
+	/** Offset of so many octets. @throws RangeError when they are not there */
+	take(octets: number): number {
+		const at = this.#taken;
+		this.#taken += octets;
+		if (this.#taken > this.bytes.length) {
+			throw new RangeError(`a slab of ${this.bytes.length} octets is too small`);
+		}
+		return at;
+	}
+}
 
 export class PacketRows {
 	readonly slab: Uint8Array;
 	readonly packets: PacketBuffer[] = [];
 	/** The batch that receives into these slots. */
 	readonly batch: PacketBatch;
-	readonly #firstSlot: number;
+	readonly #at: number;
+	readonly #slotOctets: number;
 	readonly #bytes: Uint8Array[] = [];
 	readonly #views: DataView[] = [];
 
-	/** Takes `count` slots of the slab from `firstSlot` on. */
-	constructor(slab: Uint8Array, firstSlot: number, count: number) {
-		this.slab = slab;
-		this.#firstSlot = firstSlot;
-		this.batch = new PacketBatch(slab, count);
+	/** Takes `count` slots of this size from the slab. */
+	constructor(slab: PacketSlab, slotOctets: number, count: number) {
+		this.slab = slab.bytes;
+		this.#slotOctets = slotOctets;
+		this.#at = slab.take(count * slotOctets);
+		this.batch = new PacketBatch(this.slab, count);
 		for (let row = 0; row < count; row++) {
-			const at = slab.byteOffset + this.slotAt(row);
-			this.#bytes.push(new Uint8Array(slab.buffer, at, PACKET_SLOT_OCTETS));
-			this.#views.push(new DataView(slab.buffer, at, PACKET_SLOT_OCTETS));
+			const at = this.slab.byteOffset + this.slotAt(row);
+			this.#bytes.push(new Uint8Array(this.slab.buffer, at, slotOctets));
+			this.#views.push(new DataView(this.slab.buffer, at, slotOctets));
 			this.packets.push(new PacketBuffer(0));
 		}
 	}
 
 	/** Offset of a row's slot in the slab. */
 	slotAt(row: number): number {
-		return (this.#firstSlot + row) * PACKET_SLOT_OCTETS;
+		return this.#at + row * this.#slotOctets;
 	}
 
-	/** Makes all rows ready to be received into, so many octets behind the room for headers. */
+	/**
+	 * Makes all rows ready to be received into, so many octets behind the room for headers, or, below zero, that
+	 * much before its end.
+	 */
 	prepare(gap: number): void {
+		const room = this.#slotOctets - HEADROOM_OCTETS - TAILROOM_OCTETS - gap;
 		for (let row = 0; row < this.packets.length; row++) {
 			this.batch.at[row] = this.slotAt(row) + HEADROOM_OCTETS + gap;
-			this.batch.room[row] = SLOT_PACKET_OCTETS - gap;
+			this.batch.room[row] = room;
 		}
 	}
 

@@ -1,18 +1,22 @@
 /**
- * The last step outward: whole packets to the network by raw sockets, or to the kernel by a lane's device.
- * Packets are collected and sent many a call; what does not stand in the slab (pieces, held packets, errors
- * made here) is copied into spare slots.
+ * The last step outward: whole packets to the network by raw sockets, ESP in UDP by the socket of its port, or
+ * to the kernel by a lane's device. Packets are collected and sent many a call; what does not stand in the slab
+ * (pieces, held packets, errors made here) is copied into spare slots.
  *
  * @hotpath
  */
 import type { PacketBuffer } from '@xfrm/wire';
 import { Family } from '@xfrm/wire/xfrm';
-import { PACKETS_PER_CALL } from '../limits.ts';
+import { PACKET_SLOT_OCTETS, PACKETS_PER_CALL } from '../limits.ts';
 import { AF_INET, AF_INET6 } from '../native/abi.ts';
 import { PacketBatch, PEER_OCTETS } from '../native/packet-batch.ts';
 import type { Native } from '../native/seam.ts';
+import { DatagramSender } from './datagram-sender.ts';
+import type { EncapPort } from './encap-ports.ts';
 import type { OuterSockets } from './outer-sockets.ts';
-import { PacketRows, placeInSlab, SLOT_PACKET_OCTETS } from './packet-rows.ts';
+import { PacketRows, type PacketSlab, placeInSlab, SLOT_PACKET_OCTETS } from './packet-rows.ts';
+import { TcpRun } from './tcp-run.ts';
+import { VNET_HEADER_OCTETS, writePlainVnet } from './vnet-header.ts';
 
 /** What the kernel would not take. */
 export interface TransmitCounters {
@@ -26,22 +30,28 @@ export class Transmitter {
 	readonly #native: Native;
 	readonly #sockets: OuterSockets;
 	readonly #slab: Uint8Array;
+	readonly #slabView: DataView;
 	readonly #spare: PacketRows;
 	#spareUsed: number = 0;
 	readonly #out4: PacketBatch;
 	readonly #out6: PacketBatch;
+	readonly #datagrams: DatagramSender;
 	readonly #tun: PacketBatch;
+	/** What the last message to the device may be gone on with. */
+	readonly #run: TcpRun = new TcpRun();
 	#tunFd: number = -1;
 
-	/** Takes `PACKETS_PER_CALL` slots of the slab from `firstSlot` on. */
-	constructor(native: Native, sockets: OuterSockets, slab: Uint8Array, firstSlot: number) {
+	constructor(native: Native, sockets: OuterSockets, slab: PacketSlab) {
 		this.#native = native;
 		this.#sockets = sockets;
-		this.#slab = slab;
-		this.#spare = new PacketRows(slab, firstSlot, PACKETS_PER_CALL);
-		this.#out4 = new PacketBatch(slab, PACKETS_PER_CALL);
-		this.#out6 = new PacketBatch(slab, PACKETS_PER_CALL);
-		this.#tun = new PacketBatch(slab, PACKETS_PER_CALL);
+		const { bytes } = slab;
+		this.#slab = bytes;
+		this.#slabView = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+		this.#spare = new PacketRows(slab, PACKET_SLOT_OCTETS, PACKETS_PER_CALL);
+		this.#out4 = new PacketBatch(bytes, PACKETS_PER_CALL);
+		this.#out6 = new PacketBatch(bytes, PACKETS_PER_CALL);
+		this.#datagrams = new DatagramSender(native, bytes);
+		this.#tun = new PacketBatch(bytes, PACKETS_PER_CALL);
 	}
 
 	/** A whole IP packet to the network, to the destination in its header. */
@@ -64,19 +74,52 @@ export class Transmitter {
 		}
 	}
 
+	/** A whole IP packet in UDP, whose header is at `udpAt`, by the socket of its source port. */
+	toPort(packet: PacketBuffer, udpAt: number, port: EncapPort): void {
+		if (!this.#datagrams.accepts(packet, port)) {
+			this.#datagrams.flush(this.counters);
+		}
+		const at = this.#place(packet);
+		if (at >= 0) {
+			this.#datagrams.add(packet, udpAt, at, port);
+		}
+	}
+
 	/** A whole IP packet to the kernel, as if it had come by this device. */
 	toKernel(packet: PacketBuffer, tunFd: number): void {
 		if (this.#tunFd !== tunFd) {
 			this.#flushTun();
 			this.#tunFd = tunFd;
 		}
-		this.#append(packet, this.#tun);
+		const tun = this.#tun;
+		const inSlab = placeInSlab(this.#slab, packet) >= 0;
+		if (inSlab && tun.count > 0 && tun.count < tun.capacity && this.#run.join(packet)) {
+			const row = this.#append(packet, tun);
+			const { headerOctets } = this.#run;
+			tun.joined[row] = 1;
+			tun.at[row] = (tun.at[row] ?? 0) + headerOctets;
+			tun.octets[row] = (tun.octets[row] ?? 0) - headerOctets;
+			return;
+		}
+		this.#run.finish();
+		const row = this.#append(packet, tun);
+		if (row < 0) {
+			return;
+		}
+		const at = (tun.at[row] ?? 0) - VNET_HEADER_OCTETS;
+		writePlainVnet(this.#slabView, at);
+		tun.at[row] = at;
+		tun.octets[row] = (tun.octets[row] ?? 0) + VNET_HEADER_OCTETS;
+		if (inSlab) {
+			this.#run.begin(packet);
+		}
 	}
 
 	/** Sends all that was collected; afterwards the packets' slots are free. */
 	flush(): void {
 		this.#flushOut(Family.Ipv4, this.#out4);
 		this.#flushOut(Family.Ipv6, this.#out6);
+		this.#datagrams.flush(this.counters);
 		this.#flushTun();
 		this.#spareUsed = 0;
 	}
@@ -85,18 +128,25 @@ export class Transmitter {
 		if (batch.count === batch.capacity) {
 			this.flush();
 		}
-		let at = placeInSlab(this.#slab, packet);
+		const at = this.#place(packet);
 		if (at < 0) {
-			at = this.#copyToSpare(packet);
-		}
-		if (at < 0) {
-			this.counters.failed++;
 			return -1;
 		}
 		const row = batch.count++;
 		batch.at[row] = at;
 		batch.octets[row] = packet.end - packet.start;
+		batch.joined[row] = 0;
 		return row;
+	}
+
+	/** Where it is in the slab, copied there if need be; -1 when it is too long. */
+	#place(packet: PacketBuffer): number {
+		const at = placeInSlab(this.#slab, packet);
+		const place = at < 0 ? this.#copyToSpare(packet) : at;
+		if (place < 0) {
+			this.counters.failed++;
+		}
+		return place;
 	}
 
 	#copyToSpare(packet: PacketBuffer): number {
@@ -107,7 +157,7 @@ export class Transmitter {
 		if (this.#spareUsed === PACKETS_PER_CALL) {
 			this.flush();
 		}
-		const at = this.#spare.slotAt(this.#spareUsed++);
+		const at = this.#spare.slotAt(this.#spareUsed++) + VNET_HEADER_OCTETS;
 		this.#slab.set(packet.bytes.subarray(packet.start, packet.end), at);
 		return at;
 	}
@@ -121,6 +171,7 @@ export class Transmitter {
 
 	#flushTun(): void {
 		if (this.#tun.count > 0) {
+			this.#run.finish();
 			this.#native.sendPackets(this.#tunFd, 'tun', this.#tun);
 			this.counters.delivered += this.#settle(this.#tun);
 		}

@@ -1,8 +1,12 @@
-/** A TUN device of the daemon's: bare IP packets in and out (Documentation/networking/tuntap.txt). */
+/**
+ * A TUN device of the daemon's (Documentation/networking/tuntap.txt): IP packets in and out, each behind a header
+ * that says what is left to do (vnet-header.ts). The kernel hands over TCP, and UDP that asks for it, in large
+ * pieces and without checksums, if it knows how to.
+ */
 import { writeFileSync } from 'node:fs';
 import { Errno } from '@xfrm/wire/xfrm';
 import { interfaceIndex } from '../interface-name.ts';
-import { IFNAMSIZ, OpenFlag, TunFlag, TunRequest } from '../native/abi.ts';
+import { IFNAMSIZ, OpenFlag, TunFlag, TunOffload, TunRequest } from '../native/abi.ts';
 import type { Native } from '../native/seam.ts';
 import { setLinkUp } from '../rtnetlink/rtnetlink-message.ts';
 import { RtnetlinkSocket } from '../rtnetlink/rtnetlink-socket.ts';
@@ -43,12 +47,13 @@ export function openTun(native: Native, name: string): TunDevice {
 	const request = new Uint8Array(40);
 	request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
 	const view = new DataView(request.buffer);
-	view.setUint16(IFNAMSIZ, TunFlag.Tun | TunFlag.NoPacketInfo, true);
+	view.setUint16(IFNAMSIZ, TunFlag.Tun | TunFlag.NoPacketInfo | TunFlag.VnetHeader, true);
 	const made = native.ioctl(fd, TunRequest.SetInterface, request);
 	if (made < 0) {
 		native.close(fd);
 		throw new StartError(deviceRefusal(-made, name));
 	}
+	setOffload(native, fd);
 	setSysctls(name);
 	const ifindex = interfaceIndex(name) ?? 0;
 	const socket = new RtnetlinkSocket(native);
@@ -59,6 +64,15 @@ export function openTun(native: Native, name: string): TunDevice {
 		throw new StartError(`the device ${name} cannot be set up (errno ${errno})`);
 	}
 	return { fd, name, ifindex };
+}
+
+/** As much as the kernel has: UDP came with 6.2. */
+function setOffload(native: Native, fd: number): void {
+	const { Checksum, Tcp4, Tcp6, TcpEcn, Udp4, Udp6 } = TunOffload;
+	const tcp = Checksum | Tcp4 | Tcp6 | TcpEcn;
+	if (native.ioctlValue(fd, TunRequest.SetOffload, tcp | Udp4 | Udp6) < 0) {
+		native.ioctlValue(fd, TunRequest.SetOffload, tcp);
+	}
 }
 
 /** What of it the kernel does not have (no IPv6, /proc/sys read-only) is left; doctor tells. */

@@ -64,4 +64,16 @@ export class PacketBatch {
 			this.peer[row * PEER_OCTETS + i] = address[i] ?? 0;
 		}
 	}
+
+	/** Copies what is sent of a row into one before it. */
+	copyRow(from: number, to: number): void {
+		this.at[to] = this.at[from] ?? 0;
+		this.octets[to] = this.octets[from] ?? 0;
+		this.segmentOctets[to] = this.segmentOctets[from] ?? 0;
+		this.joined[to] = this.joined[from] ?? 0;
+		this.trafficClass[to] = this.trafficClass[from] ?? 0;
+		this.hopLimit[to] = this.hopLimit[from] ?? 0;
+		this.peer.copyWithin(to * PEER_OCTETS, from * PEER_OCTETS, (from + 1) * PEER_OCTETS);
+		this.local.copyWithin(to * LOCAL_OCTETS, from * LOCAL_OCTETS, (from + 1) * LOCAL_OCTETS);
+	}
 }

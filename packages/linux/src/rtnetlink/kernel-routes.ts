@@ -5,9 +5,17 @@
  */
 import type { RouteLookup } from '@xfrm/engine';
 import type { Route } from '@xfrm/wire';
-import { type Address, addressOctets, anyAddress, Family, isAnyAddress } from '@xfrm/wire/xfrm';
+import {
+	type Address,
+	addressFrom,
+	addressOctets,
+	anyAddress,
+	Family,
+	isAnyAddress,
+} from '@xfrm/wire/xfrm';
 import { KERNEL_ROUTES_MAX } from '../limits.ts';
 import type { Native } from '../native/seam.ts';
+import { RecentRoutes } from './recent-routes.ts';
 import {
 	getLink,
 	getRoute,
@@ -48,6 +56,7 @@ export class KernelRoutes {
 	readonly #socket: RtnetlinkSocket;
 	readonly #scratch: Uint8Array = new Uint8Array(0x8000);
 	readonly #known: Map<string, Route | undefined> = new Map();
+	readonly #recent: RecentRoutes = new RecentRoutes();
 	readonly #linkMtus: Map<number, number> = new Map();
 	/** Some answer has a path MTU, which the kernel forgets after a while without a word. */
 	#hasPathMtu: boolean = false;
@@ -74,6 +83,27 @@ export class KernelRoutes {
 		return route;
 	};
 
+	/** As `lookup`, for addresses in a packet; `sourceAt` -1 for any source. */
+	lookupIn(
+		family: number,
+		bytes: Uint8Array,
+		destinationAt: number,
+		sourceAt: number,
+		mark: number,
+	): Route | undefined {
+		const recent = this.#recent;
+		const row = recent.rowOf(family, bytes, destinationAt, sourceAt);
+		if (recent.knows(row, family, bytes, destinationAt, sourceAt, mark)) {
+			return recent.routeOf(row);
+		}
+		const octets = addressOctets(family);
+		const destination = addressFrom(bytes, destinationAt, octets);
+		const source = sourceAt < 0 ? anyAddress() : addressFrom(bytes, sourceAt, octets);
+		const route = this.lookup(family, destination, source, mark, 0);
+		recent.keep(row, family, destination, source, mark, route);
+		return route;
+	}
+
 	/** Is it an address of this host? */
 	isLocal(family: number, address: Address): boolean {
 		return this.lookup(family, address, anyAddress(), 0, 0)?.kind === 'local';
@@ -83,6 +113,7 @@ export class KernelRoutes {
 	forget(): void {
 		this.generation = (this.generation + 1) | 0;
 		this.#known.clear();
+		this.#recent.forget();
 		this.#linkMtus.clear();
 		this.#hasPathMtu = false;
 	}
