@@ -220,8 +220,9 @@ Examples, in a checkout
 const STAT = `xfrm stat [--json] [--watch [SECONDS]] [--kernel|--daemon]
 
 Prints the counters of this network namespace as /proc/net/xfrm_stat does, those of its daemon if
-one runs; behind one that is not zero stands what it counts. With --watch it goes on, and tells which counters move, why they
-usually do, and what to do next. Counters are told packet by packet by xfrm explain.
+one runs; behind one that is not zero stands what it counts. With --watch it goes on, and tells
+which counters move, why they usually do, and what to do next. Counters are told packet by packet by
+xfrm explain.
 
 Examples
   xfrm stat

@@ -93,10 +93,10 @@ test('rates are those since the reading before, states by traffic', () => {
 
 test('as text: aligned, cut, and what is not shown is counted', () => {
 	const lines = topText(topFrame(reading(102, 30, 7), reading(100, 10, 1)), 1, 60);
-	assert.equal(lines[0], 'daemon  00:01:42  2 states, 4 policies');
+	assert.equal(lines[0], 'daemon  00:01:42  states 2, policies 4');
 	assert.equal(lines[2], 'counters: XfrmInStateSeqError 7');
 	assert.match(lines[5] ?? '', /^esp 0x00000200 {2}192\.0\.2\.1 {2}192\.0\.2\.2 {6}9 {3}30/);
-	assert.equal(lines[6], '… 1 more states');
+	assert.equal(lines[6], '… 1 more of the states');
 	assert.ok(lines.every((line) => line.length <= 60));
 });
 

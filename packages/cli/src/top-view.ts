@@ -180,8 +180,10 @@ function aligned(head: readonly string[], rows: readonly (readonly string[])[]):
 	const widths = head.map((title, column) =>
 		Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
 	);
-	const isNumber = head.map((_, column) =>
-		rows.every((row) => /^(?:[\d.]+[kMGT]?|-)$/.test(row[column] ?? '')),
+	const isNumber = head.map(
+		(_, column) =>
+			rows.every((row) => /^(?:\d+(?:\.\d)?[kMGT]?|-)$/.test(row[column] ?? '')) &&
+			rows.some((row) => row[column] !== '-'),
 	);
 	return [head, ...rows].map((row) =>
 		row
@@ -213,7 +215,7 @@ export function topText(frame: TopFrame, rows: number, columns: number): readonl
 	const named = Object.entries(counters).map(([name, value]) => `${name} ${value}`);
 	const counted = Object.entries(own).map(([name, value]) => `${name} ${value}`);
 	return [
-		`${target}  ${time}  ${counts.states} states, ${counts.policies} policies`,
+		`${target}  ${time}  states ${counts.states}, policies ${counts.policies}`,
 		...(counted.length === 0 ? [] : [`packets: ${counted.join(', ')}`]),
 		`counters: ${named.length === 0 ? 'all zero' : named.join(', ')}`,
 		'',
@@ -231,7 +233,7 @@ export function topText(frame: TopFrame, rows: number, columns: number): readonl
 				String(one.refused),
 			]),
 		),
-		...more(states.length, shown.length, 'states'),
+		...more(states.length, shown.length, 'of the states'),
 		...(causes.length === 0
 			? []
 			: [
@@ -247,7 +249,7 @@ export function topText(frame: TopFrame, rows: number, columns: number): readonl
 							one.reason,
 						]),
 					),
-					...more(drops.length, causes.length, 'causes'),
+					...more(drops.length, causes.length, 'of the causes'),
 				]),
 	].map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
 }
