@@ -24,7 +24,7 @@ import { NONE } from './hash-chains.ts';
 import { attachHelper } from './helper-states.ts';
 import type { Namespace } from './namespace.ts';
 import { PolicyList, type XfrmPolicy } from './policy.ts';
-import { comesBefore } from './policy-tuples.ts';
+import { comesBefore } from './policy-order.ts';
 import { pairHash, wordsEqual } from './sad.ts';
 import { addressWords } from './selector-match.ts';
 import { selectorsEqual } from './spd.ts';

@@ -204,3 +204,32 @@ function isImpossible(policy: XfrmPolicy): boolean {
 	const bits = policy.family === Family.Ipv4 ? 32 : 128;
 	return prefixD > bits || prefixS > bits;
 }
+
+/** Does the asked key, a flow's, fall under a policy? Field by field, those first that tell most apart. */
+export function fallsUnder(policy: XfrmPolicy): boolean {
+	const { words } = policy;
+	const shape = words[SelectorWord.Shape] ?? 0;
+	const proto = words[SelectorWord.Proto] ?? 0;
+	const ifindex = words[SelectorWord.Ifindex] ?? 0;
+	const ports = (asked[KeyWord.Ports] ?? 0) ^ (words[SelectorWord.Ports] ?? 0);
+	return (
+		prefixFits(KeyWord.Daddr, words, (shape >>> 8) & 0xff) &&
+		prefixFits(KeyWord.Saddr, words, shape & 0xff) &&
+		(ports & (words[SelectorWord.PortMasks] ?? 0)) === 0 &&
+		((asked[KeyWord.Mark] ?? 0) & policy.markMask) === policy.markValue &&
+		(proto === 0 || proto === asked[KeyWord.Proto]) &&
+		(ifindex === 0 || ifindex === asked[KeyWord.Ifindex]) &&
+		policy.ifId === asked[KeyWord.IfId]
+	);
+}
+
+/** The address at `KeyWord.Daddr` or `Saddr`; a selector has its own at the same places. */
+function prefixFits(at: number, words: readonly number[], prefix: number): boolean {
+	for (let word = 0; word < 4 && 32 * word < prefix; word++) {
+		const difference = (asked[at + word] ?? 0) ^ (words[at + word] ?? 0);
+		if ((difference & (PREFIX_MASKS[4 * prefix + word] ?? 0)) !== 0) {
+			return false;
+		}
+	}
+	return true;
+}

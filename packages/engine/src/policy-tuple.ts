@@ -11,6 +11,7 @@
 import { NONE } from './hash-chains.ts';
 import { invariant } from './invariant.ts';
 import type { XfrmPolicy } from './policy.ts';
+import type { PolicyGroup } from './policy-groups.ts';
 import {
 	addressSum,
 	asked,
@@ -48,6 +49,8 @@ export class Tuple {
 	count: number = 0;
 	/** Place in the table's plan, -1 outside of it; kept by the table. */
 	place: number = -1;
+	/** Where its policies are found while it is not planned; kept by the table. */
+	group: PolicyGroup | null = null;
 	/** No policy of the tuple has a lower priority; may lag behind after removals. */
 	priorityMin: number = Number.POSITIVE_INFINITY;
 	/** Number of policies at which `priorityMin` is computed anew. */
@@ -131,11 +134,6 @@ export class Tuple {
 	/** The hash of an entry's key. */
 	hashOf(entry: number): number {
 		return this.entries[entry * ENTRY_WORDS + HASH] ?? 0;
-	}
-
-	/** A word of an entry's key. */
-	wordOf(entry: number, word: number): number {
-		return this.entries[entry * ENTRY_WORDS + KEY + word] ?? 0;
 	}
 
 	/** Walks a chain to the next entry with the asked key. */

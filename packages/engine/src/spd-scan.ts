@@ -6,7 +6,7 @@
 import type { Flow } from '@xfrm/wire';
 import { Family, formatAddress, IpProto } from '@xfrm/wire/xfrm';
 import type { XfrmPolicy } from './policy.ts';
-import { comesBefore } from './policy-tuples.ts';
+import { comesBefore } from './policy-order.ts';
 import type { SelectorMatcher } from './selector-match.ts';
 import { wordsAddress } from './selector-match.ts';
 import type { Spd } from './spd.ts';

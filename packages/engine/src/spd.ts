@@ -22,8 +22,9 @@ import { invariant } from './invariant.ts';
 import type { KernelProfile } from './kernel-profile.ts';
 import type { XfrmPolicy } from './policy.ts';
 import { PolicyList } from './policy.ts';
-import { comesBefore, PolicyTable } from './policy-tuples.ts';
-import { SelectorWord, selectorWordsEqual } from './policy-words.ts';
+import { comesBefore } from './policy-order.ts';
+import { PolicyTable } from './policy-tuples.ts';
+import { SelectorWord } from './policy-words.ts';
 
 const LIST_COUNT = 5;
 /** Directions × types × families. */
@@ -196,17 +197,7 @@ export class Spd {
 	 */
 	twin(policy: XfrmPolicy): XfrmPolicy | null {
 		const table = this.tables[tableNumber(policy.direction, policy.type, policy.family)];
-		for (const sibling of table?.siblings(policy) ?? []) {
-			if (
-				sibling.ifId === policy.ifId &&
-				sibling.markValue === policy.markValue &&
-				sibling.markMask === policy.markMask &&
-				selectorWordsEqual(sibling.words, policy.words)
-			) {
-				return sibling;
-			}
-		}
-		return null;
+		return table?.twin(policy) ?? null;
 	}
 
 	byPolicyIndex(index: number): XfrmPolicy | null {
