@@ -46,6 +46,10 @@ export const observedCases: readonly Case[] = [
 				a.ping(innerB, 1, `-I ${innerA}`);
 				b.xfrmMust('policy', 'delete', ...block.slice(0, 6));
 				assert.match(b.xfrmMust('stat'), /^XfrmInPolBlock\s+1\s+#/m);
+				const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+				const refused = b.wrapped(nobody, 'stat', '--daemon');
+				assert.equal(refused.status, 2);
+				assert.match(refused.stderr, /Operation not permitted/);
 				assert.match(b.xfrmMust('stat', '--kernel'), /^XfrmInPolBlock\s+0$/m);
 				const frame = JSON.parse(b.xfrmMust('top', '--once', '--json'));
 				assert.equal(frame.target, 'daemon');

@@ -113,13 +113,13 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 		throw found(profile, `--profile ${Object.keys(PROFILES).join('|')}`);
 	}
 	checkContradictions(values);
+	const drop = dropOf(values, items.length);
 	const target = namedTarget(values);
 	if (values.rules === undefined && target === undefined) {
 		throw new UsageError(
 			'found no rules, expected --rules FILE, or --kernel or --daemon for those in force here (see xfrm help explain)',
 		);
 	}
-	const drop = dropOf(values, items.length);
 	if (items.length === 0 && drop === undefined) {
 		throw new UsageError('found no packet, expected hex, @FILE, or a flow in quotes');
 	}
