@@ -250,7 +250,7 @@ in the foreground, logs to stderr, and prints "ready pid=N" when it is up. SIGTE
 has set up against plaintext stays as long as policies demand protection.
 
        --state-dir DIR   where its journal is kept (/run/xfrm): a successor goes on from it
-       --provider auto|addon|ffi   how it reaches the operating system
+       --provider auto|addon|ffi|node   how it reaches the operating system
        --no-guard        nothing is set up against plaintext
        --cleanup         forgets what a daemon that is gone has left, and ends
        --log json|text   a line of JSON for each message, or text

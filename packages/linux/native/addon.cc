@@ -3,7 +3,7 @@
  * and ESP's arithmetic on OpenSSL contexts that are kept from packet to packet. It decides nothing, allocates
  * nothing on the packet path and keeps no reference to JavaScript: whoever registers memory keeps it alive.
  *
- * Answers are what the system call answers, or a negative errno. It is compiled by src/native/addon-build.ts
+ * Answers are what the system call answers, or a negative errno. It is compiled by src/native/addon.ts
  * with the headers of the running node, whose OpenSSL it uses.
  */
 #ifndef _GNU_SOURCE

@@ -28,7 +28,7 @@ import { type OwnCounters, observe } from './observation.ts';
 import { type Lane, Outbound } from './outbound.ts';
 import { openErrorSockets, takeErrors } from './outer-errors.ts';
 import { OuterSockets } from './outer-sockets.ts';
-import { PacketSlab } from './packet-rows.ts';
+import { PacketSlab } from './packet-slab.ts';
 import { StartError } from './start-error.ts';
 import { followSysctls } from './sysctls.ts';
 import { Transmitter } from './transmitter.ts';

@@ -29,7 +29,8 @@ import type { DropSamples } from './drop-samples.ts';
 import { type EncapPort, takeDatagram, takeTwin, udpGap } from './encap-ports.ts';
 import type { Lane } from './outbound.ts';
 import { type OuterSocket, rawGap, takeRaw } from './outer-sockets.ts';
-import { PacketRows, type PacketSlab } from './packet-rows.ts';
+import { PacketRows } from './packet-rows.ts';
+import type { PacketSlab } from './packet-slab.ts';
 import type { SequenceLedger } from './sequence-ledger.ts';
 import type { Transmitter } from './transmitter.ts';
 

@@ -39,7 +39,8 @@ import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import type { DropSamples } from './drop-samples.ts';
 import type { EncapPort, EncapPorts } from './encap-ports.ts';
 import { tooBigError } from './icmp-error.ts';
-import { PacketRows, type PacketSlab } from './packet-rows.ts';
+import { PacketRows } from './packet-rows.ts';
+import type { PacketSlab } from './packet-slab.ts';
 import type { SequenceLedger } from './sequence-ledger.ts';
 import type { Transmitter } from './transmitter.ts';
 import {

@@ -10,32 +10,12 @@
  * @hotpath
  */
 import { HEADROOM_OCTETS, PacketBuffer, TAILROOM_OCTETS } from '@xfrm/wire';
-import { LARGE_SLOT_OCTETS, PACKET_SLOT_OCTETS } from '../limits.ts';
+import { PACKET_SLOT_OCTETS } from '../limits.ts';
 import { PacketBatch } from '../native/packet-batch.ts';
+import type { PacketSlab } from './packet-slab.ts';
 
-/** Longest packet of a small slot, and of a large one. */
+/** Longest packet of a small slot. */
 export const SLOT_PACKET_OCTETS: number = PACKET_SLOT_OCTETS - HEADROOM_OCTETS - TAILROOM_OCTETS;
-export const LARGE_PACKET_OCTETS: number = LARGE_SLOT_OCTETS - HEADROOM_OCTETS - TAILROOM_OCTETS;
-
-/** The memory of all packets, given away in pieces. */
-export class PacketSlab {
-	readonly bytes: Uint8Array;
-	#taken: number = 0;
-
-	constructor(octets: number) {
-		this.bytes = new Uint8Array(new ArrayBuffer(octets));
-	}
-
-	/** Offset of so many octets. @throws RangeError when they are not there */
-	take(octets: number): number {
-		const at = this.#taken;
-		this.#taken += octets;
-		if (this.#taken > this.bytes.length) {
-			throw new RangeError(`a slab of ${this.bytes.length} octets is too small`);
-		}
-		return at;
-	}
-}
 
 export class PacketRows {
 	readonly slab: Uint8Array;

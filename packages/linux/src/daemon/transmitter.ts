@@ -14,7 +14,8 @@ import type { Native } from '../native/seam.ts';
 import { DatagramSender } from './datagram-sender.ts';
 import type { EncapPort } from './encap-ports.ts';
 import type { OuterSockets } from './outer-sockets.ts';
-import { PacketRows, type PacketSlab, placeInSlab, SLOT_PACKET_OCTETS } from './packet-rows.ts';
+import { PacketRows, placeInSlab, SLOT_PACKET_OCTETS } from './packet-rows.ts';
+import type { PacketSlab } from './packet-slab.ts';
 import { TcpRun } from './tcp-run.ts';
 import { VNET_HEADER_OCTETS, writePlainVnet } from './vnet-header.ts';
 

@@ -7,12 +7,13 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CompileError, compiledObject } from './compiled.ts';
+import type { EvpCalls } from './evp-crypto.ts';
 import type { PacketBatch } from './packet-batch.ts';
 import type { PollSet } from './poll-set.ts';
 import type { Native, PortKind, ReceivedMessage } from './seam.ts';
 
 /** The addon's functions, in the words of addon.cc. */
-export interface Addon {
+export interface Addon extends EvpCalls {
 	open(path: string, flags: number): number;
 	close(fd: number): number;
 	read(fd: number, bytes: Uint8Array): number;
@@ -45,20 +46,6 @@ export interface Addon {
 	registerBatch(...columnsAndCapacity: readonly (Uint8Array | Int32Array | number)[]): number;
 	receivePackets(fd: number, kind: number, batch: number): number;
 	sendPackets(fd: number, kind: number, batch: number, count: number): number;
-	aeadKey(cipher: string, key: Uint8Array, icvOctets: number, esn: number): number;
-	cbcKey(
-		cipher: string,
-		key: Uint8Array,
-		digest: string,
-		macKey: Uint8Array,
-		icvOctets: number,
-		esn: number,
-	): number;
-	wipeKey(key: number): number;
-	registerJobs(...columns: readonly (Int32Array | Float64Array)[]): number;
-	addressOf(bytes: Uint8Array): number;
-	seal(jobs: number, count: number): void;
-	openSealed(jobs: number, count: number): void;
 }
 
 /** Kinds of descriptors, as addon.cc numbers them. */

@@ -5,23 +5,15 @@
  * Memory is given to C by address. A typed array that is an argument stays referenced until the call has
  * returned; structs that outlive a call are kept in `MessageRows`, which the batch's entry here keeps.
  */
-import { createRequire } from 'node:module';
-import { TransportError } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
 import { Level, SocketOption } from './abi.ts';
 import { MessageRows, setPointer } from './ffi-message.ts';
+import { type Koffi, loadKoffi } from './koffi.ts';
 import type { PacketBatch } from './packet-batch.ts';
 import type { PollSet } from './poll-set.ts';
 import type { Native, PortKind, ReceivedMessage } from './seam.ts';
 
 type Call = (...values: readonly unknown[]) => number;
-
-interface Koffi {
-	load(path: null): { func(prototype: string): Call };
-	errno(): number;
-	address(bytes: Uint8Array): bigint;
-	as(value: unknown, type: string): unknown;
-}
 
 /** Numbers of system calls without a function in every C library; the same on both machines that we know. */
 const SyscallNumber = { PidfdOpen: 434, PidfdGetfd: 438 } as const;
@@ -79,19 +71,7 @@ type Functions = { readonly [name in keyof typeof PROTOTYPES]: Call };
 
 /** Loads the provider. @throws TransportError ENOSYS where koffi or Linux is not there */
 export function ffiNative(): Native {
-	const { platform, arch } = process;
-	if (platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) {
-		const text = `the daemon needs Linux on x86-64 or arm64; this is ${platform} on ${arch}`;
-		throw new TransportError(Errno.ENOSYS, text);
-	}
-	let koffi: Koffi;
-	try {
-		koffi = createRequire(import.meta.url)('koffi') as Koffi;
-	} catch (error) {
-		const why = error instanceof Error ? error.message : String(error);
-		throw new TransportError(Errno.ENOSYS, `the package koffi cannot be loaded: ${why}`);
-	}
-	return new FfiNative(koffi);
+	return new FfiNative(loadKoffi());
 }
 
 class FfiNative implements Native {

@@ -1,7 +1,7 @@
 /**
- * A crypto provider on the addon: ESP's usual algorithms on OpenSSL contexts that are kept from packet to
- * packet, all jobs of a batch in one call. What it has no context for, it leaves to the provider of node:crypto,
- * job by job, so that both know the same algorithms and give the same octets.
+ * A crypto provider on OpenSSL contexts that are kept from packet to packet, for ESP's usual algorithms; the calls
+ * are the addon's, or the FFI's (ffi-evp.ts). What there is no context for is left to the provider of node:crypto,
+ * job by job, so that all know the same algorithms and give the same octets.
  */
 import { findAead, findCrypt } from '@xfrm/crypto/algorithms';
 import { nodeProvider } from '@xfrm/crypto/node';
@@ -12,7 +12,31 @@ import {
 	type EspKeySpec,
 	type MacKeySpec,
 } from '@xfrm/crypto/provider';
-import type { Addon } from './addon.ts';
+
+/** The calls. Keys and columns have numbers; memory is told by its address. */
+export interface EvpCalls {
+	/** OpenSSL's name, key with the salt behind it, octets of the ICV, ESN: a number, or -1. */
+	aeadKey(cipher: string, key: Uint8Array, icvOctets: number, esn: number): number;
+	/** A number, or -1. */
+	cbcKey(
+		cipher: string,
+		key: Uint8Array,
+		digest: string,
+		macKey: Uint8Array,
+		icvOctets: number,
+		esn: number,
+	): number;
+	wipeKey(key: number): number;
+	/**
+	 * Columns of a batch: keys, addresses of memory and of where the ICV goes, then aadAt, ivAt, textAt, textEnd,
+	 * outAt, seqHi, status. The caller keeps them.
+	 */
+	registerJobs(...columns: readonly (Int32Array | Float64Array)[]): number;
+	addressOf(bytes: Uint8Array): number;
+	/** Jobs whose key is -1 are left alone. */
+	seal(jobs: number, count: number, batch: CryptoBatch): void;
+	openSealed(jobs: number, count: number, batch: CryptoBatch): void;
+}
 
 /** OpenSSL's names, `%` for the bits of the key. */
 const AEAD_CIPHERS: ReadonlyMap<string, string> = new Map([
@@ -27,21 +51,21 @@ const DIGESTS: ReadonlyMap<string, string> = new Map([
 	['hmac(sha512)', 'SHA512'],
 ]);
 
-/** No key of the addon's: the job is the other provider's. */
+/** No key of ours: the job is the other provider's. */
 const ELSEWHERE = -1;
 
-class AddonKey implements CryptoKey {
+class EvpKey implements CryptoKey {
 	readonly icvOctets: number;
-	readonly #addon: Addon;
+	readonly #calls: EvpCalls;
 	#number: number;
 
-	constructor(addon: Addon, number: number, icvOctets: number) {
-		this.#addon = addon;
+	constructor(calls: EvpCalls, number: number, icvOctets: number) {
+		this.#calls = calls;
 		this.#number = number;
 		this.icvOctets = icvOctets;
 	}
 
-	/** Of the addon's table. @throws Error after `wipe` */
+	/** Of the calls' table. @throws Error after `wipe` */
 	get number(): number {
 		if (this.#number < 0) {
 			throw new Error('a key was used after it was wiped');
@@ -51,41 +75,42 @@ class AddonKey implements CryptoKey {
 
 	wipe(): void {
 		if (this.#number >= 0) {
-			this.#addon.wipeKey(this.#number);
+			this.#calls.wipeKey(this.#number);
 			this.#number = ELSEWHERE;
 		}
 	}
 }
 
-/** Columns of a batch as the addon reads them: keys and memory by number. */
+/** Columns of a batch as the calls read them: keys and memory by number. */
 class JobColumns {
 	readonly keys: Int32Array;
 	readonly bytes: Float64Array;
 	readonly out: Float64Array;
 	readonly number: number;
 
-	constructor(addon: Addon, batch: CryptoBatch) {
+	constructor(calls: EvpCalls, batch: CryptoBatch) {
 		this.keys = new Int32Array(batch.capacity);
 		this.bytes = new Float64Array(batch.capacity);
 		this.out = new Float64Array(batch.capacity);
 		const { aadAt, ivAt, textAt, textEnd, outAt, seqHi, status } = batch;
 		const columns = [aadAt, ivAt, textAt, textEnd, outAt, seqHi, status];
-		this.number = addon.registerJobs(this.keys, this.bytes, this.out, ...columns);
+		this.number = calls.registerJobs(this.keys, this.bytes, this.out, ...columns);
 	}
 }
 
-class AddonProvider implements CryptoProvider {
-	readonly name: string = 'addon';
-	readonly #addon: Addon;
+class EvpProvider implements CryptoProvider {
+	readonly name: string;
+	readonly #calls: EvpCalls;
 	readonly #node: CryptoProvider = nodeProvider();
-	/** The addon knows a batch's columns by address: the keys of this map keep them. */
+	/** A batch's columns are known by address: the keys of this map keep them. */
 	readonly #columns: Map<CryptoBatch, JobColumns> = new Map();
 	/** Addresses of packet memory, which never moves while its array lives. */
 	readonly #addresses: WeakMap<Uint8Array, number> = new WeakMap();
 	readonly #single: CryptoBatch = new CryptoBatch(1);
 
-	constructor(addon: Addon) {
-		this.#addon = addon;
+	constructor(name: string, calls: EvpCalls) {
+		this.name = name;
+		this.#calls = calls;
 	}
 
 	supports(kind: 'aead' | 'auth' | 'crypt' | 'comp', name: string, icvBits?: number): boolean {
@@ -115,8 +140,8 @@ class AddonProvider implements CryptoProvider {
 			return undefined; // the other provider says what is wrong
 		}
 		const cipher = pattern.replace('%', String((key.length - info.saltOctets) * 8));
-		const number = this.#addon.aeadKey(cipher, key, icvOctets, esn ? 1 : 0);
-		return number < 0 ? undefined : new AddonKey(this.#addon, number, icvOctets);
+		const number = this.#calls.aeadKey(cipher, key, icvOctets, esn ? 1 : 0);
+		return number < 0 ? undefined : new EvpKey(this.#calls, number, icvOctets);
 	}
 
 	#cbcKey({ crypt, auth, esn }: EspKeySpec): CryptoKey | undefined {
@@ -134,33 +159,33 @@ class AddonProvider implements CryptoProvider {
 		}
 		const cipher = pattern.replace('%', String(length * 8));
 		const { key, icvOctets } = auth;
-		const number = this.#addon.cbcKey(cipher, crypt.key, digest, key, icvOctets, esn ? 1 : 0);
-		return number < 0 ? undefined : new AddonKey(this.#addon, number, icvOctets);
+		const number = this.#calls.cbcKey(cipher, crypt.key, digest, key, icvOctets, esn ? 1 : 0);
+		return number < 0 ? undefined : new EvpKey(this.#calls, number, icvOctets);
 	}
 
 	seal(batch: CryptoBatch): void {
 		const columns = this.#prepare(batch);
-		this.#addon.seal(columns.number, batch.count);
+		this.#calls.seal(columns.number, batch.count, batch);
 		this.#finish(batch, columns, true);
 	}
 
 	open(batch: CryptoBatch): void {
 		const columns = this.#prepare(batch);
-		this.#addon.openSealed(columns.number, batch.count);
+		this.#calls.openSealed(columns.number, batch.count, batch);
 		this.#finish(batch, columns, false);
 	}
 
 	#prepare(batch: CryptoBatch): JobColumns {
 		let columns = this.#columns.get(batch);
 		if (columns === undefined) {
-			columns = new JobColumns(this.#addon, batch);
+			columns = new JobColumns(this.#calls, batch);
 			this.#columns.set(batch, columns);
 		}
 		for (let i = 0; i < batch.count; i++) {
 			const key = batch.keys[i];
 			const bytes = batch.bytes[i];
 			const out = batch.out[i];
-			if (key instanceof AddonKey && bytes !== undefined && out !== undefined) {
+			if (key instanceof EvpKey && bytes !== undefined && out !== undefined) {
 				columns.keys[i] = key.number;
 				columns.bytes[i] = this.#addressOf(bytes);
 				columns.out[i] = out === bytes ? (columns.bytes[i] ?? 0) : this.#addressOf(out);
@@ -205,14 +230,14 @@ class AddonProvider implements CryptoProvider {
 	#addressOf(bytes: Uint8Array): number {
 		let address = this.#addresses.get(bytes);
 		if (address === undefined) {
-			address = this.#addon.addressOf(bytes);
+			address = this.#calls.addressOf(bytes);
 			this.#addresses.set(bytes, address);
 		}
 		return address;
 	}
 }
 
-/** Makes the provider. */
-export function addonProvider(addon: Addon): CryptoProvider {
-	return new AddonProvider(addon);
+/** Makes the provider; `name` is of the calls. */
+export function evpProvider(name: string, calls: EvpCalls): CryptoProvider {
+	return new EvpProvider(name, calls);
 }

@@ -1,0 +1,19 @@
+/** The memory of all packets: one piece that never moves, of which those who carry packets take theirs. */
+export class PacketSlab {
+	readonly bytes: Uint8Array;
+	#taken: number = 0;
+
+	constructor(octets: number) {
+		this.bytes = new Uint8Array(new ArrayBuffer(octets));
+	}
+
+	/** Offset of so many octets. @throws RangeError when they are not there */
+	take(octets: number): number {
+		const at = this.#taken;
+		this.#taken += octets;
+		if (this.#taken > this.bytes.length) {
+			throw new RangeError(`a slab of ${this.bytes.length} octets is too small`);
+		}
+		return at;
+	}
+}

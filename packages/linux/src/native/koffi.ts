@@ -1,0 +1,28 @@
+/** koffi, loaded when it is first wanted. */
+import { createRequire } from 'node:module';
+import { TransportError } from '@xfrm/netlink';
+import { Errno } from '@xfrm/wire/xfrm';
+
+/** What we use of it. */
+export interface Koffi {
+	/** The program itself and what it has loaded. */
+	load(path: null): { func(prototype: string): (...values: readonly unknown[]) => number };
+	errno(): number;
+	address(bytes: Uint8Array): bigint;
+	as(value: unknown, type: string): unknown;
+}
+
+/** Loads it. @throws TransportError ENOSYS where it or Linux is not there */
+export function loadKoffi(): Koffi {
+	const { platform, arch } = process;
+	if (platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) {
+		const text = `the daemon needs Linux on x86-64 or arm64; this is ${platform} on ${arch}`;
+		throw new TransportError(Errno.ENOSYS, text);
+	}
+	try {
+		return createRequire(import.meta.url)('koffi') as Koffi;
+	} catch (error) {
+		const why = error instanceof Error ? error.message : String(error);
+		throw new TransportError(Errno.ENOSYS, `the package koffi cannot be loaded: ${why}`);
+	}
+}
