@@ -96,4 +96,3 @@ export function after(hook: Hook): void {
 
 export const beforeEach: typeof before = before;
 export const afterEach: typeof after = after;
-export default test;
