@@ -406,9 +406,9 @@ export class Spd {
 		return isNarrowS ? PolicyList.Source : PolicyList.Any;
 	}
 
-	/** Keeps `inexactFirst` when a policy is about to be inserted. */
+	/** Keeps `inexactFirst` when a policy is about to be inserted: to find it anew means to look at all of them. */
 	private noteInexactFirst(policy: XfrmPolicy, replaced: XfrmPolicy | null): void {
-		if (policy.list === PolicyList.Exact) {
+		if (policy.list === PolicyList.Exact || this.profile.tiesByAge) {
 			return;
 		}
 		const { direction } = policy;
