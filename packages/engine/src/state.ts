@@ -12,7 +12,7 @@ import { anyAddress, IpProto, isUnlimited } from '@xfrm/wire/xfrm';
 import { ReplayWindow } from './replay-window.ts';
 import { SelectorMatcher } from './selector-match.ts';
 import { sharedWords } from './shared-addresses.ts';
-import { float64s, int32s, uint32s } from './small-arrays.ts';
+import { float64s, uint32s } from './small-arrays.ts';
 import { Timer, TimerKind, type TimerTable } from './timer-table.ts';
 
 /** `km.state`. */
@@ -116,8 +116,9 @@ export class XfrmState {
 	icvOctets: number = 0;
 	/** Payload and trailer are padded to a multiple of this (T-2). */
 	blockOctets: number = 4;
-	/** Mask of the IV's counter, high and low word; random once a state (T-6). */
-	readonly ivSalt: Int32Array = int32s(2);
+	/** Mask of the IV's counter, high and low word, int32; random once a state (T-6). */
+	ivSaltHigh: number = 0;
+	ivSaltLow: number = 0;
 
 	encap: Encap | undefined;
 	coaddr: Address | undefined;

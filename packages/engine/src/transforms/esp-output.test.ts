@@ -119,7 +119,8 @@ test("a counter mode's IV is the sequence number under a mask of the state", () 
 	const engine = tunnel(ESN);
 	const [state] = [...engine.states()];
 	assert.ok(state !== undefined);
-	state.ivSalt.set([0x0f0f0f0f, 0x70707070]);
+	state.ivSaltHigh = 0x0f0f0f0f;
+	state.ivSaltLow = 0x70707070;
 	const ivs = [0, 1, 2].map(() => espOf(engine, inner()).slice(8, 32));
 	assert.deepEqual(ivs, [
 		`ffffffff${'0f0f0f0a'}${'8f8f8f8f'}`,

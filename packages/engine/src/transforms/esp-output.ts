@@ -168,8 +168,8 @@ function writeIv(
 		return;
 	}
 	if (state.crypt === undefined || state.crypt.ivCounter) {
-		packet.view.setInt32(at, seqHi ^ (state.ivSalt[0] ?? 0));
-		packet.view.setInt32(at + 4, seqLo ^ (state.ivSalt[1] ?? 0));
+		packet.view.setInt32(at, seqHi ^ state.ivSaltHigh);
+		packet.view.setInt32(at + 4, seqLo ^ state.ivSaltLow);
 		return;
 	}
 	net.outputRun.writeRandom(packet.bytes, at, state.ivOctets);

@@ -75,8 +75,8 @@ function fillSalt(net: Namespace, state: XfrmState): void {
 	const octets = new Uint8Array(8);
 	net.options.random(octets);
 	const view = new DataView(octets.buffer);
-	state.ivSalt[0] = view.getInt32(0, true);
-	state.ivSalt[1] = view.getInt32(4, true);
+	state.ivSaltHigh = view.getInt32(0, true);
+	state.ivSaltLow = view.getInt32(4, true);
 }
 
 /** Cipher, with or without a MAC; a MAC without a cipher is refused (T-7). */

@@ -205,6 +205,9 @@ test('what Linux refuses, with its errno and sentence', () => {
 
 test('each state gets a mask of its own for its IVs', () => {
 	const { engine } = makeEngine();
-	const masks = [1, 2].map((spi) => [...addOut(engine, { spi }).ivSalt].join());
+	const masks = [1, 2].map((spi) => {
+		const { ivSaltHigh, ivSaltLow } = addOut(engine, { spi });
+		return `${ivSaltHigh},${ivSaltLow}`;
+	});
 	assert.notEqual(masks[0], masks[1]);
 });
