@@ -1,15 +1,15 @@
-// Writes the modules of `xfrm explain` as one file (packages/cli/src/bundled.ts says why). Behind `tsc -b`.
+// Writes the modules of commands as one file each (packages/cli/src/bundled.ts says why). Behind `tsc -b`.
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const cli = fileURLToPath(new URL('../packages/cli/dist/', import.meta.url));
 
 // Modules that are asked for their place or their class stay what they are, once for all.
-const shared = ['usage', 'version', 'explain-kernel'];
+const shared = ['usage', 'version', 'running-rules'];
 
 await build({
-	entryPoints: [`${cli}explain-command.js`],
-	outfile: `${cli}bundle/explain-command.js`,
+	entryPoints: ['explain-command', 'ip-command'].map((name) => `${cli}${name}.js`),
+	outdir: `${cli}bundle`,
 	bundle: true,
 	platform: 'node',
 	format: 'esm',

@@ -1,13 +1,11 @@
 /**
- * A start of `xfrm explain` is mostly loading: four hundred small files. `npm run build` also writes them as one,
- * dist/bundle/explain-command.js (scripts/bundle.mjs), which is taken unless something was compiled after it.
+ * A start of a command is mostly loading: `xfrm explain` has four hundred small files. `npm run build` also writes
+ * commands as one file each, dist/bundle/*.js (scripts/bundle.mjs), which is taken unless something was compiled
+ * after it.
  */
 import { readdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-type ExplainModule = typeof import('./explain-command.ts');
-
-const bundle = new URL('./bundle/explain-command.js', import.meta.url);
 const packages = fileURLToPath(new URL('../../', import.meta.url));
 
 /** When the compiler last wrote something of these packages, as it notes it; 0 where it notes nothing. */
@@ -19,10 +17,21 @@ function builtAtMs(): number {
 	return Math.max(0, ...times);
 }
 
-/** The module of `xfrm explain`, in one file where there is a fresh one. */
-export async function explainModule(): Promise<ExplainModule> {
+/** Loads a module from its one file, if there is a fresh one. */
+async function load<T>(name: string, modules: () => Promise<T>): Promise<T> {
+	const bundle = new URL(`./bundle/${name}.js`, import.meta.url);
 	const made = statSync(bundle, { throwIfNoEntry: false });
 	return made !== undefined && made.mtimeMs >= builtAtMs()
-		? ((await import(bundle.href)) as ExplainModule)
-		: import('./explain-command.ts');
+		? ((await import(bundle.href)) as T)
+		: modules();
+}
+
+/** The module of `xfrm explain`. */
+export function explainModule(): Promise<typeof import('./explain-command.ts')> {
+	return load('explain-command', () => import('./explain-command.ts'));
+}
+
+/** The module of `xfrm state`, `policy` and `monitor`. */
+export function ipModule(): Promise<typeof import('./ip-command.ts')> {
+	return load('ip-command', () => import('./ip-command.ts'));
 }

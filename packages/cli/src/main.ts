@@ -97,8 +97,8 @@ function speaksIp(args: readonly string[]): boolean {
 async function dispatch(args: readonly string[]): Promise<number> {
 	const [command = 'help', ...rest] = args;
 	if (speaksIp(args)) {
-		const { ipCommand } = await import('./ip-command.ts');
-		return ipCommand(args);
+		const { ipModule } = await import('./bundled.ts');
+		return (await ipModule()).ipCommand(args);
 	}
 	if (rest.includes('--help') || rest.includes('-h')) {
 		const { printHelp } = await import('./help.ts');
