@@ -74,7 +74,7 @@ test('an ICMP error quotes up to 576 octets over IPv4, 1280 over IPv6', () => {
 	}
 });
 
-test('no error about errors, later fragments and broadcasts', () => {
+test('no error about errors, later fragments, broadcasts, and to what is a network', () => {
 	const host = router();
 	const quiet = [
 		icmp('10.0.0.9', '10.9.0.9', [3, 1, 0], counting(28), { ttl: 1 }),
@@ -82,6 +82,7 @@ test('no error about errors, later fragments and broadcasts', () => {
 		ip('10.0.0.9', '10.9.0.9', counting(8), { ttl: 1, fragmentWord: 1 }),
 		udp('10.0.0.9', '10.0.0.255', [7, 9], counting(3)),
 		icmp('2001:db8:a::9', '2001:db8:c::9', [1, 0, 0], counting(48), { ttl: 1 }),
+		icmp('2001:db8:a::', '2001:db8:c::9', [128, 0, 0], counting(48), { ttl: 1 }),
 	];
 	for (const packet of quiet) {
 		host.receive('lan', packet, NOW_US);

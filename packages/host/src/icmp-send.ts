@@ -39,7 +39,7 @@ import { type OwnHeader, writeIpHeader } from './ip-header.ts';
 import { echoedIpv4Options } from './ipv4-options.ts';
 import { outputPacket } from './output.ts';
 import type { Reception } from './reception.ts';
-import { isLocalAddress, routeInput, routeOutput } from './route-lookup.ts';
+import { isLocalAddress, isNetworkAddress, routeInput, routeOutput } from './route-lookup.ts';
 import { selectSource } from './source-address.ts';
 import type { Stack } from './stack.ts';
 
@@ -272,7 +272,8 @@ function sendIpv6Error(
 		? ownDestination
 		: sourceByDevice(stack, about, destination);
 	const route = routeOutput(stack, Family.Ipv6, destination, asked, 0, 0);
-	if (typeof route === 'number') {
+	// Nobody is told who is no single node (RFC 4443 §2.4 e).
+	if (typeof route === 'number' || isNetworkAddress(stack, destination, route.source)) {
 		return;
 	}
 	const packet = emptyBuffer(Family.Ipv6, IPV6_MTU_MIN);

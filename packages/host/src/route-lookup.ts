@@ -357,6 +357,21 @@ function isRouterAnycast(entry: RouteEntry, owner: Device, daddr: Address): bool
 	);
 }
 
+/**
+ * Is an address that of a network, not of one node: does the route to it begin with it, without a gateway?
+ * (net/ip6_route.h:ipv6_anycast_destination)
+ */
+export function isNetworkAddress(stack: Stack, daddr: Address, saddr: Address): boolean {
+	const { name } = stack.devices.loopback;
+	const entry = lookup(stack, Family.Ipv6, daddr, saddr, 0, name, undefined, 0);
+	return (
+		typeof entry !== 'number' &&
+		entry.prefixLength < ANYCAST_PREFIX_MAX &&
+		entry.gateway === undefined &&
+		prefixMatches(daddr, entry.destination, 128, Family.Ipv6)
+	);
+}
+
 /** Longer ones have no host part to be zero. */
 const ANYCAST_PREFIX_MAX = 127;
 
