@@ -59,12 +59,12 @@ async function askGuest(everything: boolean): Promise<number> {
 	for (const page of wanted.filter((one) => !asked.includes(one))) {
 		say(`${page.name}: not asked, the guest lacks its modules (--questions)`);
 	}
-	const reason = asked.length === 0 ? 'nothing is to be asked' : setUpOracle();
+	const reason = asked.length === 0 ? 'nothing is to be asked' : setUpOracle('guest');
 	if (reason !== undefined) {
 		say(`cases: no kernel is asked: ${reason}`);
 		return asked.length > 0 && process.env['CI'] === 'true' ? 1 : 0;
 	}
-	const oracle = new Oracle();
+	const oracle = new Oracle('guest');
 	let differences = 0;
 	try {
 		const all = await Promise.all(asked.map((page) => oracle.ask(kernelQuestion(page))));

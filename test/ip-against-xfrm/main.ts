@@ -248,7 +248,7 @@ async function main(): Promise<number> {
 
 /** Boots the guest and does the same there, with this machine's programs and files. */
 function runInGuest(): number {
-	const reason = setUpOracle();
+	const reason = setUpOracle('guest');
 	if (reason !== undefined) {
 		say(`skipped: ${reason}`);
 		return 0;

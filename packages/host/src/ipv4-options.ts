@@ -17,6 +17,7 @@ import { HostDrop } from './host-trace.ts';
 import { sendIcmpError } from './icmp-send.ts';
 import type { Reception } from './reception.ts';
 import { routeOutput } from './route-lookup.ts';
+import { selectSource } from './source-address.ts';
 import type { Stack } from './stack.ts';
 
 /** What a look at one option says. */
@@ -133,14 +134,22 @@ function examine(
 		: Finding.SourceRoute;
 }
 
-/** The address by which this host tells of itself: the destination, or the source of what it would send back. */
+/**
+ * The address by which this host tells of itself: the destination, if it is one of ours; else the source of what
+ * it would send back, or one of the device it came by (net/ipv4/fib_frontend.c:fib_compute_spec_dst).
+ */
 function ownAddress(stack: Stack, reception: Reception): Address {
-	const { packet, owner } = reception;
-	if (owner !== undefined) {
+	const { packet, owner, broadcast } = reception;
+	if (owner !== undefined && !broadcast) {
 		return destinationOf(packet);
 	}
-	const back = routeOutput(stack, Family.Ipv4, sourceOf(packet), anyAddress(), 0, 0);
-	return typeof back === 'number' ? anyAddress() : back.source;
+	const source = sourceOf(packet);
+	const back = routeOutput(stack, Family.Ipv4, source, anyAddress(), 0, 0);
+	if (typeof back !== 'number') {
+		return back.source;
+	}
+	const near = { kind: 'unicast', gateway: source } as const;
+	return selectSource(stack.devices, Family.Ipv4, reception.device, source, near);
 }
 
 function recordRoute(stack: Stack, reception: Reception, at: number, octets: number): number {

@@ -216,6 +216,16 @@ test('IPv4 options: route and time are recorded, nonsense is answered, source ro
 	host.receive('lan', ip('10.0.0.9', '10.9.0.9', counting(8), { options: record }), NOW_US);
 	const [packet = new Uint8Array(0)] = emitted(host);
 	assert.deepEqual(packet.slice(20, 28), Uint8Array.of(7, 7, 8, 192, 0, 2, 1, 0));
+	for (const source of ['10.0.0.9', '203.0.113.9']) {
+		const heard = router();
+		opened(heard.openRaw({ family: 2, proto: 253 }));
+		heard.receive('lan', ip(source, '10.0.0.255', counting(8), { options: record }), NOW_US);
+		const effect = heard.pollEffect();
+		assert.equal(effect?.kind, 'deliver', source);
+		const octets = effect?.kind === 'deliver' ? effect.payload : new Uint8Array(0);
+		// A broadcast: an address of ours is recorded.
+		assert.deepEqual(octets.slice(20, 28), Uint8Array.of(7, 7, 8, 10, 0, 0, 1, 0), source);
+	}
 	assert.deepEqual(
 		received(
 			'lan',
