@@ -1,12 +1,11 @@
 /** `xfrm lookup`: which policies and states a flow meets, one flow or millions. */
 import { parseArgs } from 'node:util';
-import { FlowLookup, InputError, type LookupAnswer, lookupText, Secrets } from '@xfrm/explain';
+import { FlowLookup, InputError, type LookupAnswer, lookupText } from '@xfrm/explain';
 import { readLines } from './line-reader.ts';
-import { gatherRules, hostWithRules, profileOf } from './offline-rules.ts';
+import { askRules } from './offline-rules.ts';
 import { namedTarget } from './target.ts';
 import { colours } from './terminal.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
-import { PROFILE_DEFAULT } from './version.ts';
 
 const OPTIONS = {
 	rules: { type: 'string', multiple: true },
@@ -38,38 +37,12 @@ export async function lookupCommand(args: readonly string[]): Promise<number> {
 			'expected either a flow, as in "src 10.1.0.5 dst 10.2.0.9 proto udp dir out", or --batch FILE',
 		);
 	}
-	const secrets = new Secrets(values['show-keys'] === true);
-	const warn = (text: string): void => {
-		process.stderr.write(`xfrm: ${secrets.hide(text)}\n`);
-	};
-	try {
-		const { explainer, refused } = hostWithRules(
-			await gatherRules(values.rules ?? [], target),
-			secrets,
-			{
-				profile: profileOf(values.profile ?? PROFILE_DEFAULT),
-				listener: values['no-listener'] !== true,
-			},
-		);
-		for (const { file, line, text } of refused) {
-			warn(`${file}:${line}: refused: ${text}`);
-		}
-		if (values.strict === true && refused.length > 0) {
-			return 2;
-		}
-		const lookup = new FlowLookup(explainer.world);
+	return askRules(values, target, ({ world }, warn) => {
+		const lookup = new FlowLookup(world);
 		return values.batch === undefined
-			? lookOne(lookup, flow, values.json === true, (ifindex) =>
-					explainer.world.deviceName(ifindex),
-				)
+			? lookOne(lookup, flow, values.json === true, (ifindex) => world.deviceName(ifindex))
 			: lookAll(lookup, values.batch, warn);
-	} catch (error) {
-		if (error instanceof InputError) {
-			warn(error.message);
-			return 2;
-		}
-		throw error;
-	}
+	});
 }
 
 function argumentsOf(args: readonly string[]) {

@@ -1,7 +1,7 @@
 /** Rules for the commands that ask about them alone, without packets: lookup, prove, diff, lint. */
 import { nodeProvider } from '@xfrm/crypto/node';
 import { PROFILES } from '@xfrm/engine';
-import { Explainer, type Secrets } from '@xfrm/explain';
+import { Explainer, InputError, Secrets } from '@xfrm/explain';
 import {
 	loadRules,
 	newestTimeOf,
@@ -12,6 +12,7 @@ import {
 import { seededRandom } from './seeded-random.ts';
 import type { Target } from './target.ts';
 import { UsageError } from './usage.ts';
+import { PROFILE_DEFAULT } from './version.ts';
 
 export type ProfileName = keyof typeof PROFILES;
 
@@ -47,8 +48,49 @@ export function hostWithRules(
 	return { explainer, refused };
 }
 
+/** Options by which a command is given rules, and a target in their place or beside them. */
+export interface RulesValues {
+	readonly rules?: readonly string[];
+	readonly profile?: string;
+	readonly strict?: boolean;
+	readonly 'no-listener'?: boolean;
+	readonly 'show-keys'?: boolean;
+}
+
+/**
+ * Loads the rules and asks; what cannot be read, and with --strict a rule that Linux would refuse, is told on
+ * stderr and ends with status 2.
+ */
+export async function askRules(
+	values: RulesValues,
+	target: Target | undefined,
+	ask: (explainer: Explainer, warn: (text: string) => void) => number,
+): Promise<number> {
+	const secrets = new Secrets(values['show-keys'] === true);
+	const warn = (text: string): void => {
+		process.stderr.write(`xfrm: ${secrets.hide(text)}\n`);
+	};
+	try {
+		const rules = await gatherRules(values.rules ?? [], target);
+		const { explainer, refused } = hostWithRules(rules, secrets, {
+			profile: profileOf(values.profile ?? PROFILE_DEFAULT),
+			listener: values['no-listener'] !== true,
+		});
+		for (const { file, line, text } of refused) {
+			warn(`${file}:${line}: refused: ${text}`);
+		}
+		return values.strict === true && refused.length > 0 ? 2 : ask(explainer, warn);
+	} catch (error) {
+		if (error instanceof InputError) {
+			warn(error.message);
+			return 2;
+		}
+		throw error;
+	}
+}
+
 /** The files' rules, and with `--kernel` or `--daemon` those that are in force here. */
-export async function gatherRules(
+async function gatherRules(
 	paths: readonly string[],
 	target: Target | undefined,
 ): Promise<readonly RulesText[]> {

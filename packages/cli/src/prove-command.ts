@@ -1,10 +1,9 @@
 /** `xfrm prove`: does a claim hold for a whole set of flows? */
 import { parseArgs } from 'node:util';
-import { InputError, proofText, prove, Secrets } from '@xfrm/explain';
-import { gatherRules, hostWithRules, profileOf } from './offline-rules.ts';
+import { proofText, prove } from '@xfrm/explain';
+import { askRules } from './offline-rules.ts';
 import { namedTarget } from './target.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
-import { PROFILE_DEFAULT } from './version.ts';
 
 const OPTIONS = {
 	rules: { type: 'string', multiple: true },
@@ -36,42 +35,18 @@ export async function proveCommand(args: readonly string[]): Promise<number> {
 	if (!Number.isInteger(boxesMax) || boxesMax < 1) {
 		throw new UsageError(`found "${values.boxes}", expected --boxes NUMBER`);
 	}
-	const secrets = new Secrets(values['show-keys'] === true);
-	const warn = (text: string): void => {
-		process.stderr.write(`xfrm: ${secrets.hide(text)}\n`);
-	};
-	try {
-		const { explainer, refused } = hostWithRules(
-			await gatherRules(values.rules ?? [], target),
-			secrets,
-			{
-				profile: profileOf(values.profile ?? PROFILE_DEFAULT),
-				listener: values['no-listener'] !== true,
-			},
-		);
-		for (const { file, line, text } of refused) {
-			warn(`${file}:${line}: refused: ${text}`);
-		}
-		if (values.strict === true && refused.length > 0) {
-			return 2;
-		}
+	return askRules(values, target, ({ world }) => {
 		// A question a word, or one question in many words.
 		const questions = positionals.some((word) => word.includes(' '))
 			? positionals
 			: [positionals.join(' ')];
-		const proofs = questions.map((question) => prove(explainer.world, question, { boxesMax }));
+		const proofs = questions.map((question) => prove(world, question, { boxesMax }));
 		const texts = proofs.map((proof) =>
 			values.json === true ? JSON.stringify(proof) : proofText(proof).join('\n'),
 		);
 		process.stdout.write(`${texts.join('\n')}\n`);
 		return proofs.some(({ holds }) => holds === false) ? 1 : 0;
-	} catch (error) {
-		if (error instanceof InputError) {
-			warn(error.message);
-			return 2;
-		}
-		throw error;
-	}
+	});
 }
 
 function argumentsOf(args: readonly string[]) {

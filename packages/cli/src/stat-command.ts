@@ -2,10 +2,10 @@
  * `xfrm stat`: the counters of /proc/net/xfrm_stat, or the daemon's by the same names, with a word on those
  * that are not zero.
  */
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { counterMeaning } from '@xfrm/explain';
+import { readXfrmStat } from '@xfrm/linux';
 import { namedTarget, type Target } from './target.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 
@@ -93,21 +93,13 @@ async function countersOf(target: Target | undefined): Promise<Counters> {
 
 /** Reads the counters of this process's network namespace. @throws UsageError where there are none */
 export function readCounters(path: string = PATH): Counters {
-	let text: string;
-	try {
-		text = readFileSync(path, 'latin1');
-	} catch {
+	const counters = readXfrmStat(path);
+	if (counters === undefined) {
 		throw new UsageError(
 			`${path} is not there: this kernel has no XFRM, or was built without CONFIG_XFRM_STATISTICS`,
 		);
 	}
-	return new Map(
-		text
-			.split('\n')
-			.map((line) => line.trim().split(/\s+/))
-			.filter(([name]) => name !== undefined && name !== '')
-			.map(([name = '', value = '0']) => [name, Number(value)]),
-	);
+	return counters;
 }
 
 /** By how much each counter went up; counters that stayed are not in it. */

@@ -5,3 +5,4 @@ export { KernelSocket, type KernelSocketOptions } from './kernel-socket.ts';
 export { linuxTransport } from './linux-transport.ts';
 export { adviceFor } from './requirement.ts';
 export { openScratchSocket } from './scratch-namespace.ts';
+export { readXfrmStat } from './xfrm-stat.ts';

@@ -15,11 +15,15 @@ const NO_NETLINK_XFRM: string =
 	'this kernel has no NETLINK_XFRM: load its module with "modprobe xfrm_user", or use a kernel ' +
 	'built with CONFIG_XFRM_USER';
 
-/** Is the right among those of this process? The network namespace may still be somebody else's. */
-export function hasNetAdmin(): boolean {
-	const status = readFileSync('/proc/self/status', 'latin1');
+/** Is CAP_NET_ADMIN among the effective rights in the text of /proc/PID/status? */
+export function hasNetAdminIn(status: string): boolean {
 	const [, hex = '0'] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? [];
 	return ((BigInt(`0x${hex}`) >> NET_ADMIN) & 1n) === 1n;
+}
+
+/** Is the right among those of this process? The network namespace may still be somebody else's. */
+export function hasNetAdmin(): boolean {
+	return hasNetAdminIn(readFileSync('/proc/self/status', 'latin1'));
 }
 
 /** Advice about a request that the kernel refused; undefined when its own words are enough. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hasNetAdminIn, mayConfigure, senderCredentials } from './credentials.ts';
+import { hasNetAdminIn } from '../requirement.ts';
+import { mayConfigure, senderCredentials } from './credentials.ts';
 
 function control(...messages: readonly (readonly number[])[]): Uint8Array {
 	const bytes = new Uint8Array(messages.length * 32);

@@ -8,11 +8,10 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { viewOf } from '@xfrm/netlink';
 import { Level, SCM_CREDENTIALS } from '../native/abi.ts';
 import type { ReceivedMessage } from '../native/seam.ts';
+import { hasNetAdminIn } from '../requirement.ts';
 
 const CMSG_HEADER_OCTETS = 16;
 const UCRED_OCTETS = 12;
-/** `CAP_NET_ADMIN`. */
-const NET_ADMIN = 12n;
 
 export interface Credentials {
 	readonly pid: number;
@@ -37,12 +36,6 @@ export function senderCredentials(message: ReceivedMessage): Credentials | undef
 		at += (octets + 7) & ~7;
 	}
 	return undefined;
-}
-
-/** Effective capabilities in the text of /proc/PID/status. */
-export function hasNetAdminIn(status: string): boolean {
-	const [, hex = '0'] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? [];
-	return ((BigInt(`0x${hex}`) >> NET_ADMIN) & 1n) === 1n;
 }
 
 /** May this program configure XFRM? A program that has gone may not. */

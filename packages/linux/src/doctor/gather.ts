@@ -7,6 +7,7 @@ import { NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
 import { formatAddress } from '@xfrm/wire/xfrm';
 import { linuxTransport } from '../linux-transport.ts';
 import { openScratchSocket } from '../scratch-namespace.ts';
+import { readXfrmStat } from '../xfrm-stat.ts';
 import { probeAbilities } from './abilities.ts';
 import type { AbilityFacts, LinkFacts, MachineFacts, RouteFacts, SocketFacts } from './facts.ts';
 import { parseIptables, parseNft } from './packet-filter.ts';
@@ -60,19 +61,6 @@ function readText(path: string): string | undefined {
 	} catch {
 		return undefined;
 	}
-}
-
-function readCounters(): ReadonlyMap<string, number> | undefined {
-	const text = readText('/proc/net/xfrm_stat');
-	return text === undefined
-		? undefined
-		: new Map(
-				text
-					.split('\n')
-					.map((line) => line.trim().split(/\s+/))
-					.filter((words) => words.length === 2)
-					.map(([name = '', value = '0']) => [name, Number(value)]),
-			);
 }
 
 /** A row of `ip -j -d address`. */
@@ -307,7 +295,7 @@ const PEERS_MAX = 64;
 /** Gathers everything that this process may see. */
 export async function gatherFacts(options: GatherOptions = {}): Promise<MachineFacts> {
 	const gatherer = new Gatherer();
-	const before = readCounters();
+	const before = readXfrmStat();
 	const started = performance.now();
 	const tables = await readTables();
 	const quiet = options.quiet === true || tables.refused !== undefined;
@@ -320,7 +308,7 @@ export async function gatherFacts(options: GatherOptions = {}): Promise<MachineF
 	];
 	const processes = processesHere();
 	await sleep(Math.max(0, WATCH_MS - (performance.now() - started)));
-	const counters = readCounters();
+	const counters = readXfrmStat();
 	const risen = new Map(
 		[...(counters ?? [])]
 			.map(([name, value]) => [name, value - (before?.get(name) ?? 0)] as const)
