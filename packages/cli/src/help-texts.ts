@@ -46,11 +46,16 @@ RULES  --rules FILE      ip xfrm commands, one a line; or what ip [-s|-o] xfrm s
        --strict          a rule that Linux would refuse ends with status 2
 HOST   --host FILE       ip address, route, rule, link commands, or what they print; modprobe
        --local ADDR[/LEN]  --route "PREFIX [via GW] [dev DEV]"  --sysctl KEY=VALUE
-       --encap PORT[/espinudp|espinudp-nonike]   a UDP socket with UDP_ENCAP
+       --encap PORT[/espinudp|espinudp-nonike]   a UDP socket with UDP_ENCAP, beside those that
+                         states with encap imply; --encap none: none is implied
+       --tcp OURS:PORT,PEER:PORT   a TCP connection that carries ESP; its segments are packets too
+       --listen udp/PORT|PROTOCOL   a socket that takes packets, and none is where none is named
+                         (none: nowhere); without it somebody is taken to listen everywhere
        --no-listener     no key manager listens
 OPTIONS hold for the packets after them
        --dir out|in|fwd  --mark M  --if-id I  --dev NAME  --time T|+SECONDS
-       --sender socket|hdrincl
+       --sender socket|hdrincl|udp       a socket whose flow has ports, a raw one whose has none, or
+                         a UDP socket, for which the host makes the headers;  --cpu N
        --iv HEX  --seq N  --ip-id N  --padding HEX   fix what is random or counted (outbound)
 PACKET hex of an IP packet · @FILE (pcap, pcapng; @- is stdin) · a flow in quotes
        wait:SECONDS · do:COMMAND (an ip command)
@@ -264,10 +269,18 @@ Examples
   sudo xfrm daemon &
   sudo xfrm exec -- /usr/lib/ipsec/charon`;
 
-const EXEC = `xfrm exec [--wait SECONDS] -- PROGRAM ARGS
+const EXEC = `xfrm exec [--wait SECONDS] [--seccomp] [--verbose] -- PROGRAM ARGS
 
 Becomes the program, with the daemon of this network namespace in the place of the kernel's XFRM.
 Waits up to five seconds for a daemon. What the program starts is served as well.
+
+A program that is loaded by the C library's loader is reached by a library (LD_PRELOAD). Others, such as
+static ones, Go's, and those that run as another user, are reached by their system calls, which a
+process beside them looks after: slower, with the same result.
+
+       --seccomp         by system calls in any case: for a program that clears the environment of
+                         what it starts, or starts static programs
+       --verbose         says which of the two it is
 
 Exit status is the program's; 127 it is not there, 126 it cannot be run, 2 no daemon answers.
 

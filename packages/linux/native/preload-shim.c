@@ -16,30 +16,14 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <errno.h>
-#include <linux/netlink.h>
+#include <fcntl.h>
 #include <linux/xfrm.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
+#include "handshake.h"
 
-#define DAEMON_PORT 0x58465244u
-#define BYPASS_MARK 0x58465201
-#define NETLINK_XFRM_ 6
 #define FD_MAX 65536
-#define HANDSHAKE_MS 5000
-
-#ifndef UDP_ENCAP
-#define UDP_ENCAP 100
-#endif
-#ifndef SOL_UDP
-#define SOL_UDP 17
-#endif
 
 /* What a descriptor is: not ours, a socket to the daemon. */
 static unsigned char ours[FD_MAX];
@@ -53,17 +37,7 @@ static int trusted;
 static int is_ours(int fd) { return fd >= 0 && fd < FD_MAX && ours[fd]; }
 static void note(int fd, int mine) { if (fd >= 0 && fd < FD_MAX) ours[fd] = (unsigned char)mine; }
 
-static struct sockaddr_nl daemon_address(void) {
-	struct sockaddr_nl address;
-	memset(&address, 0, sizeof address);
-	address.nl_family = AF_NETLINK;
-	address.nl_pid = DAEMON_PORT;
-	return address;
-}
-
 /* Real functions that the shim itself needs, past its own. */
-static int real_socket(int domain, int type, int protocol) { REAL(socket); return real(domain, type, protocol); }
-static int real_close(int fd) { REAL(close); return real(fd); }
 static ssize_t real_sendto(int fd, const void *bytes, size_t octets, int flags, const struct sockaddr *to, socklen_t length) {
 	REAL(sendto);
 	return real(fd, bytes, octets, flags, to, length);
@@ -72,47 +46,6 @@ static ssize_t real_recvmsg(int fd, struct msghdr *message, int flags) { REAL(re
 static int real_setsockopt(int fd, int level, int name, const void *value, socklen_t octets) {
 	REAL(setsockopt);
 	return real(fd, level, name, value, octets);
-}
-
-/* Did this message come from the daemon's port id, sent by root? */
-static int is_from_root(struct msghdr *message) {
-	struct sockaddr_nl *from = message->msg_name;
-	struct cmsghdr *control;
-	if (message->msg_namelen < sizeof *from || from->nl_pid != DAEMON_PORT) return 0;
-	for (control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
-		if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_CREDENTIALS) {
-			struct ucred sender;
-			memcpy(&sender, CMSG_DATA(control), sizeof sender);
-			return sender.uid == 0;
-		}
-	}
-	return 0;
-}
-
-/* Asks the daemon for a sign of life on a socket of its own: 0, or -1 with errno ECONNREFUSED. */
-static int shake_hands(void) {
-	struct nlmsghdr hello = { .nlmsg_len = NLMSG_HDRLEN, .nlmsg_type = NLMSG_NOOP, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
-	struct sockaddr_nl to = daemon_address();
-	int saved = errno, one = 1, good = 0;
-	int fd = real_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
-	if (fd < 0) return -1;
-	real_setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof one);
-	if (real_sendto(fd, &hello, sizeof hello, 0, (struct sockaddr *)&to, sizeof to) >= 0) {
-		struct pollfd wait = { .fd = fd, .events = POLLIN };
-		while (!good && poll(&wait, 1, HANDSHAKE_MS) == 1) {
-			char bytes[256], control[128];
-			struct sockaddr_nl from;
-			struct iovec vector = { bytes, sizeof bytes };
-			struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &vector, .msg_iovlen = 1,
-				.msg_control = control, .msg_controllen = sizeof control };
-			if (real_recvmsg(fd, &message, MSG_DONTWAIT) < 0) break;
-			good = is_from_root(&message);
-		}
-	}
-	real_close(fd);
-	errno = saved;
-	if (!good) errno = ECONNREFUSED;
-	return good ? 0 : -1;
 }
 
 static int trust(void) {
@@ -126,13 +59,14 @@ static ssize_t sent(ssize_t octets) {
 }
 
 int socket(int domain, int type, int protocol) {
+	REAL(socket);
 	int mine = domain == AF_NETLINK && protocol == NETLINK_XFRM_;
-	int fd = real_socket(domain, type, mine ? NETLINK_USERSOCK : protocol);
+	int fd = real(domain, type, mine ? NETLINK_USERSOCK : protocol);
 	note(fd, mine && fd >= 0);
 	return fd;
 }
 
-int close(int fd) { note(fd, 0); return real_close(fd); }
+int close(int fd) { REAL(close); note(fd, 0); return real(fd); }
 
 int dup2(int from, int to) {
 	REAL(dup2);
@@ -151,6 +85,28 @@ int dup(int from) {
 	int fd = real(from);
 	note(fd, is_ours(from));
 	return fd;
+}
+
+/* Its third argument is an int or a pointer: as wide as a pointer it is either. */
+static int duplicated(int fd, int command, int done) {
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) note(done, is_ours(fd));
+	return done;
+}
+int fcntl(int fd, int command, ...) {
+	REAL(fcntl);
+	va_list more;
+	va_start(more, command);
+	void *argument = va_arg(more, void *);
+	va_end(more);
+	return duplicated(fd, command, real(fd, command, argument));
+}
+int fcntl64(int fd, int command, ...) {
+	REAL(fcntl64);
+	va_list more;
+	va_start(more, command);
+	void *argument = va_arg(more, void *);
+	va_end(more);
+	return duplicated(fd, command, real(fd, command, argument));
 }
 
 /* Unbound sockets are bound by their first send, as to the kernel. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasNetAdminIn } from '../requirement.ts';
-import { mayConfigure, senderCredentials } from './credentials.ts';
+import { hasRight, mayConfigure, senderCredentials } from './credentials.ts';
 
 function control(...messages: readonly (readonly number[])[]): Uint8Array {
 	const bytes = new Uint8Array(messages.length * 32);
@@ -39,4 +39,40 @@ test('CAP_NET_ADMIN is bit 12', () => {
 
 test('a process that is gone may do nothing', () => {
 	assert.equal(mayConfigure({ pid: 0x3fff_ffff, uid: 0 }), false);
+});
+
+const ADMIN = 'CapEff:\t0000000000001000';
+const NONE = 'CapEff:\t0000000000000000';
+
+function auxv(secure: number): Uint8Array {
+	const words = new BigUint64Array([6n, 4096n, 23n, BigInt(secure), 0n, 0n]);
+	return new Uint8Array(words.buffer);
+}
+
+function right(uid: number, users: string, caps: string, secure: number = 0): boolean {
+	const status = `Name:\tx\nUid:\t${users.replaceAll(' ', '\t')}\nGid:\t0\t0\t0\t0\n${caps}\n`;
+	return hasRight(uid, status, auxv(secure));
+}
+
+test('root may, and who was given CAP_NET_ADMIN; not what has become privileged after it sent', () => {
+	const rows: readonly (readonly [string, boolean, boolean])[] = [
+		['root', right(0, '0 0 0 0', ADMIN), true],
+		['root without the capability', right(0, '0 0 0 0', NONE), true],
+		['root that acts as another user', right(0, '0 99 99 99', NONE), false],
+		['root as another user, capability kept', right(0, '0 99 99 99', ADMIN), true],
+		['another user', right(99, '99 99 99 99', NONE), false],
+		['another user who was given the capability', right(99, '99 99 99 99', ADMIN), true],
+		['became a program of root (su)', right(99, '99 0 0 0', ADMIN, 1), false],
+		['which then became root', right(99, '0 0 0 0', ADMIN), false],
+		['became a file with capabilities (ping)', right(99, '99 99 99 99', ADMIN, 1), false],
+		['nothing known', hasRight(99, '', auxv(0)), false],
+		[
+			'nothing known of its start',
+			hasRight(99, `Uid:\t99\t99\t99\t99\n${ADMIN}\n`, new Uint8Array(0)),
+			false,
+		],
+	];
+	for (const [what, has, wanted] of rows) {
+		assert.equal(has, wanted, what);
+	}
 });

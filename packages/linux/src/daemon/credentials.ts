@@ -1,8 +1,13 @@
 /**
- * Who may talk to the daemon (spec N-5): uid 0 or CAP_NET_ADMIN, in the user namespace that the daemon is
- * in. The kernel says with every datagram who sent it (SCM_CREDENTIALS); the rest stands in /proc.
+ * Who may talk to the daemon (spec N-5): root, or who has CAP_NET_ADMIN, in the user namespace that the daemon
+ * is in. The kernel says with every datagram who sent it (SCM_CREDENTIALS); the rest stands in /proc.
+ *
+ * What stands there is what the sender is by now. A program without rights could send, and then become one
+ * that has more (su, ping): so what another user's program has gained by its start does not count, be it by
+ * its file's owner (users differ) or by its file's capabilities (AT_SECURE). Rights that it was given do.
  *
  *     struct ucred     pid s32 | uid u32 | gid u32
+ *     auxiliary vector: type u64 | value u64, to the end
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { viewOf } from '@xfrm/netlink';
@@ -38,6 +43,33 @@ export function senderCredentials(message: ReceivedMessage): Credentials | undef
 	return undefined;
 }
 
+/** `AT_SECURE`: the program was started with more rights than who started it. */
+const AT_SECURE = 23n;
+
+function startedWithMoreRights(auxv: Uint8Array): boolean {
+	const view = viewOf(auxv);
+	for (let at = 0; at + 16 <= auxv.length; at += 16) {
+		if (view.getBigUint64(at, true) === AT_SECURE) {
+			return view.getBigUint64(at + 8, true) !== 0n;
+		}
+	}
+	return true;
+}
+
+/**
+ * Has a sender the right, by the texts of /proc/PID/status and /proc/PID/auxv?
+ *
+ * @param uid its real user when it sent, as the kernel says
+ */
+export function hasRight(uid: number, status: string, auxv: Uint8Array): boolean {
+	const users = /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)$/m.exec(status)?.slice(1).map(Number) ?? [];
+	if (uid === 0) {
+		return users[1] === 0 || hasNetAdminIn(status);
+	}
+	const isSameUser = users.length === 4 && users.every((user) => user === uid);
+	return isSameUser && hasNetAdminIn(status) && !startedWithMoreRights(auxv);
+}
+
 /** May this program configure XFRM? A program that has gone may not. */
 export function mayConfigure({ pid, uid }: Credentials): boolean {
 	try {
@@ -45,7 +77,8 @@ export function mayConfigure({ pid, uid }: Credentials): boolean {
 		if (readlinkSync(`/proc/${pid}/ns/user`) !== own) {
 			return false;
 		}
-		return uid === 0 || hasNetAdminIn(readFileSync(`/proc/${pid}/status`, 'latin1'));
+		const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+		return hasRight(uid, status, readFileSync(`/proc/${pid}/auxv`));
 	} catch {
 		return false;
 	}

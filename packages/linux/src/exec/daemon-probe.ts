@@ -2,6 +2,7 @@
  * Is there a daemon in this network namespace? Asked as the shim asks: a message that needs no right and
  * is answered by the daemon only. A port id that a keeper holds while the daemon is away does not answer.
  */
+import { randomInt } from 'node:crypto';
 import { viewOf } from '@xfrm/netlink';
 import { senderCredentials } from '../daemon/credentials.ts';
 import { DAEMON_PORT } from '../daemon/marks.ts';
@@ -34,6 +35,8 @@ export function daemonAnswers(native: Native, waitMs: number): boolean {
 		return false;
 	}
 	native.setOption(fd, Level.Socket, SocketOption.PassCredentials, intValue(1));
+	// Not the port id of this process, by which the daemon would know the program that it becomes.
+	native.bind(fd, sockaddrNl(randomInt(0x8000_0000, 0xffff_ffff)));
 	try {
 		if (native.send(fd, hello(), sockaddrNl(DAEMON_PORT)) < 0) {
 			return false;

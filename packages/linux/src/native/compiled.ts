@@ -24,6 +24,8 @@ export interface CompiledKind {
 	readonly name: string;
 	/** Path of the one source file. */
 	readonly source: string;
+	/** Paths of our own files that it includes. */
+	readonly headers?: readonly string[];
 	/** What else the object depends on, such as the version of Node. */
 	readonly variant: string;
 	/** Tried in order. */
@@ -114,7 +116,8 @@ function compile(kind: CompiledKind, folder: string, prefix: string): string {
 export function compiledObject(kind: CompiledKind): string {
 	const folder = cacheFolder();
 	const recipe = [kind.variant, ...kind.flags, ...kind.libraries].join('\n');
-	const hash = sha256(Buffer.concat([readFileSync(kind.source), Buffer.from(recipe)]));
+	const files = [kind.source, ...(kind.headers ?? [])].map((path) => readFileSync(path));
+	const hash = sha256(Buffer.concat([...files, Buffer.from(recipe)]));
 	const prefix = `${kind.name}-${process.arch}-${hash.slice(0, 16)}-`;
 	return findKept(folder, prefix, kind.suffix) ?? compile(kind, folder, prefix);
 }

@@ -1,0 +1,53 @@
+/**
+ * What `xfrm exec` is compiled from: the preload shim, and the supervisor for programs that it does not reach.
+ * Compiled by the machine's C compiler on first use and kept as native/compiled.ts says.
+ */
+import { fileURLToPath } from 'node:url';
+import { CompileError, compiledObject } from '../native/compiled.ts';
+import { ExecError } from './exec-error.ts';
+
+function source(name: string): string {
+	return fileURLToPath(new URL(`../../native/${name}`, import.meta.url));
+}
+
+interface Wanted {
+	readonly name: string;
+	readonly flags: readonly string[];
+	readonly libraries: readonly string[];
+	readonly suffix: string;
+}
+
+function compiled({ name, flags, libraries, suffix }: Wanted): string {
+	try {
+		return compiledObject({
+			name,
+			source: source(`${name}.c`),
+			headers: [source('handshake.h')],
+			variant: '',
+			compilers: ['cc', 'gcc', 'clang'],
+			flags,
+			libraries,
+			suffix,
+		});
+	} catch (error) {
+		if (error instanceof CompileError) {
+			throw new ExecError(`${error.message}: install a C compiler, such as the package gcc`);
+		}
+		throw error;
+	}
+}
+
+/** Path of the shim. @throws ExecError without a compiler or a place */
+export function preloadShim(): string {
+	return compiled({
+		name: 'preload-shim',
+		flags: ['-shared', '-fPIC', '-O2', '-fvisibility=default'],
+		libraries: ['-ldl'],
+		suffix: '.so',
+	});
+}
+
+/** Path of the program that becomes another one, supervised. @throws ExecError as `preloadShim` */
+export function supervisor(): string {
+	return compiled({ name: 'supervisor', flags: ['-O2'], libraries: [], suffix: '.bin' });
+}
