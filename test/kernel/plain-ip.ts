@@ -95,6 +95,8 @@ const IPV6_OPTIONS: readonly (readonly number[])[] = [
 	[0xc2, 4, 0, 0, 1, 0],
 ];
 
+const UDP_LITE = 136;
+
 const be16 = (value: number): number[] => [(value >> 8) & 255, value & 255];
 const be32 = (value: number): number[] => [...be16(value >>> 16), ...be16(value & 0xffff)];
 
@@ -152,9 +154,11 @@ function upper(random: Random, src: string, dst: string, proto: number): number[
 	const octets = [...header, ...payload];
 	const ends = [...addressOctets(src), ...addressOctets(dst)];
 	const pseudo = proto === 1 ? [] : [...ends, ...be32(octets.length), 0, 0, 0, proto];
-	const right = checksum([...pseudo, ...octets]);
+	const covered = proto === UDP_LITE ? ((octets[4] ?? 0) << 8) | (octets[5] ?? 0) : 0;
+	const right = checksum([...pseudo, ...octets.slice(0, covered || undefined)]);
 	const damage = random.chance(0.08) ? 1 << random.int(0, 15) : 0;
-	octets.splice(at, 2, ...be16((right === 0 && proto === 17 ? 0xffff : right) ^ damage));
+	const neverZero = proto === 17 || proto === UDP_LITE;
+	octets.splice(at, 2, ...be16((right === 0 && neverZero ? 0xffff : right) ^ damage));
 	return octets;
 }
 
@@ -165,6 +169,10 @@ function upperHeader(random: Random, proto: number, octets: number): [number[], 
 			const length = octets + 8 + (random.chance(0.06) ? random.pick([-1, 1, -9, 4]) : 0);
 			const port = random.pick([4242, 4243, random.int(5000, 9000)]);
 			return [[...be16(random.int(1, 65535)), ...be16(port), ...be16(length), 0, 0], 6];
+		}
+		case UDP_LITE: {
+			const covered = random.pick([0, 8, 9, octets + 8, octets + 9, 7]);
+			return [[...be16(random.int(1, 65535)), ...be16(4242), ...be16(covered), 0, 0], 6];
 		}
 		case 6: {
 			const words = random.pick([5, 5, 5, 6, 4, 15]);
@@ -250,7 +258,7 @@ function packetSteps(random: Random, version: IpVersion, at: 'lan' | 'wan' | 'lo
 	const control = version === 4 ? 1 : 58;
 	const segments = version === 4 ? [6] : [];
 	const known = [17, 17, 17, control, control, 253, ...segments];
-	const proto = random.pick([...known, 200, 59, 4, 41, 50, 51, 108, 47, 132, 135]);
+	const proto = random.pick([...known, random.int(0, 255), UDP_LITE, 59, 4, 41, 50, 51, 108, 135]);
 	const payload = upper(random, src, dst, proto);
 	const extended = version === 6 && random.chance(0.4);
 	const [next, chain] = extended ? extensionHeaders(random, proto) : [proto, []];

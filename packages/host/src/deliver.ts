@@ -43,10 +43,12 @@ import type { ReassemblyAnswer } from './reassembly.ts';
 import type { Reception } from './reception.ts';
 import type { Stack } from './stack.ts';
 import { receiveTcp } from './tcp-reset.ts';
-import { receiveUdp } from './udp-socket.ts';
+import { receiveUdpLite } from './udp-lite.ts';
+import { receiveUdp, sendPortUnreachable } from './udp-socket.ts';
 
 /** Code of a parameter problem: the first fragment lacks headers (RFC 7112). */
 const INCOMPLETE_CHAIN = 3;
+const MPLS_LABEL_OCTETS = 4;
 
 const skipped: SkippedHeaders = new SkippedHeaders();
 
@@ -100,6 +102,16 @@ function handleIpv4(stack: Stack, reception: Reception, taken: boolean): boolean
 		case IpProto.Icmp:
 			receiveIcmp(stack, reception, taken);
 			return false;
+		case IpProto.UdpLite:
+			receiveUdpLite(stack, reception);
+			return false;
+		case IpProto.Mpls:
+			refuseMpls(stack, reception);
+			return false;
+		case IpProto.Igmp:
+		case IpProto.Pim:
+			takeMulticastControl(stack, reception);
+			return false;
 		default:
 			refuseProtocol(stack, reception, taken);
 			return false;
@@ -146,6 +158,32 @@ export function afterInput(stack: Stack, reception: Reception): boolean {
 		default:
 			return false;
 	}
+}
+
+/**
+ * IGMP and PIM have a handler in every kernel that knows multicast: the packet ends there, without an answer.
+ *
+ * @spec I-22
+ */
+function takeMulticastControl(stack: Stack, reception: Reception): void {
+	if (policyAccepts(stack, reception, Direction.In) && stack.assumeSockets) {
+		deliverWhole(stack, reception.packet, 0);
+	}
+}
+
+/**
+ * MPLS in IP belongs to the tunnel handlers (net/ipv4/tunnel4.c, net/ipv6/tunnel6.c): without a tunnel it is
+ * refused as a port would be, and no policy is asked.
+ *
+ * @spec I-22
+ */
+function refuseMpls(stack: Stack, reception: Reception): void {
+	const { transportAt, end } = reception.packet;
+	if (transportAt + MPLS_LABEL_OCTETS > end) {
+		stack.drop(HostDrop.TransportHeader);
+		return;
+	}
+	sendPortUnreachable(stack, reception);
 }
 
 /** Nobody speaks this protocol. */
@@ -197,6 +235,12 @@ function handleIpv6(stack: Stack, reception: Reception, taken: boolean): boolean
 			return false;
 		case IpProto.Icmpv6:
 			receiveIcmp(stack, reception, taken);
+			return false;
+		case IpProto.UdpLite:
+			receiveUdpLite(stack, reception);
+			return false;
+		case IpProto.Mpls:
+			refuseMpls(stack, reception);
 			return false;
 		case IpProto.NoNext:
 			return false;

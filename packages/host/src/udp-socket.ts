@@ -150,8 +150,13 @@ function refusePort(stack: Stack, reception: Reception): void {
 		deliverDatagram(stack, packet, 0);
 		return;
 	}
+	sendPortUnreachable(stack, reception);
+}
+
+/** Drops it for want of a socket, and tells the sender. */
+export function sendPortUnreachable(stack: Stack, reception: Reception): void {
 	stack.drop(HostDrop.NoSocket);
-	if (packet.family === Family.Ipv4) {
+	if (reception.packet.family === Family.Ipv4) {
 		const code = IcmpUnreachableCode.Port;
 		sendIcmpError(stack, reception, IcmpType.DestinationUnreachable, code, 0);
 	} else {

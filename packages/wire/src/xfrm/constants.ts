@@ -12,6 +12,7 @@ export type Family = (typeof Family)[keyof typeof Family];
 export const IpProto = {
 	HopByHop: 0,
 	Icmp: 1,
+	Igmp: 2,
 	Ipip: 4,
 	Tcp: 6,
 	Udp: 17,
@@ -26,10 +27,12 @@ export const IpProto = {
 	NoNext: 59,
 	DestinationOptions: 60,
 	Beet: 94,
+	Pim: 103,
 	Comp: 108,
 	Sctp: 132,
 	MobilityHeader: 135,
 	UdpLite: 136,
+	Mpls: 137,
 	Aggfrag: 144,
 	Raw: 255,
 } as const;

@@ -1,0 +1,73 @@
+/**
+ * UDP-Lite on the way in (RFC 3828; net/ipv4/udp.c, net/ipv4/udplite.c, include/net/udplite.h). Where UDP
+ * has its length stands the checksum's coverage: 0 for everything, else at least the header.
+ *
+ *      0                   1                   2                   3
+ *     |          source port          |       destination port        |
+ *     |       checksum coverage       |           checksum            |
+ *
+ * No socket of this host speaks it, so what is right is refused as to a port that nobody has.
+ */
+import {
+	checksumAdd,
+	checksumFold,
+	fitsUdp,
+	ipv4PseudoSum,
+	ipv6PseudoSum,
+	type PacketBuffer,
+	UDP_HEADER_OCTETS,
+	udpChecksum,
+	udpLength,
+} from '@xfrm/wire';
+import { Direction, Family, IpProto } from '@xfrm/wire/xfrm';
+import { HostDrop } from './host-trace.ts';
+import { CHECKED_FIRST_OCTETS } from './limits.ts';
+import { policyAccepts } from './policy.ts';
+import { deliverWhole } from './raw-socket.ts';
+import type { Reception } from './reception.ts';
+import type { Stack } from './stack.ts';
+import { sendPortUnreachable } from './udp-socket.ts';
+
+/**
+ * Refuses the datagram at `transportAt`; as with UDP, a damaged short one is gone before the policy check.
+ *
+ * @spec I-22
+ */
+export function receiveUdpLite(stack: Stack, reception: Reception): void {
+	const { packet } = reception;
+	const { view, transportAt: at, end } = packet;
+	if (!fitsUdp(view, at, end) || udpLength(view, at) > end - at) {
+		stack.drop(HostDrop.TransportHeader);
+		return;
+	}
+	const covered = udpLength(view, at) === 0 ? end - at : udpLength(view, at);
+	if (covered < UDP_HEADER_OCTETS || udpChecksum(view, at) === 0) {
+		stack.drop(HostDrop.TransportChecksum);
+		return;
+	}
+	const wholeAndShort = covered === end - at && covered <= CHECKED_FIRST_OCTETS;
+	if (wholeAndShort && !checksumIsRight(packet, covered)) {
+		stack.drop(HostDrop.TransportChecksum);
+		return;
+	}
+	if (!policyAccepts(stack, reception, Direction.In)) {
+		return;
+	}
+	if (!checksumIsRight(packet, covered)) {
+		stack.drop(HostDrop.TransportChecksum);
+	} else if (stack.assumeSockets) {
+		deliverWhole(stack, packet, 0);
+	} else {
+		sendPortUnreachable(stack, reception);
+	}
+}
+
+/** Is the checksum over the pseudo header, with the whole length in it, and `covered` octets right? */
+function checksumIsRight(packet: PacketBuffer, covered: number): boolean {
+	const { bytes, view, start, end, transportAt: at, family } = packet;
+	const pseudo =
+		family === Family.Ipv4
+			? ipv4PseudoSum(view, start, end - at, IpProto.UdpLite)
+			: ipv6PseudoSum(view, start, end - at, IpProto.UdpLite);
+	return checksumFold(checksumAdd(bytes, at, at + covered, pseudo)) === 0;
+}
