@@ -94,15 +94,14 @@ function lookUpFlows(engine: Engine, policyCase: PolicyCase, profile: KernelProf
 	let right = 0;
 	let first: Difference | undefined;
 	for (const [number, flow] of policyCase.flows.entries()) {
-		const other = profile.name === 'linux61' ? policyCase.decisions_6_1?.[number] : undefined;
-		const want = other ?? policyCase.decisions[number];
+		const want = decisionOf(policyCase, number, profile);
 		const have = chosenOp(engine, flow);
 		if (want === have) {
 			right++;
 		} else {
 			first ??= {
 				field: `flow ${number} ${JSON.stringify(flow)}`,
-				want: `op ${want} ${JSON.stringify(policyCase.ops[want ?? -1])}`,
+				want: `op ${want} ${JSON.stringify(policyCase.ops[want])}`,
 				have: `op ${have} ${JSON.stringify(policyCase.ops[have])}`,
 			};
 		}
@@ -162,8 +161,14 @@ function addressOf(text: string | undefined): Uint8Array {
 	return parsed?.address ?? anyAddress();
 }
 
+/** The op whose policy the kernel chose for a flow, -1 for none. */
+export function decisionOf(one: PolicyCase, flow: number, profile: KernelProfile): number {
+	const other = profile.name === 'linux61' ? one.decisions_6_1?.[flow] : undefined;
+	return other ?? one.decisions[flow] ?? -1;
+}
+
 /** An op as the request that makes it; its number goes along as a limit that policies never look at. */
-function requestOf(op: PolicyOp, number: number): Uint8Array {
+export function requestOf(op: PolicyOp, number: number): Uint8Array {
 	const selector = {
 		...anySelector(op.f === 4 ? Family.Ipv4 : Family.Ipv6),
 		saddr: addressOf(op.s),

@@ -3,11 +3,15 @@
  * real kernels did. Prints a line a file and profile, `FILE (PROFILE): N of M`; exit status 0 only if every
  * file that is there is complete (golden/README.md, golden/profiles.json).
  *
+ * Under each file with packets or flows stands how many of these `explain`, asked about every one, has answered
+ * as the kernel did, and what it was not asked about and why.
+ *
  * --only: cases whose id contains this. --verbose: the first difference of each failing case.
  * --update: adds the cases that are right to golden/complete.json; none is ever taken away.
  */
 import { parseArgs } from 'node:util';
 import { formatDifference } from './difference.ts';
+import { askEntry } from './explain-suite.ts';
 import {
 	type Entry,
 	goldenFolder,
@@ -65,7 +69,26 @@ function judge(entry: Entry): boolean | undefined {
 	if (values.update) {
 		addComplete(name, tally.complete, tally.right === tally.of && values.only === '');
 	}
-	return tally.right === tally.of || entry.informative === true;
+	const asked = printAsked(entry);
+	return (tally.right === tally.of && asked) || entry.informative === true;
+}
+
+/** What `explain` says of the entry's packets; true when it is right about all that it was asked. */
+function printAsked(entry: Entry): boolean {
+	const { right, of, unasked, wrong } = askEntry(goldenFolder(), entry, (id) =>
+		id.includes(values.only),
+	);
+	if (of === 0) {
+		return true;
+	}
+	print(`  asked by explain: ${right} of ${of}`);
+	for (const [reason, packets] of unasked) {
+		print(`  not asked: ${packets} × ${reason}`);
+	}
+	for (const line of values.verbose ? wrong : wrong.slice(0, 3)) {
+		print(`    ${line}`);
+	}
+	return right === of;
 }
 
 /** Adds cases to golden/complete.json. */

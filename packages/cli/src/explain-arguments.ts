@@ -4,8 +4,16 @@
  */
 import { parseArgs } from 'node:util';
 import { PROFILES } from '@xfrm/engine';
-import { InputError, type PacketOptions, parseWhyNot, type WhyNotQuestion } from '@xfrm/explain';
+import {
+	InputError,
+	type PacketOptions,
+	parseWhyNot,
+	protocolNumber,
+	type StreamOptions,
+	type WhyNotQuestion,
+} from '@xfrm/explain';
 import { parseHex } from '@xfrm/wire';
+import { IpProto, parseAddress } from '@xfrm/wire/xfrm';
 import { namedTarget, type Target } from './target.ts';
 import { UsageError } from './usage.ts';
 import { PROFILE_DEFAULT } from './version.ts';
@@ -23,6 +31,15 @@ export interface EncapSocket {
 	readonly type: 'espinudp' | 'espinudp-nonike';
 }
 
+export interface ListeningSocket {
+	readonly proto: number;
+	/** Of UDP. */
+	readonly port?: number;
+}
+
+/** How many the host has, so that no `pcpu-num` of a real machine is refused. */
+export const PROCESSORS_MAX = 256;
+
 export interface ExplainArguments {
 	readonly rules: readonly string[];
 	readonly hosts: readonly string[];
@@ -30,6 +47,12 @@ export interface ExplainArguments {
 	readonly routes: readonly string[];
 	readonly sysctls: readonly (readonly [name: string, value: number])[];
 	readonly encaps: readonly EncapSocket[];
+	/** No socket with UDP_ENCAP but those: `--encap none`. */
+	readonly encapNone: boolean;
+	/** Sockets that listen; undefined: everywhere. */
+	readonly listeners: readonly ListeningSocket[] | undefined;
+	/** Established TCP connections that may carry ESP. */
+	readonly streams: readonly StreamOptions[];
 	readonly listener: boolean;
 	readonly profile: keyof typeof PROFILES;
 	readonly json: boolean;
@@ -60,6 +83,8 @@ const OPTIONS = {
 	route: { type: 'string', multiple: true },
 	sysctl: { type: 'string', multiple: true },
 	encap: { type: 'string', multiple: true },
+	listen: { type: 'string', multiple: true },
+	tcp: { type: 'string', multiple: true },
 	'no-listener': { type: 'boolean' },
 	profile: { type: 'string' },
 	json: { type: 'boolean' },
@@ -82,6 +107,7 @@ const OPTIONS = {
 	dev: { type: 'string', multiple: true },
 	time: { type: 'string', multiple: true },
 	sender: { type: 'string', multiple: true },
+	cpu: { type: 'string', multiple: true },
 	iv: { type: 'string', multiple: true },
 	seq: { type: 'string', multiple: true },
 	'ip-id': { type: 'string', multiple: true },
@@ -129,7 +155,10 @@ export function parseExplainArguments(args: readonly string[]): ExplainArguments
 		locals: values.local ?? [],
 		routes: values.route ?? [],
 		sysctls: (values.sysctl ?? []).map(parseSysctl),
-		encaps: (values.encap ?? []).map(parseEncap),
+		encaps: (values.encap ?? []).filter((text) => text !== 'none').map(parseEncap),
+		encapNone: values.encap?.includes('none') === true,
+		listeners: values.listen?.filter((text) => text !== 'none').map(parseListener),
+		streams: (values.tcp ?? []).map(parseStream),
 		listener: values['no-listener'] !== true,
 		profile,
 		json: values.json === true,
@@ -228,10 +257,12 @@ function withOption(
 		case 'dev':
 			return { ...options, device: value };
 		case 'sender':
-			if (value !== 'socket' && value !== 'hdrincl') {
-				throw found(value, '--sender socket|hdrincl');
+			if (value !== 'socket' && value !== 'hdrincl' && value !== 'udp') {
+				throw found(value, '--sender socket|hdrincl|udp');
 			}
 			return { ...options, sender: value };
+		case 'cpu':
+			return { ...options, processor: parseNumber(value, '--cpu', PROCESSORS_MAX - 1) };
 		case 'iv':
 			return { ...options, iv: parseBytes(value, '--iv') };
 		case 'padding':
@@ -293,7 +324,43 @@ function parseEncap(text: string): EncapSocket {
 	const match = /^([0-9]{1,5})(?:\/(espinudp|espinudp-nonike))?$/.exec(text);
 	const port = Number(match?.[1]);
 	if (match === null || port < 1 || port > 65535) {
-		throw found(text, '--encap PORT[/espinudp|espinudp-nonike]');
+		throw found(text, '--encap PORT[/espinudp|espinudp-nonike] or --encap none');
 	}
 	return { port, type: match[2] === 'espinudp-nonike' ? 'espinudp-nonike' : 'espinudp' };
+}
+
+/** `udp/53`, or a protocol of raw sockets by name or number. */
+function parseListener(text: string): ListeningSocket {
+	const [name = '', port] = text.split('/');
+	const proto = protocolNumber(name);
+	const number = Number(port);
+	const isPort = port === undefined || (/^[0-9]+$/.test(port) && number > 0 && number < 65536);
+	if (proto === undefined || !isPort || (proto === IpProto.Udp) !== (port !== undefined)) {
+		throw found(text, '--listen udp/PORT, --listen PROTOCOL for a raw socket, or --listen none');
+	}
+	if (proto === IpProto.Tcp) {
+		throw found(text, '--listen udp/PORT or the PROTOCOL of a raw socket: there is no TCP here');
+	}
+	return port === undefined ? { proto } : { proto, port: number };
+}
+
+/** `192.0.2.1:4500,198.51.100.7:33000`, ours first; `/plain` behind it: not for ESP. */
+function parseStream(text: string): StreamOptions {
+	const ends = text.replace(/\/plain$/, '').split(',');
+	const [local, remote] = ends.map((end) => {
+		const match = /^\[?([0-9a-fA-F.:]+?)\]?:([0-9]{1,5})$/.exec(end);
+		const parsed = parseAddress(match?.[1] ?? '');
+		return parsed === undefined ? undefined : { ...parsed, port: Number(match?.[2]) };
+	});
+	if (ends.length !== 2 || local === undefined || remote?.family !== local.family) {
+		throw found(text, '--tcp ADDRESS:PORT,ADDRESS:PORT (ours, the peer’s)');
+	}
+	return {
+		family: local.family,
+		local: local.address,
+		localPort: local.port,
+		remote: remote.address,
+		remotePort: remote.port,
+		espInTcp: !text.endsWith('/plain'),
+	};
 }

@@ -2,7 +2,11 @@
 import { nodeProvider } from '@xfrm/crypto/node';
 import { PROFILES } from '@xfrm/engine';
 import { Explainer, InputError, mirrorPeer, Secrets } from '@xfrm/explain';
-import { type ExplainArguments, parseExplainArguments } from './explain-arguments.ts';
+import {
+	type ExplainArguments,
+	PROCESSORS_MAX,
+	parseExplainArguments,
+} from './explain-arguments.ts';
 import {
 	loadHost,
 	loadHostText,
@@ -124,6 +128,7 @@ function setUp(
 		random: seededRandom(),
 		startUs: Math.floor(start * 1_000_000),
 		listener: asked.listener,
+		processors: PROCESSORS_MAX,
 	});
 	if (runningHost !== undefined) {
 		loadHostText(explainer, runningHost, '(this host)');
@@ -146,6 +151,15 @@ function setUp(
 			throw new UsageError(`--sysctl ${name}=${value}: ${stderr}`);
 		}
 	}
+	openSockets(explainer, asked);
+	return explainer;
+}
+
+/** Sockets and connections that were named. */
+function openSockets(explainer: Explainer, asked: ExplainArguments): void {
+	if (asked.encapNone) {
+		explainer.implyNoSockets();
+	}
 	for (const { port, type } of asked.encaps) {
 		for (const family of [2, 10]) {
 			const errno = explainer.openEncapSocket(family, port, type);
@@ -154,5 +168,13 @@ function setUp(
 			}
 		}
 	}
-	return explainer;
+	if (asked.listeners !== undefined) {
+		explainer.listenNowhere();
+	}
+	for (const { proto, port } of asked.listeners ?? []) {
+		explainer.openListener(proto, port);
+	}
+	for (const stream of asked.streams) {
+		explainer.openStream(stream);
+	}
 }

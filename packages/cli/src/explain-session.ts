@@ -58,6 +58,9 @@ export class Session {
 		for (const event of this.#explainer.takeEvents()) {
 			this.#warn(`event after the last packet: ${event.text}`);
 		}
+		for (const { device, text, packet } of this.#explainer.takeLeft()) {
+			this.#warn(`left by ${device} after the last packet: ${text}: ${packet}`);
+		}
 		return this.#status;
 	}
 

@@ -116,6 +116,14 @@ export interface BothWays {
 
 export type Outcome = 'pass' | 'transform' | 'drop' | 'acquire' | 'consume' | 'unknown';
 
+/** A packet that left, though none was asked about then. */
+export interface LeftPacket {
+	readonly device: string;
+	/** In hex. */
+	readonly packet: string;
+	readonly text: string;
+}
+
 export interface Answer {
 	readonly schema: 1;
 	readonly direction: 'out' | 'in' | 'fwd';
@@ -131,6 +139,8 @@ export interface Answer {
 	readonly events: readonly EventRef[];
 	readonly steps: readonly Step[];
 	readonly assumed: readonly string[];
+	/** What left between the packet before and this one: held or queued packets, keepalives. */
+	readonly meanwhile?: readonly LeftPacket[];
 	/** The other end, when asked for; absent where nothing left here. */
 	readonly both?: BothWays;
 	/** Of objects that were asked about. */

@@ -16,7 +16,7 @@ import {
 	type XfrmPolicy,
 	type XfrmState,
 } from '@xfrm/engine';
-import type { DropTrace, IcmpErrorTrace, RouteTrace } from '@xfrm/host';
+import type { DropTrace, HostEffect, IcmpErrorTrace, RouteTrace } from '@xfrm/host';
 import { IpProto } from '@xfrm/wire/xfrm';
 import type { Outcome } from './answer.ts';
 import type { PacketFacts } from './packet-text.ts';
@@ -57,6 +57,14 @@ export class Digest {
 	routeMtu: number | undefined;
 	/** A fragment that waits for the others. */
 	waiting: boolean = false;
+	/** It came as a segment of a TCP connection that carries ESP. */
+	readonly inStream: boolean;
+	/** Something of it was heeded: of a segment, a whole message. */
+	#heeded: boolean = false;
+	/** The connection cannot be read any further. */
+	streamBroken: boolean = false;
+	/** A message of the connection went to whoever has it. */
+	streamMessage: boolean = false;
 	/** The walk ended in forwarding. */
 	forwarded: boolean = false;
 	/** Packets that left or were delivered, ICMP errors apart. */
@@ -73,7 +81,9 @@ export class Digest {
 	sizeBefore: number;
 	sizeAfter: number;
 
-	constructor(facts: readonly Fact[], packet: Uint8Array) {
+	constructor(facts: readonly Fact[], packet: Uint8Array, inStream: boolean = false) {
+		this.inStream = inStream;
+		this.#heeded = facts.length > 0;
 		this.first = packetFacts(packet);
 		this.current = this.first;
 		this.sizeBefore = packet.length;
@@ -231,10 +241,33 @@ export class Digest {
 					}
 				} else if (fact.effect.kind === 'deliver' && this.icmpError === undefined) {
 					this.delivered.push(fact.effect);
+				} else {
+					this.#takeStreamEffect(fact.effect);
 				}
 				break;
 			default:
 		}
+	}
+
+	#takeStreamEffect(effect: HostEffect): void {
+		switch (effect.kind) {
+			case 'stream-write':
+				this.emitted.push({ device: 'tcp', packet: effect.octets });
+				break;
+			case 'stream-message':
+				this.streamMessage = true;
+				this.delivered.push({ proto: IpProto.Tcp, payload: effect.message });
+				break;
+			case 'stream-error':
+				this.streamBroken = true;
+				break;
+			default:
+		}
+	}
+
+	/** A segment without the end of a message: its octets wait for the rest. */
+	get streamWaits(): boolean {
+		return this.inStream && !this.#heeded;
 	}
 
 	/** States applied; one that refused the packet is among them when it had done its work before. */
@@ -308,12 +341,14 @@ export function outcomeOf(digest: Digest, facts: OutcomeFacts): Outcome {
 	if (facts.acquired) {
 		return 'acquire';
 	}
-	if (facts.counted || facts.error !== 0 || digest.icmpError !== undefined) {
+	if (facts.counted || facts.error !== 0 || digest.icmpError !== undefined || digest.streamBroken) {
 		return 'drop';
 	}
 	const held = facts.holds && digest.stateSelect?.outcome === 'larval';
 	const kept = digest.kept !== undefined && digest.hostDrop === undefined;
-	return digest.waiting || held || kept || isKeepalive(digest) ? 'consume' : 'drop';
+	return digest.waiting || digest.streamWaits || held || kept || isKeepalive(digest)
+		? 'consume'
+		: 'drop';
 }
 
 /** One octet to a UDP port that nothing else can be said of. */

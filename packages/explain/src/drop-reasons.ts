@@ -54,6 +54,13 @@ export function dropReason(asked: Case): Reason {
 	if (text !== undefined) {
 		return { code: refine(code, asked), reason: text };
 	}
+	if (digest.streamBroken) {
+		return {
+			code: 'in.stream.broken',
+			reason:
+				'The length of a message in this TCP connection is none: its reader is told EINVAL, and nothing more of it is read.',
+		};
+	}
 	if (digest.icmpError !== undefined || error === 90) {
 		return tooBigOrIcmp(asked);
 	}

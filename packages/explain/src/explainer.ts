@@ -4,10 +4,19 @@
  * told in `assumed`.
  */
 import type { Available, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import type { StreamOptions } from '@xfrm/host';
 import type { Command, DumpedObject } from '@xfrm/iproute';
 import { formatHex, formatHex32 } from '@xfrm/wire';
-import { addressFrom, Family, formatAddress, IpProto, Mode, type Refusal } from '@xfrm/wire/xfrm';
-import type { Answer, EventRef, PolicyRef, StateRef } from './answer.ts';
+import {
+	type Address,
+	addressFrom,
+	Family,
+	formatAddress,
+	IpProto,
+	Mode,
+	type Refusal,
+} from '@xfrm/wire/xfrm';
+import type { Answer, EventRef, LeftPacket, PolicyRef, StateRef } from './answer.ts';
 import { Digest, outcomeOf } from './digest.ts';
 import {
 	addressesText,
@@ -22,6 +31,7 @@ import { eventOf } from './event-text.ts';
 import { HiddenKeys } from './hidden-keys.ts';
 import type { HostCommand } from './host-command.ts';
 import { applyHostCommand } from './host-setup.ts';
+import { HostSockets } from './host-sockets.ts';
 import { Journal, type Question } from './journal.ts';
 import {
 	actionName,
@@ -33,26 +43,15 @@ import {
 	selectorText,
 	stateProtoName,
 } from './names.ts';
+import { type PacketOptions, senderText } from './packet-options.ts';
+import { packetText } from './packet-text.ts';
 import { reasonFor } from './reasons.ts';
 import { type Fact, Recorder } from './recorder.ts';
 import { type Setting, tellStory } from './story.ts';
 import { type CommandOutcome, type Observed, World, type WorldOptions } from './world.ts';
 
-/** How a packet comes in or goes out; absent parts are guessed. */
-export interface PacketOptions {
-	readonly direction?: 'in' | 'out' | 'fwd';
-	/** The socket's mark for `out`, the mark on arrival otherwise. */
-	readonly mark?: number;
-	readonly ifId?: number;
-	/** The output device for `out`, else the arrival device. */
-	readonly device?: string;
-	readonly sender?: 'socket' | 'hdrincl';
-	/** Values that are otherwise random or counted (outbound). */
-	readonly iv?: Uint8Array;
-	readonly seq?: number;
-	readonly ipId?: number;
-	readonly padding?: Uint8Array;
-}
+export type { StreamOptions } from '@xfrm/host';
+export type { PacketOptions } from './packet-options.ts';
 
 /** Device that there is when nobody named one. */
 const DEVICE_DEFAULT = 'eth0';
@@ -65,6 +64,9 @@ export class Explainer {
 	readonly #assumed: string[] = [];
 	/** Notifications of waits and commands, to be told with the next packet. */
 	#events: EventRef[] = [];
+	/** What left meanwhile: packets that had been held. */
+	#left: LeftPacket[] = [];
+	readonly #sockets: HostSockets;
 	#local: readonly LocalAddress[] = [];
 	#prepared: boolean = false;
 	/** Were values fixed for the packet before? */
@@ -84,7 +86,7 @@ export class Explainer {
 		for (const name of ['all', 'default']) {
 			this.world.setSysctl(`net.ipv4.conf.${name}.send_redirects`, 0);
 		}
-		this.world.host.assumeSockets = true;
+		this.#sockets = new HostSockets(this.world);
 	}
 
 	/** Carries out an `ip` command; its notifications belong to the next packet. */
@@ -123,6 +125,38 @@ export class Explainer {
 		return this.world.openEncapSocket(family, port, type);
 	}
 
+	/** A socket listens: raw, or UDP with a port; from the first on, none but those that were named. */
+	openListener(proto: number, port?: number): Refusal | undefined {
+		this.#journal.note('setting', (other) => other.openListener(proto, port));
+		return this.#sockets.listen(proto, port);
+	}
+
+	/** Nobody listens but who is named. */
+	listenNowhere(): void {
+		this.#journal.note('setting', (other) => other.listenNowhere());
+		this.#sockets.listenNowhere();
+	}
+
+	/** No sockets with UDP_ENCAP and no connections but those named, whatever states imply. */
+	implyNoSockets(): void {
+		this.#journal.note('setting', (other) => other.implyNoSockets());
+		this.#sockets.implyNone();
+	}
+
+	/** A TCP connection is established, which may carry ESP (RFC 9329). */
+	openStream(options: StreamOptions): Refusal | undefined {
+		this.#journal.note('setting', (other) => other.openStream(options));
+		return this.#sockets.openStream(options);
+	}
+
+	/** A request of NETLINK_XFRM, for what `ip` has no word; the datagrams that come back. */
+	request(datagram: Uint8Array): readonly Uint8Array[] {
+		this.#journal.note('setting', (other) => other.request(datagram));
+		const answers = this.world.request(datagram);
+		this.#keepEvents(this.world.observe(0));
+		return answers;
+	}
+
 	/** Loads an object of a dump; a state's hidden keys are remembered as unknown. */
 	load(object: DumpedObject): Loaded {
 		const loaded = loadObject(this.world, object);
@@ -143,10 +177,14 @@ export class Explainer {
 		}
 	}
 
-	/** Time goes by. */
-	wait(seconds: number): void {
-		this.#journal.note('event', (other) => other.wait(seconds));
-		this.#keepEvents(this.world.advance(Math.round(seconds * 1_000_000)));
+	/** Time goes by; what came of it. */
+	wait(seconds: number): Observed {
+		this.#journal.note('event', (other) => {
+			other.wait(seconds);
+		});
+		const observed = this.world.advance(Math.round(seconds * 1_000_000));
+		this.#keepEvents(observed);
+		return observed;
 	}
 
 	/** Notifications that came after the last packet. */
@@ -156,8 +194,18 @@ export class Explainer {
 		return events;
 	}
 
+	/** Packets that left after the last one was asked about, by timers or commands. */
+	takeLeft(): readonly LeftPacket[] {
+		const left = this.#left;
+		this.#left = [];
+		return left;
+	}
+
 	#keepEvents(observed: Observed): void {
 		this.#events.push(...this.#eventsOf(observed));
+		for (const { device, packet } of observed.emitted) {
+			this.#left.push({ device, packet: formatHex(packet), text: packetText(packet) });
+		}
 	}
 
 	#eventsOf(observed: Observed): EventRef[] {
@@ -180,19 +228,18 @@ export class Explainer {
 		const device =
 			direction === 'out' ? options.device : this.#arrivalDevice(packet, options, assumed);
 		this.#fix(options);
+		this.world.host.processor = options.processor ?? 0;
 		const before = this.#outSequence(options);
 		const recorder = new Recorder(this.world.host);
 		const observed =
 			direction === 'out'
 				? this.#send(packet, options, device)
-				: this.world.receive(device ?? DEVICE_DEFAULT, packet, {
-						...(options.mark === undefined ? {} : { mark: options.mark }),
-						...(options.ifId === undefined ? {} : { ifId: options.ifId }),
-					});
+				: this.#receive(packet, options, device);
 		const facts = recorder.finish(observed.effects);
 		this.#restoreSequence(before);
 		const asked = { packet, direction, options, facts, observed, assumed };
-		const digest = new Digest(facts, packet);
+		const inStream = direction !== 'out' && this.#sockets.streamOf(packet) !== undefined;
+		const digest = new Digest(facts, packet, inStream);
 		const answer = this.#answer(asked, digest);
 		this.#journal.noteOutcome(answer.outcome);
 		const known = { ...options, direction, ...(device === undefined ? {} : { device }) };
@@ -226,6 +273,17 @@ export class Explainer {
 		if (state !== undefined) {
 			this.#hidden.note(state, ['aead']);
 		}
+	}
+
+	#receive(packet: Uint8Array, options: PacketOptions, device: string | undefined): Observed {
+		const stream = this.#sockets.streamOf(packet);
+		if (stream !== undefined) {
+			return this.world.receiveStream(stream.id, stream.octets);
+		}
+		return this.world.receive(device ?? DEVICE_DEFAULT, packet, {
+			...(options.mark === undefined ? {} : { mark: options.mark }),
+			...(options.ifId === undefined ? {} : { ifId: options.ifId }),
+		});
 	}
 
 	#send(packet: Uint8Array, options: PacketOptions, device: string | undefined): Observed {
@@ -272,33 +330,14 @@ export class Explainer {
 				this.#addAddress(name, family, address);
 			}
 		}
-		this.#openEncapSockets();
+		const isLocal = (family: number, address: Address): boolean => this.#isLocal(family, address);
+		this.#assumed.push(...this.#sockets.openImplied(isLocal));
 	}
 
 	#addAddress(device: string, family: number, address: Uint8Array): void {
 		const known = family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
 		const length = known === Family.Ipv4 ? 32 : 128;
 		this.world.run(`addr add ${formatAddress(address, known)}/${length} dev ${device}`);
-	}
-
-	/** Ports of states with encap count as sockets with UDP_ENCAP. */
-	#openEncapSockets(): void {
-		const opened = new Set<string>();
-		for (const state of this.world.engine.states()) {
-			const { encap, family } = state;
-			const inward = encap !== undefined && this.#isLocal(family, state.config.id.daddr);
-			const key = `${family} ${encap?.dport}`;
-			if (encap === undefined || !inward || opened.has(key)) {
-				continue;
-			}
-			opened.add(key);
-			const type = encap.type === 1 ? 'espinudp-nonike' : 'espinudp';
-			if (this.world.openEncapSocket(family, encap.dport, type) === 0) {
-				this.#assumed.push(
-					`a socket with UDP_ENCAP on port ${encap.dport}, as a state with encap implies`,
-				);
-			}
-		}
 	}
 
 	#isLocal(family: number, address: Uint8Array): boolean {
@@ -402,6 +441,7 @@ export class Explainer {
 		const { packet, direction, options, facts, observed, assumed } = asked;
 		const { engine } = this.world;
 		const own = this.#eventsOf(observed);
+		const meanwhile = this.takeLeft();
 		const events = [...this.takeEvents(), ...own];
 		const counter = digest.firstCounter(observed.counters);
 		const seen = outcomeOf(digest, {
@@ -452,6 +492,7 @@ export class Explainer {
 			events,
 			steps: tellStory(facts, packet, direction, setting),
 			assumed,
+			...(meanwhile.length === 0 ? {} : { meanwhile }),
 		};
 	}
 
@@ -509,12 +550,6 @@ function newest<T>(objects: Iterable<T>): T | undefined {
 	return undefined;
 }
 
-function senderText(sender: 'socket' | 'hdrincl' | undefined): string {
-	return sender === 'hdrincl'
-		? '(a raw socket that writes its header: the flow has no ports)'
-		: '(a socket)';
-}
-
 /** A state as the contract tells of it. */
 export function stateRefOf(state: XfrmState, refused: boolean): StateRef {
 	const family = state.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
@@ -540,6 +575,10 @@ function packetsOf(facts: readonly Fact[]): string[] {
 			current = fact.after;
 		} else if (fact.kind === 'effect' && fact.effect.kind === 'emit') {
 			packets.push(formatHex(fact.effect.packet));
+		} else if (fact.kind === 'effect' && fact.effect.kind === 'stream-write') {
+			packets.push(formatHex(fact.effect.octets));
+		} else if (fact.kind === 'effect' && fact.effect.kind === 'stream-message') {
+			packets.push(formatHex(fact.effect.message));
 		} else if (fact.kind === 'effect' && fact.effect.kind === 'deliver') {
 			packets.push(formatHex(current ?? fact.effect.payload));
 		}

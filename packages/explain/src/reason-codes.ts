@@ -23,6 +23,9 @@ export const REASON_CODES: Readonly<Record<string, string>> = {
 	'in.forwarded': 'Opened by its states, allowed by the policies: what was inside goes on.',
 	'in.fragment': 'A fragment waits for the others of its datagram.',
 	'in.keepalive': 'A NAT keepalive: swallowed by the socket with UDP_ENCAP.',
+	'in.stream.message': 'A message of IKE in the TCP connection: whoever has it reads it.',
+	'in.stream.partial':
+		'A segment that ends no message of its TCP connection: it waits for the rest.',
 	'fwd.policy.none': 'No policy matches and the default is accept: forwarded in clear.',
 	'fwd.policy.allow': 'A policy without templates allows it: forwarded in clear.',
 	'fwd.optional': 'The states of optional templates are missing: forwarded without them.',
@@ -33,6 +36,7 @@ export const REASON_CODES: Readonly<Record<string, string>> = {
 
 	// Input: the state.
 	'in.header.short': 'The header of ESP, AH or IPComp is cut short.',
+	'in.stream.broken': 'A length in the TCP connection is none: nothing more of it is read.',
 	'in.stream.short': 'A message of ESP in TCP that is too short to be anything.',
 	'in.encap.short': 'ESP in UDP that is too short to be ESP: dropped in silence.',
 	'in.depth': 'More than six transforms, or too many templates.',

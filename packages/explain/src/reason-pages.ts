@@ -131,6 +131,8 @@ export const REASON_PAGES: Readonly<Record<string, ReasonPage>> = {
 	'in.forwarded': page('nobody', STATES, NOTHING),
 	'in.fragment': fragment,
 	'in.keepalive': page('nobody', CAPTURE, NOTHING),
+	'in.stream.message': page('nobody', CAPTURE, NOTHING),
+	'in.stream.partial': page('nobody', CAPTURE, NOTHING),
 	'fwd.policy.none': clear,
 	'fwd.policy.allow': clear,
 	'fwd.optional': optional,
@@ -144,6 +146,7 @@ export const REASON_PAGES: Readonly<Record<string, ReasonPage>> = {
 	'provider.algorithm': provider,
 
 	'in.header.short': malformed,
+	'in.stream.broken': malformed,
 	'in.stream.short': malformed,
 	'in.encap.short': malformed,
 	'in.depth': page(

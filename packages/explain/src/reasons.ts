@@ -39,6 +39,13 @@ export function reasonFor(asked: Case): Reason {
 
 function passReason(asked: Case): Reason {
 	const { digest, direction } = asked;
+	if (digest.streamMessage) {
+		return {
+			code: 'in.stream.message',
+			reason:
+				'The segment ends a message of its TCP connection that is not ESP but IKE: whoever has the connection reads it.',
+		};
+	}
 	const lookup = digest.lastPolicyLookup;
 	const optional =
 		digest.stateSelect !== undefined && digest.stateSelect.winner === undefined
@@ -134,6 +141,13 @@ function consumeReason(asked: Case): Reason {
 		return {
 			code: `${direction}.fragment`,
 			reason: 'The packet is a fragment and waits for the others of its datagram.',
+		};
+	}
+	if (digest.streamWaits) {
+		return {
+			code: 'in.stream.partial',
+			reason:
+				'The segment ends no message of its TCP connection: its octets, if it has any, wait for the rest.',
 		};
 	}
 	if (digest.kept !== undefined) {

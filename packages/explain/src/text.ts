@@ -42,6 +42,9 @@ export function answerText(answer: Answer, options: TextOptions): readonly strin
 	lines.push(...wrap(answer.reason, columns));
 	lines.push(paint(rightAligned(`code: ${answer.code}`, columns), 'dim'));
 	if (options.brief !== true) {
+		for (const { device, text } of answer.meanwhile ?? []) {
+			lines.push(...labelled(`MEANWHILE(${device})`, `left before this packet: ${text}`, columns));
+		}
 		let known = '';
 		for (const [i, step] of answer.steps.entries()) {
 			lines.push(...stepLines(step, i + 1, known, page));

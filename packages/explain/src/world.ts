@@ -222,6 +222,13 @@ export class World {
 		return this.observe(0);
 	}
 
+	/** Octets come by a TCP connection that the host knows. */
+	receiveStream(streamId: number, octets: Uint8Array): Observed {
+		this.host.receiveStream(streamId, octets, this.nowUs);
+		this.#runDue();
+		return this.observe(0);
+	}
+
 	/** A local socket sends a packet, whole as it would be on the wire in clear. */
 	send(packet: Uint8Array, options: SendOptions): Observed {
 		const error = this.#send(packet, options);

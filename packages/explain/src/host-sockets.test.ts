@@ -1,0 +1,96 @@
+/** Sockets and connections that were named, and those that states imply. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { linux619 } from '@xfrm/engine';
+import { formatHex, frameMessage, parseHex } from '@xfrm/wire';
+import { ask, gateway, gatewayAt, policy, state } from './explainer-fixture.test.ts';
+
+const OURS = '192.0.2.1';
+const PEER = '198.51.100.7';
+const TCP = 'encap espintcp 33000 4500 0.0.0.0';
+const out = [
+	state(OURS, PEER, '0x101', TCP),
+	policy('src 10.1.0.0/16 dst 10.2.0.0/16 dir out', OURS, PEER),
+];
+
+const newer = (): ReturnType<typeof gateway> =>
+	gatewayAt('10.1.0.1/16', '192.0.2.1/24', out, linux619);
+
+/** A TCP segment of the peer's with these octets. */
+function segment(payload: Uint8Array): Uint8Array {
+	const head = parseHex(
+		`4500${(40 + payload.length).toString(16).padStart(4, '0')}000000004006000` +
+			`0c6336407c00002011194${(33000).toString(16)}00000000000000005018ffff00000000`,
+	);
+	assert.ok(head instanceof Uint8Array);
+	const packet = new Uint8Array(40 + payload.length);
+	packet.set(head);
+	packet.set(payload, 40);
+	return packet;
+}
+
+describe('ESP in TCP', () => {
+	it('goes by the connection that the state implies', () => {
+		const answer = ask(newer(), 'src 10.1.0.5 dst 10.2.0.9 proto udp dir fwd dev lan');
+		assert.equal(answer.outcome, 'transform');
+		assert.equal(answer.steps.at(-1)?.which, 'tcp');
+		assert.equal(answer.packets.length, 1);
+		assert.match(
+			answer.assumed.join('; '),
+			/TCP connection 192\.0\.2\.1:33000 → 198\.51\.100\.7:4500/,
+		);
+	});
+
+	it('is dropped where there is none', () => {
+		const explainer = newer();
+		explainer.implyNoSockets();
+		const answer = ask(explainer, 'src 10.1.0.5 dst 10.2.0.9 proto udp dir fwd dev lan');
+		assert.deepEqual([answer.outcome, answer.counter], ['drop', 'XfrmOutStateProtoError']);
+	});
+
+	it('comes by segments, which may end a message or not', () => {
+		const explainer = newer();
+		const ike = frameMessage(Uint8Array.of(0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8));
+		assert.ok(ike !== undefined);
+		const codes = [ike.subarray(0, 5), ike.subarray(5), Uint8Array.of(0, 1, 0)].map((octets) => {
+			const { outcome, code } = explainer.ask(segment(octets), { device: 'wan' });
+			return `${outcome} ${code}`;
+		});
+		assert.deepEqual(codes, [
+			'consume in.stream.partial',
+			'pass in.stream.message',
+			'drop in.stream.broken',
+		]);
+	});
+});
+
+describe('listeners', () => {
+	it('are everywhere until one is named', () => {
+		const explainer = gateway();
+		const udp = 'src 198.51.100.7 dst 192.0.2.1 proto udp dport 53 dir in dev wan';
+		assert.equal(ask(explainer, udp).outcome, 'pass');
+		explainer.openListener(17, 500);
+		const refused = ask(explainer, udp);
+		assert.deepEqual([refused.outcome, refused.code], ['drop', 'host.no-socket']);
+		assert.equal(ask(explainer, udp.replace('dport 53', 'dport 500')).outcome, 'pass');
+	});
+});
+
+it('what a queue held back is told with the next packet', () => {
+	const explainer = gateway(
+		'xfrm state add src 192.0.2.1 dst 198.51.100.7 proto esp spi 0x101 mode tunnel ' +
+			`aead 'rfc4106(gcm(aes))' 0x3f1a5be2c8d04976aa10e5cd27b3648f9e02c571 128`,
+		policy('src 10.1.0.0/16 dst 10.2.0.0/16 dir out', OURS, PEER, 'reqid 9'),
+	);
+	explainer.setSysctl('net.core.xfrm_larval_drop', 0);
+	const flow = 'src 10.1.0.5 dst 10.2.0.9 proto udp dir fwd dev lan';
+	assert.equal(ask(explainer, flow).outcome, 'acquire');
+	explainer.run(state(OURS, PEER, '0x102', 'reqid 9'));
+	explainer.wait(1);
+	const { meanwhile = [], outcome } = ask(explainer, flow);
+	assert.equal(outcome, 'transform');
+	assert.deepEqual(
+		meanwhile.map(({ device, packet }) => [device, packet.slice(40, 48)]),
+		[['wan', formatHex(Uint8Array.of(0, 0, 1, 2))]],
+	);
+});

@@ -1,0 +1,175 @@
+/**
+ * Sockets and connections of the host: those that were named, and those that states imply, as a state with
+ * encap implies a UDP socket with UDP_ENCAP, or a TCP connection with the ULP espintcp (RFC 9329). There is
+ * no TCP here: a segment's octets are taken as the next of their connection.
+ */
+import type { XfrmState } from '@xfrm/engine';
+import type { StreamOptions } from '@xfrm/host';
+import {
+	type Address,
+	addressEquals,
+	addressFrom,
+	EncapType,
+	Errno,
+	Family,
+	formatAddress,
+	IpProto,
+	isAnyAddress,
+	type Refusal,
+} from '@xfrm/wire/xfrm';
+import type { World } from './world.ts';
+
+/** An established TCP connection, and its number in the host. */
+interface OpenStream {
+	readonly id: number;
+	readonly options: StreamOptions;
+}
+
+export class HostSockets {
+	readonly #world: World;
+	readonly #streams: OpenStream[] = [];
+	/** Are sockets taken to be there that nobody named? */
+	#implied: boolean = true;
+
+	constructor(world: World) {
+		this.#world = world;
+		world.host.assumeSockets = true;
+	}
+
+	/** From now on only those sockets with UDP_ENCAP are there that are named. */
+	implyNone(): void {
+		this.#implied = false;
+	}
+
+	/** From now on only those sockets listen that are named; nobody named: none. */
+	listenNowhere(): void {
+		this.#world.host.assumeSockets = false;
+	}
+
+	/** A socket listens, for both families: a raw one, or UDP with a port. */
+	listen(proto: number, port: number | undefined): Refusal | undefined {
+		this.listenNowhere();
+		const { host } = this.#world;
+		if (proto === IpProto.Tcp || (proto === IpProto.Udp && port === undefined)) {
+			return { errno: Errno.EPROTONOSUPPORT };
+		}
+		const answers = [Family.Ipv4, Family.Ipv6].map((family) =>
+			port === undefined ? host.openRaw({ family, proto }) : host.openUdp({ family, port }),
+		);
+		return answers.find((answer) => answer.refusal !== undefined)?.refusal;
+	}
+
+	/** A TCP connection is there. */
+	openStream(options: StreamOptions): Refusal | undefined {
+		const opened = this.#world.host.openStream(options);
+		if (opened.refusal !== undefined) {
+			return opened.refusal;
+		}
+		this.#streams.push({ id: opened.value, options });
+		return undefined;
+	}
+
+	/**
+	 * Opens what states imply and nobody named.
+	 *
+	 * @returns what was assumed, a sentence each
+	 */
+	openImplied(isLocal: (family: number, address: Address) => boolean): readonly string[] {
+		if (!this.#implied) {
+			return [];
+		}
+		const assumed: string[] = [];
+		const opened = new Set<string>();
+		for (const state of this.#world.engine.states()) {
+			const { encap, family } = state;
+			const inward = encap !== undefined && isLocal(family, state.config.id.daddr);
+			if (encap?.type === EncapType.EspInTcp) {
+				assumed.push(...this.#implyStream(state, inward));
+				continue;
+			}
+			const key = `${family} ${encap?.dport}`;
+			if (encap === undefined || !inward || opened.has(key)) {
+				continue;
+			}
+			opened.add(key);
+			const type = encap.type === EncapType.EspInUdpNonIke ? 'espinudp-nonike' : 'espinudp';
+			if (this.#world.openEncapSocket(family, encap.dport, type) === 0) {
+				assumed.push(
+					`a socket with UDP_ENCAP on port ${encap.dport}, as a state with encap implies`,
+				);
+			}
+		}
+		return assumed;
+	}
+
+	#implyStream({ family, encap, config }: XfrmState, inward: boolean): readonly string[] {
+		const { saddr, id } = config;
+		if (encap === undefined || isAnyAddress(saddr, family)) {
+			return [];
+		}
+		const out: StreamOptions = {
+			family,
+			local: saddr,
+			localPort: encap.sport,
+			remote: id.daddr,
+			remotePort: encap.dport,
+			espInTcp: true,
+		};
+		const options = inward
+			? { ...out, local: id.daddr, localPort: encap.dport, remote: saddr, remotePort: encap.sport }
+			: out;
+		const known = this.#streams.some(({ options: one }) => sameEnds(one, options));
+		if (known || this.openStream(options) !== undefined) {
+			return [];
+		}
+		return [`the TCP connection ${streamText(options)}, as a state with encap espintcp implies`];
+	}
+
+	/** The connection that a segment belongs to, coming in, and the octets it brings. */
+	streamOf(packet: Uint8Array): { readonly id: number; readonly octets: Uint8Array } | undefined {
+		if (this.#streams.length === 0) {
+			return undefined;
+		}
+		const ipv4 = (packet[0] ?? 0) >> 4 === 4;
+		const at = ipv4 ? ((packet[0] ?? 0) & 15) * 4 : 40;
+		if (packet[ipv4 ? 9 : 6] !== IpProto.Tcp || packet.length < at + 20) {
+			return undefined;
+		}
+		const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+		const source = ipv4 ? addressFrom(packet, 12, 4) : addressFrom(packet, 8, 16);
+		const destination = ipv4 ? addressFrom(packet, 16, 4) : addressFrom(packet, 24, 16);
+		const segment: StreamOptions = {
+			family: ipv4 ? Family.Ipv4 : Family.Ipv6,
+			local: destination,
+			localPort: view.getUint16(at + 2),
+			remote: source,
+			remotePort: view.getUint16(at),
+			espInTcp: true,
+		};
+		const stream = this.#streams.find(({ options }) => sameEnds(options, segment));
+		const end = ipv4 ? view.getUint16(2) : 40 + view.getUint16(4);
+		return stream === undefined
+			? undefined
+			: { id: stream.id, octets: packet.subarray(at + (view.getUint8(at + 12) >> 4) * 4, end) };
+	}
+}
+
+function sameEnds(a: StreamOptions, b: StreamOptions): boolean {
+	return (
+		a.family === b.family &&
+		a.localPort === b.localPort &&
+		a.remotePort === b.remotePort &&
+		addressEquals(a.local, b.local, a.family) &&
+		addressEquals(a.remote, b.remote, a.family)
+	);
+}
+
+/** `192.0.2.1:4500 → 198.51.100.7:4500` */
+export function streamText(options: StreamOptions): string {
+	const family = options.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	const end = (address: Address, port: number): string => {
+		const text = formatAddress(address, family);
+		return family === Family.Ipv4 ? `${text}:${port}` : `[${text}]:${port}`;
+	};
+	return `${end(options.local, options.localPort)} → ${end(options.remote, options.remotePort)}`;
+}
