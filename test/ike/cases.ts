@@ -1,22 +1,31 @@
 /** All cases of the suite, in order of interest. */
 
+import { algorithmSituations } from './algorithm-situations.ts';
 import { commandCases } from './command-cases.ts';
 import { execCases } from './exec-cases.ts';
-import { lifeCases } from './life-cases.ts';
+import { lifeSituations } from './life-situations.ts';
 import { observedCases } from './observed-cases.ts';
-import { pathCases } from './path-cases.ts';
+import { pathSituations } from './path-situations.ts';
+import { policySituations } from './policy-situations.ts';
 import { safetyCases } from './safety-cases.ts';
-import type { Case } from './scenario.ts';
+import type { Case, Situation } from './scenario.ts';
 import { startCases } from './start-cases.ts';
-import { tunnelCases } from './tunnel-cases.ts';
+import { tunnelSituations } from './tunnel-situations.ts';
 
+/** Rows of the table, in its order. */
+export const situations: readonly Situation[] = [
+	...tunnelSituations,
+	...algorithmSituations,
+	...policySituations,
+	...lifeSituations,
+	...pathSituations,
+];
+
+/** What is shown of the daemon alone. */
 export const cases: readonly Case[] = [
-	...tunnelCases,
 	...safetyCases,
 	...startCases,
 	...commandCases,
 	...observedCases,
-	...pathCases,
-	...lifeCases,
 	...execCases,
 ];

@@ -1,22 +1,35 @@
-/** An unmodified charon on a host, by `xfrm exec`, configured and driven by swanctl. */
-import { spawnSync } from 'node:child_process';
+/** An unmodified charon on a host, before whatever does IPsec there, configured and driven by swanctl. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Host, type Output, type Running, until, XFRM } from './laboratory.ts';
+import { type Host, type Output, type Running, until } from './laboratory.ts';
 
-/** One connection with one child, as swanctl.conf says it; words are its keywords. */
+/** Lines of swanctl.conf within a pair of braces: `name = value`, one a line. */
+export type Lines = string;
+
+/** One connection, as swanctl.conf says it; words are its keywords. */
 export interface Connection {
+	/** Default gw. */
+	readonly name?: string;
 	readonly local: string;
 	readonly remote: string;
+	/** Identities, by default the addresses. */
+	readonly localId?: string;
+	readonly remoteId?: string;
+	/** Of the child `net`. */
 	readonly localTs: string;
 	readonly remoteTs: string;
-	readonly mode?: 'tunnel' | 'transport';
+	readonly mode?: 'tunnel' | 'transport' | 'pass' | 'drop';
 	/** ESP in UDP although there is no NAT; default no. */
 	readonly encap?: boolean;
+	/** Empty for none. */
 	readonly espProposals?: string;
 	readonly startAction?: string;
 	/** Further lines of the child. */
-	readonly child?: string;
+	readonly child?: Lines;
+	/** Further children by name, whole. */
+	readonly children?: Readonly<Record<string, Lines>>;
+	/** Further lines of the connection. */
+	readonly lines?: Lines;
 }
 
 const CONFIGURATION_FOLDERS = [
@@ -35,99 +48,127 @@ const CONFIGURATION_FOLDERS = [
 	'x509ocsp',
 ];
 
-function settings(folder: string): string {
+/** What pre-shared keys, proposals and libipsec's own ciphers need: fewer start sooner. */
+const PLUGINS =
+	'random nonce openssl aes des sha1 sha2 md5 hmac kdf xcbc cmac gcm ccm ctr chapoly curve25519 pem pkcs1';
+
+function settings(host: Host, vici: string, more: Lines): string {
+	const { folder, plane } = host;
+	const ipsec = plane === 'libipsec' ? 'kernel-libipsec kernel-netlink' : 'kernel-netlink';
 	return `charon {
-	load_modular = yes
+	load = ${PLUGINS} ${ipsec} socket-default updown vici
 	plugins {
-		include /etc/strongswan.d/charon/*.conf
-		vici { socket = unix://${folder}/vici }
-		kernel-libipsec { load = no }
+		vici { socket = unix://${vici} }
 	}
 	filelog { log { path = ${folder}/log
 		default = 1
 		knl = 2
 		flush_line = yes } }
 	pidfile = ${folder}/pid
+	${more}
 }
 `;
 }
 
-function connections(connection: Connection): string {
-	const { local, remote, localTs, remoteTs } = connection;
-	return `connections { gw {
+function connectionText(connection: Connection): string {
+	const { local, remote, localTs, remoteTs, espProposals = 'aes128gcm16' } = connection;
+	const others = Object.entries(connection.children ?? {}).map(
+		([name, lines]) => `${name} {\n${lines}\n}\n`,
+	);
+	return `${connection.name ?? 'gw'} {
 	version = 2
 	local_addrs = ${local}
 	remote_addrs = ${remote}
 	encap = ${connection.encap === true ? 'yes' : 'no'}
-	mobike = no
 	proposals = aes128-sha256-x25519
 	local { auth = psk
-		id = ${local} }
+		id = ${connection.localId ?? local} }
 	remote { auth = psk
-		id = ${remote.replace('%any', '192.168.80.1')} }
+		id = ${connection.remoteId ?? remote} }
+	${/mobike/.test(connection.lines ?? '') ? '' : 'mobike = no'}
+	${connection.lines ?? ''}
 	children { net {
 		local_ts = ${localTs}
 		remote_ts = ${remoteTs}
 		mode = ${connection.mode ?? 'tunnel'}
-		esp_proposals = ${connection.espProposals ?? 'aes128gcm16'}
+		${espProposals === '' ? '' : `esp_proposals = ${espProposals}`}
 		start_action = ${connection.startAction ?? 'none'}
 		${connection.child ?? ''}
-	} }
-} }
-secrets { ike-1 { secret = "a secret of the laboratory" } }
+	}
+	${others.join('')} }
+}
 `;
 }
 
 export class Charon {
 	readonly host: Host;
 	readonly running: Running;
-	readonly #folder: string;
+	readonly #vici: string;
 
-	private constructor(host: Host, running: Running, folder: string) {
+	private constructor(host: Host, running: Running, vici: string) {
 		this.host = host;
 		this.running = running;
-		this.#folder = folder;
+		this.#vici = vici;
 	}
 
-	/** Starts it and loads a configuration. */
-	static async start(host: Host, connection: Connection): Promise<Charon> {
+	/** Starts it and loads a configuration. @param more lines of strongswan.conf, of its section charon */
+	static async start(
+		host: Host,
+		connections: Connection | readonly Connection[],
+		more: Lines = '',
+	): Promise<Charon> {
 		const { folder } = host;
 		for (const name of CONFIGURATION_FOLDERS) {
 			mkdirSync(join(folder, 'swanctl', name), { recursive: true });
 		}
-		writeFileSync(join(folder, 'strongswan.conf'), settings(folder));
-		writeFileSync(join(folder, 'swanctl', 'swanctl.conf'), connections(connection));
-		const program = `exec ${process.execPath} ${XFRM} exec -- /usr/lib/ipsec/charon`;
+		const vici = `${host.machine.socketFolder}/${host.namespace}-vici`;
+		writeFileSync(join(folder, 'strongswan.conf'), settings(host, vici, more));
+		rmSync(join(folder, 'log'), { force: true });
+		const command = [...host.configuring, '/usr/lib/ipsec/charon'].join(' ');
 		const running = host.start(
-			['unshare', '-m', 'sh', '-c', `mount -t tmpfs none /run; ${program}`],
+			['unshare', '-m', 'sh', '-c', `mount -t tmpfs none /run; exec ${command}`],
 			{ STRONGSWAN_CONF: join(folder, 'strongswan.conf') },
 		);
-		const charon = new Charon(host, running, folder);
-		await until(`${host.name}: charon`, () => existsSync(join(folder, 'vici')), 10_000);
-		charon.must('--load-all');
+		const charon = new Charon(host, running, vici);
+		const isUp = (): boolean => running.hasEnded || /spawning \d+ worker/.test(charon.log);
+		await until(`${host.name}: charon`, isUp, 20_000);
+		charon.load(connections);
 		return charon;
+	}
+
+	/** Loads another configuration; what is up stays. */
+	load(connections: Connection | readonly Connection[]): void {
+		const list = 'local' in connections ? [connections] : connections;
+		const text = `connections {\n${list.map(connectionText).join('')}}
+secrets { ike-1 { secret = "a secret of the laboratory" } }
+`;
+		writeFileSync(join(this.host.folder, 'swanctl', 'swanctl.conf'), text);
+		this.must('--load-all');
 	}
 
 	/** Removes what a killed one has left. */
 	forget(): void {
-		rmSync(join(this.#folder, 'vici'), { force: true });
-		rmSync(join(this.#folder, 'pid'), { force: true });
+		this.host.run(['rm', '-f', this.#vici]);
+		rmSync(join(this.host.folder, 'pid'), { force: true });
+	}
+
+	#command(args: readonly string[]): readonly string[] {
+		const { folder } = this.host;
+		return [
+			'env',
+			`STRONGSWAN_CONF=${join(folder, 'strongswan.conf')}`,
+			`SWANCTL_DIR=${join(folder, 'swanctl')}`,
+			...['timeout', '20', 'swanctl', ...args, '--uri', `unix://${this.#vici}`],
+		];
 	}
 
 	swanctl(...args: readonly string[]): Output {
-		const { status, stdout, stderr } = spawnSync(
-			'timeout',
-			['15', 'swanctl', ...args, '--uri', `unix://${this.#folder}/vici`],
-			{
-				encoding: 'utf8',
-				env: {
-					...process.env,
-					STRONGSWAN_CONF: join(this.#folder, 'strongswan.conf'),
-					SWANCTL_DIR: join(this.#folder, 'swanctl'),
-				},
-			},
-		);
-		return { status: status ?? -1, stdout, stderr };
+		return this.host.run(this.#command(args));
+	}
+
+	/** The same in the background. */
+	begin(...args: readonly string[]): Running {
+		return this.host.start(this.#command(args));
 	}
 
 	must(...args: readonly string[]): string {
@@ -138,8 +179,18 @@ export class Charon {
 		return stdout;
 	}
 
+	/** Brings a child up. */
+	initiate(child: string = 'net'): void {
+		this.must('--initiate', '--child', child);
+	}
+
+	/** CHILD_SAs that it has installed. */
+	countChildren(): number {
+		return this.must('--list-sas').match(/INSTALLED/g)?.length ?? 0;
+	}
+
 	get log(): string {
-		const path = join(this.#folder, 'log');
+		const path = join(this.host.folder, 'log');
 		return existsSync(path) ? readFileSync(path, 'utf8') : '';
 	}
 }

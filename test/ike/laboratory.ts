@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Guest } from './guest.ts';
 
 export const XFRM: string = fileURLToPath(
 	new URL('../../packages/cli/bin/xfrm.js', import.meta.url),
@@ -58,10 +59,9 @@ export class Running {
 	/** Resolves with the exit status, or the signal's name. */
 	readonly ended: Promise<number | string>;
 
-	constructor(command: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+	constructor(command: readonly string[]) {
 		const [file = '', ...args] = command;
-		const env = { ...process.env, ...environment };
-		this.process = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+		this.process = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
 		this.process.stdout?.on('data', (data) => {
 			this.stdout += data;
 		});
@@ -71,6 +71,10 @@ export class Running {
 		this.ended = new Promise((resolve) => {
 			this.process.on('close', (code, signal) => resolve(code ?? signal ?? 'unknown'));
 		});
+	}
+
+	get hasEnded(): boolean {
+		return this.process.exitCode !== null || this.process.signalCode !== null;
 	}
 
 	get pid(): number {
@@ -101,37 +105,80 @@ export function pause(milliseconds: number): Promise<void> {
 	return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
+/** Who does IPsec on a host: the daemon, the kernel itself, or charon's own libipsec. */
+export type Plane = 'ourselves' | 'kernel' | 'libipsec';
+
+/** A kernel in which there are namespaces. */
+export interface Machine {
+	/** Words that bring a command there; none for the machine that the suite runs on. */
+	readonly enter: readonly string[];
+	/** A folder that both see under the same name. */
+	readonly folder: string;
+	/** Where Unix sockets can be made, for programs that have a /run of their own. */
+	readonly socketFolder: string;
+}
+
+/** Runs on a machine to the end, outside of any host's namespace. */
+export function runOn(machine: Machine, words: readonly string[], input?: string): Output {
+	const [file = '', ...args] = [...machine.enter, ...words];
+	const options = {
+		encoding: 'utf8' as const,
+		timeout: RUN_MS_MAX,
+		...(input === undefined ? {} : { input }),
+	};
+	const { status, stdout, stderr } = spawnSync(file, args, options);
+	return { status: status ?? -1, stdout, stderr };
+}
+
+function mustOn(machine: Machine, command: string): void {
+	const { status, stderr } = runOn(machine, command.split(' '));
+	if (status !== 0) {
+		throw new Error(`${command} ended with ${status}: ${stderr}`);
+	}
+}
+
 /** One namespace. */
 export class Host {
 	readonly name: string;
 	/** Of the namespace. */
 	readonly namespace: string;
 	readonly folder: string;
+	readonly machine: Machine;
+	readonly plane: Plane;
 	readonly #started: (running: Running) => void;
 
 	constructor(
 		name: string,
 		namespace: string,
-		folder: string,
+		machine: Machine,
+		plane: Plane,
 		started: (running: Running) => void,
 	) {
 		this.name = name;
 		this.namespace = namespace;
-		this.folder = folder;
+		this.folder = join(machine.folder, namespace);
+		this.machine = machine;
+		this.plane = plane;
 		this.#started = started;
 	}
 
 	/** Runs to the end; `command` is split at blanks unless it is a list. */
 	run(command: string | readonly string[], input?: string): Output {
 		const words = typeof command === 'string' ? command.split(/\s+/) : command;
-		const args = ['netns', 'exec', this.namespace, ...words];
-		const options = {
-			encoding: 'utf8' as const,
-			timeout: RUN_MS_MAX,
-			...(input === undefined ? {} : { input }),
-		};
-		const { status, stdout, stderr } = spawnSync('ip', args, options);
-		return { status: status ?? -1, stdout, stderr };
+		return runOn(this.machine, ['ip', 'netns', 'exec', this.namespace, ...words], input);
+	}
+
+	/** Words before a program that is to configure what does IPsec here. */
+	get configuring(): readonly string[] {
+		return this.plane === 'ourselves' ? [process.execPath, XFRM, 'exec', '--'] : [];
+	}
+
+	/** `ip xfrm` on what does IPsec here. @throws Error on libipsec, which has no such tables */
+	tables(...words: readonly string[]): string {
+		if (this.plane === 'libipsec') {
+			throw new Error(`${this.name}: libipsec shows no tables`);
+		}
+		return this.must([...this.configuring, 'ip', 'xfrm', ...words]);
 	}
 
 	/** As `run`, and throws when it fails. */
@@ -177,7 +224,12 @@ export class Host {
 
 	/** Runs in the background. */
 	start(command: readonly string[], environment: Readonly<Record<string, string>> = {}): Running {
-		const running = new Running(['ip', 'netns', 'exec', this.namespace, ...command], environment);
+		const { enter } = this.machine;
+		// `ip netns exec` becomes its program, and so does `env`.
+		const words = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+		const env = words.length > 0 ? ['env', ...words] : [];
+		const inside = ['ip', 'netns', 'exec', this.namespace, ...env, ...command];
+		const running = new Running([...enter, ...inside]);
 		this.#started(running);
 		return running;
 	}
@@ -214,24 +266,34 @@ export class Host {
 	}
 }
 
+/** Frames of this length and less only: what is to be cut is cut before the wire. */
+const WIRE = 'gso_max_segs 1 up';
+
 export class Laboratory {
 	readonly folder: string = mkdtempSync(join(tmpdir(), 'xfrm-ike-'));
+	readonly #here: Machine = { enter: [], folder: this.folder, socketFolder: this.folder };
 	readonly #hosts: Host[] = [];
 	readonly #running: Running[] = [];
 	#wires: number = 0;
 
-	host(name: string): Host {
+	/** @param guest the machine that it is on, this one by default */
+	host(name: string, plane: Plane = 'ourselves', guest?: Guest): Host {
 		const namespace = `xfrm-${process.pid}-${name}`;
-		const folder = join(this.folder, name);
-		mkdirSync(folder);
-		const host = new Host(name, namespace, folder, (running) => this.#running.push(running));
-		const { status, stderr } = spawnSync('ip', ['netns', 'add', namespace], { encoding: 'utf8' });
-		if (status !== 0) {
-			throw new Error(`no namespace: ${stderr}`);
-		}
+		const machine = guest ?? this.#here;
+		const host = new Host(name, namespace, machine, plane, (running) =>
+			this.#running.push(running),
+		);
+		mkdirSync(host.folder, { recursive: true });
+		mustOn(machine, `ip netns add ${namespace}`);
 		this.#hosts.push(host);
 		host.must('ip link set lo up');
 		return host;
+	}
+
+	/** A host on the same machine as another, which it is to be wired to. */
+	behind(gateway: Host, name: string): Host {
+		const guest = gateway.machine === this.#here ? undefined : (gateway.machine as Guest);
+		return this.host(name, gateway.plane, guest);
 	}
 
 	/** A wire between two hosts, with addresses and their prefix lengths; names of the ends: eth0, eth1 … */
@@ -243,20 +305,54 @@ export class Laboratory {
 		nameB: string,
 		addressesB: readonly string[],
 	): void {
-		const [one, other] = [`x${process.pid % 10_000}-${this.#wires++}`, `y${process.pid % 10_000}`];
-		spawnSync('ip', ['link', 'add', one, 'type', 'veth', 'peer', 'name', other]);
-		for (const [link, host, name, addresses] of [
-			[one, a, nameA, addressesA],
-			[other, b, nameB, addressesB],
-		] as const) {
-			spawnSync('ip', ['link', 'set', link, 'netns', host.namespace, 'name', name]);
-			for (const address of addresses) {
-				const options = address.includes(':') ? ' nodad' : '';
-				host.must(`ip address add ${address} dev ${name}${options}`);
+		if (a.machine !== b.machine) {
+			if (a.machine === this.#here) {
+				this.#wireToGuest(a, nameA, addressesA, b, nameB, addressesB);
+			} else {
+				this.#wireToGuest(b, nameB, addressesB, a, nameA, addressesA);
 			}
-			// A frame is a packet, for those that count them: what is to be cut is cut before the wire.
-			host.must(`ip link set ${name} gso_max_segs 1 up`);
+			return;
 		}
+		const { machine } = a;
+		const [one, other] = [`x${process.pid % 10_000}-${this.#wires++}`, `y${process.pid % 10_000}`];
+		mustOn(machine, `ip link add ${one} type veth peer name ${other}`);
+		mustOn(machine, `ip link set ${one} netns ${a.namespace} name ${nameA}`);
+		mustOn(machine, `ip link set ${other} netns ${b.namespace} name ${nameB}`);
+		setUp(a, nameA, addressesA);
+		setUp(b, nameB, addressesB);
+	}
+
+	/** From a host here to the only device of a guest. */
+	#wireToGuest(
+		here: Host,
+		name: string,
+		addresses: readonly string[],
+		there: Host,
+		nameThere: string,
+		addressesThere: readonly string[],
+	): void {
+		const guest = there.machine as Guest;
+		const [one, other] = [`x${process.pid % 10_000}-${this.#wires++}`, `y${process.pid % 10_000}`];
+		mustOn(this.#here, `ip link add ${one} type veth peer name ${other}`);
+		mustOn(this.#here, `ip link set ${one} netns ${here.namespace} name ${name}`);
+		guest.plug(other);
+		mustOn(guest, `ip link set ${guest.device} netns ${there.namespace} name ${nameThere}`);
+		setUp(here, name, addresses);
+		setUp(there, nameThere, addressesThere);
+	}
+
+	/** What helps to understand a failure: what each daemon has dropped, and its last drop's story. */
+	get account(): string {
+		const parts: string[] = [];
+		for (const host of this.#hosts.filter(({ machine }) => machine === this.#here)) {
+			const counters = host.xfrm('stat', '--daemon');
+			const lines = counters.stdout.split('\n').filter((line) => /^Xfrm\w+\s+[1-9]/.test(line));
+			if (lines.length > 0) {
+				const { stdout } = host.xfrm('explain', '--daemon', '--last-drop', '--no-fix');
+				parts.push(`${host.name}: ${lines.join('\n')}\n${stdout}`);
+			}
+		}
+		return parts.join('\n');
 	}
 
 	/** Ends everything that was started, in reverse order, and takes the namespaces away. */
@@ -265,14 +361,25 @@ export class Laboratory {
 			running.kill('SIGKILL');
 			await running.ended;
 		}
-		for (const { namespace } of this.#hosts) {
-			const { stdout } = spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' });
-			// Keepers of daemons that were killed; the namespace is ours alone.
-			for (const pid of stdout.split('\n').filter((line) => line !== '')) {
-				process.kill(Number(pid), 'SIGKILL');
+		for (const { namespace, machine } of this.#hosts) {
+			// Keepers of daemons that were killed, programs in a guest; the namespace is ours alone.
+			const pids = runOn(machine, ['ip', 'netns', 'pids', namespace]).stdout.trim().split(/\s+/);
+			if (pids[0] !== '') {
+				runOn(machine, ['kill', '-9', ...pids]);
 			}
-			spawnSync('ip', ['netns', 'del', namespace]);
+			if (machine !== this.#here) {
+				(machine as Guest).unplug(namespace);
+			}
+			runOn(machine, ['ip', 'netns', 'del', namespace]);
 		}
 		rmSync(this.folder, { recursive: true, force: true });
 	}
+}
+
+function setUp(host: Host, name: string, addresses: readonly string[]): void {
+	for (const address of addresses) {
+		const options = address.includes(':') ? ' nodad' : '';
+		host.must(`ip address add ${address} dev ${name}${options}`);
+	}
+	host.must(`ip link set ${name} ${WIRE}`);
 }

@@ -1,30 +1,74 @@
 /**
  * `npm run test:ike`: unmodified IKE daemons over the user-space data plane, in namespaces of their own.
- * Words that are given choose the cases whose names contain one of them. Exit status 1 when one fails.
+ *
+ *     npm run test:ike -- WORD…            the cases whose names contain one of the words
+ *     npm run test:ike -- --peer kernel    situations with this peer only; may be repeated
+ *     npm run test:ike -- --docs           all of them, and docs/interoperability.md is written anew
+ *
+ * Exit status 1 when one fails.
  */
-import { cases } from './cases.ts';
-import { reasonToSkip } from './laboratory.ts';
+import { parseArgs } from 'node:util';
+import { cases, situations } from './cases.ts';
+import { type Cell, writeTable } from './interoperability-page.ts';
+import { type Plane, reasonToSkip } from './laboratory.ts';
+import { type Case, closeGuest } from './scenario.ts';
+
+const { values, positionals: words } = parseArgs({
+	allowPositionals: true,
+	options: { peer: { type: 'string', multiple: true }, docs: { type: 'boolean' } },
+});
 
 const reason = reasonToSkip();
 if (reason !== undefined) {
 	process.stdout.write(`skipped: ${reason}\n`);
 	process.exit(process.env['CI'] === 'true' ? 1 : 0);
 }
-const words = process.argv.slice(2);
+
+function isWanted(name: string): boolean {
+	return words.length === 0 || words.some((word) => name.includes(word));
+}
+
 let failed = 0;
-for (const { name, run } of cases) {
-	if (words.length > 0 && !words.some((word) => name.includes(word))) {
-		continue;
-	}
+
+async function runCase({ name, run }: Case): Promise<Cell> {
 	const begun = performance.now();
 	try {
-		await run();
-		process.stdout.write(`ok ${name} (${((performance.now() - begun) / 1000).toFixed(1)} s)\n`);
+		const answer = await run();
+		const note = typeof answer === 'string' ? answer : '';
+		const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+		process.stdout.write(`ok ${name} (${note === '' ? '' : `${note}; `}${seconds} s)\n`);
+		return { passed: true, note };
 	} catch (error) {
 		failed++;
 		const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
 		process.stdout.write(`not ok ${name}\n${text.replace(/^/gm, '    ')}\n`);
+		return { passed: false, note: '' };
 	}
+}
+
+const cells = new Map<string, Cell>();
+// One peer after the other: the guest is there for its own only.
+for (const peer of ['ourselves', 'kernel', 'libipsec'] as readonly Plane[]) {
+	if (values.peer !== undefined && !values.peer.includes(peer)) {
+		continue;
+	}
+	for (const { group, name, peers, run } of situations) {
+		const title = `${group}: ${name} [${peer}]`;
+		if (peers.includes(peer) && isWanted(title)) {
+			cells.set(`${group}\t${name}\t${peer}`, await runCase({ name: title, run: () => run(peer) }));
+		}
+	}
+	await closeGuest();
+}
+if (values.peer === undefined) {
+	for (const one of cases) {
+		if (isWanted(one.name)) {
+			await runCase(one);
+		}
+	}
+}
+if (values.docs === true) {
+	writeTable(situations, cells);
 }
 process.stdout.write(failed === 0 ? 'all passed\n' : `${failed} failed\n`);
 process.exit(failed === 0 ? 0 : 1);

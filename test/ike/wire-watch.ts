@@ -5,10 +5,20 @@ import { openCapture } from '@xfrm/wire';
 import type { Host, Running } from './laboratory.ts';
 import { pause, until } from './laboratory.ts';
 
+/** A packet in ESP. */
+export interface Protected {
+	readonly spi: number;
+	readonly seq: number;
+	/** Of the IP packet. */
+	readonly octets: number;
+}
+
 /** What was seen, in order. */
 export interface Seen {
 	/** ESP, in UDP or not. */
-	readonly esp: readonly { readonly spi: number; readonly seq: number }[];
+	readonly esp: readonly Protected[];
+	/** NAT keepalives: datagrams of one octet. */
+	readonly keepalives: number;
 	/** IP packets between inner addresses that were in clear. */
 	readonly plain: number;
 }
@@ -42,8 +52,11 @@ export class WireWatch {
 
 const ETHERNET_OCTETS = 14;
 
+const KEEPALIVE_OCTETS = 9;
+
 function summary(bytes: Uint8Array, isInner: (address: string) => boolean): Seen {
-	const esp: { spi: number; seq: number }[] = [];
+	const esp: Protected[] = [];
+	let keepalives = 0;
 	let plain = 0;
 	for (const frame of frames(bytes)) {
 		const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
@@ -51,19 +64,27 @@ function summary(bytes: Uint8Array, isInner: (address: string) => boolean): Seen
 		const ipv4 = view.getUint8(ipAt) >> 4 === 4;
 		const proto = view.getUint8(ipAt + (ipv4 ? 9 : 6));
 		const upperAt = ipAt + (ipv4 ? (view.getUint8(ipAt) & 15) * 4 : 40);
-		const isUdp = proto === 17 && upperAt + 12 <= view.byteLength;
-		const isEncap =
-			isUdp && view.getUint16(upperAt + 2) === 4500 && view.getUint32(upperAt + 8) !== 0;
-		if (proto === 50 || isEncap) {
-			const at = upperAt + (isEncap ? 8 : 0);
-			if (at + 8 <= view.byteLength) {
-				esp.push({ spi: view.getUint32(at), seq: view.getUint32(at + 4) });
-			}
+		const isUdp = proto === 17 && upperAt + 9 <= view.byteLength;
+		if (isUdp && view.getUint16(upperAt + 4) === KEEPALIVE_OCTETS) {
+			keepalives += view.getUint8(upperAt + 8) === 0xff ? 1 : 0;
+			continue;
+		}
+		const isEncap = isUdp && isEspInUdp(view, upperAt);
+		const at = upperAt + (isEncap ? 8 : 0);
+		if ((proto === 50 || isEncap) && at + 8 <= view.byteLength) {
+			const octets = ipv4 ? view.getUint16(ipAt + 2) : 40 + view.getUint16(ipAt + 4);
+			esp.push({ spi: view.getUint32(at), seq: view.getUint32(at + 4), octets });
 			continue;
 		}
 		plain += isInner(addressText(view, ipAt, ipv4)) ? 1 : 0;
 	}
-	return { esp, plain };
+	return { esp, keepalives, plain };
+}
+
+/** By one of its ports, and as it does not begin with the non-ESP marker. */
+function isEspInUdp(view: DataView, udpAt: number): boolean {
+	const port = view.getUint16(udpAt) === 4500 || view.getUint16(udpAt + 2) === 4500;
+	return port && udpAt + 12 <= view.byteLength && view.getUint32(udpAt + 8) !== 0;
 }
 
 /** Source of a packet, as far as tests compare them. */

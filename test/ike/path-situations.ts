@@ -1,0 +1,200 @@
+/** What lies between the gateways: NATs that forget, addresses that change, paths that are narrow. */
+import assert from 'node:assert/strict';
+import { Charon, type Connection } from './charon.ts';
+import { type Host, type Laboratory, type Plane, pause, until } from './laboratory.ts';
+import {
+	ALL_PEERS,
+	assertPings,
+	IPV4,
+	isInner,
+	lossOver,
+	peerHost,
+	type Situation,
+	WITH_TABLES,
+	withLaboratory,
+} from './scenario.ts';
+import { sendTcp } from './traffic.ts';
+import { WireWatch } from './wire-watch.ts';
+
+const group = 'Paths';
+const A = '192.168.80.1';
+const B = '192.168.81.2';
+const NARROW = 1280;
+
+interface Routed {
+	readonly a: Host;
+	readonly router: Host;
+	readonly b: Host;
+}
+
+/** A and B with a router between them, data planes included. */
+function withRouter<T>(
+	peer: Plane,
+	run: (hosts: Routed, laboratory: Laboratory) => Promise<T>,
+): Promise<T> {
+	return withLaboratory(async (laboratory) => {
+		const [a, router] = [laboratory.host('a'), laboratory.host('r')];
+		const b = await peerHost(laboratory, 'b', peer);
+		laboratory.wire(a, 'eth0', [`${A}/24`], router, 'eth0', ['192.168.80.254/24']);
+		laboratory.wire(router, 'eth1', ['192.168.81.254/24'], b, 'eth0', [`${B}/24`]);
+		router.must('sysctl -qw net.ipv4.ip_forward=1');
+		a.must(`ip address add ${IPV4.innerA} dev lo`);
+		b.must(`ip address add ${IPV4.innerB} dev lo`);
+		a.must('ip route add default via 192.168.80.254');
+		b.must('ip route add default via 192.168.81.254');
+		await Promise.all([a.daemon(), peer === 'ourselves' ? b.daemon() : null]);
+		return run({ a, router, b }, laboratory);
+	});
+}
+
+function ends(changes: Partial<Connection> = {}): readonly [Connection, Connection] {
+	const { netA, netB } = IPV4;
+	return [
+		{ local: A, remote: B, localTs: netA, remoteTs: netB, ...changes },
+		{ local: B, remote: A, localTs: netB, remoteTs: netA, ...changes },
+	];
+}
+
+/** Has the router translate what leaves by a device to ports that begin so. */
+function translate(router: Host, device: string, ports: number): void {
+	router.run('nft flush ruleset');
+	router.must(
+		'nft -f -',
+		'table ip nat {\nchain out {\ntype nat hook postrouting priority srcnat\n' +
+			`oifname "${device}" ip protocol udp masquerade to :${ports}-${ports + 999}\n}\n}\n`,
+	);
+	// A masquerade forgets its connections with the device.
+	router.must(`ip link set ${device} down`);
+	router.must(`ip link set ${device} up`);
+}
+
+function rebinding(behind: 'a' | 'b'): Situation {
+	return {
+		group,
+		name:
+			behind === 'a'
+				? 'behind a NAT: ESP in UDP, keepalives; the NAT forgets, the peer follows'
+				: 'the peer behind a NAT that forgets: MAPPING, and its new port is followed',
+		// libipsec has no way to tell charon of a new port.
+		peers: behind === 'a' ? WITH_TABLES : ALL_PEERS,
+		run: (peer) =>
+			withRouter(peer, async ({ a, router, b }) => {
+				const device = behind === 'a' ? 'eth1' : 'eth0';
+				translate(router, device, 20_000);
+				// No way to the host behind the NAT but its translation.
+				const front = behind === 'a' ? b : a;
+				front.must('ip route del default');
+				const [left, right] = ends();
+				const any = { remote: '%any', remoteId: behind === 'a' ? A : B };
+				const [one, other] = await Promise.all([
+					Charon.start(a, behind === 'a' ? left : { ...left, ...any }, 'keep_alive = 1s'),
+					Charon.start(b, behind === 'a' ? { ...right, ...any } : right, 'keep_alive = 1s'),
+				]);
+				(behind === 'a' ? one : other).initiate();
+				assertPings(a, IPV4.innerB, 5);
+				const states = (): string => front.tables('state');
+				assert.match(states(), /encap type espinudp sport 20\d{3} dport 4500/);
+				if (behind === 'a') {
+					const watch = await WireWatch.start(a, 'eth0');
+					await pause(3500);
+					const { keepalives } = await watch.stop(isInner);
+					assert.ok(keepalives >= 2, `${keepalives} keepalives`);
+				}
+				translate(router, device, 30_000);
+				const from = behind === 'a' ? a : b;
+				const [own, far] =
+					behind === 'a' ? (['innerA', 'innerB'] as const) : (['innerB', 'innerA'] as const);
+				from.ping(IPV4[far], 5, `-I ${IPV4[own]}`);
+				const mapped = (): boolean => /sport 30\d{3}/.test(states());
+				await until('the new port is in the states', mapped, 10_000);
+				assertPings(from, IPV4[far], 5, `-I ${IPV4[own]}`);
+				assertPings(front, IPV4[own], 5, `-I ${IPV4[far]}`);
+			}),
+	};
+}
+
+/** Most pings of ten milliseconds that may go missing when both addresses go on for a while. */
+const MOVE_LOSS_MAX = 5;
+
+function mobike(isSudden: boolean): Situation {
+	return {
+		group,
+		name: isSudden
+			? 'MOBIKE: the link goes down, another takes over'
+			: 'MOBIKE: a better way by another address',
+		peers: ALL_PEERS,
+		run: (peer) =>
+			withRouter(peer, async ({ a, router, b }, laboratory) => {
+				laboratory.wire(a, 'eth1', ['192.168.83.1/24'], router, 'eth2', ['192.168.83.254/24']);
+				a.must('ip route add default via 192.168.83.254 metric 20');
+				const [left, right] = ends({ encap: true, lines: 'mobike = yes' });
+				const [one] = await Promise.all([
+					Charon.start(a, { ...left, local: '%any', localId: A }, 'prefer_best_path = yes'),
+					Charon.start(b, { ...right, remote: '%any', remoteId: A }),
+				]);
+				one.initiate();
+				assertPings(a, IPV4.innerB, 3);
+				const watch = await WireWatch.start(router, 'eth1');
+				const lost = await lossOver(a, 6, async () => {
+					a.must(isSudden ? 'ip link set eth0 down' : `ip route del default via 192.168.80.254`);
+					await until('moved', () => /src 192\.168\.83\.1 /.test(a.tables('state')), 5000);
+					await pause(500);
+				});
+				const { plain } = await watch.stop(isInner);
+				assert.equal(plain, 0, 'no plaintext on the wire');
+				assert.doesNotMatch(a.tables('state'), /src 192\.168\.80\.1 /);
+				assertPings(b, IPV4.innerA, 5, `-I ${IPV4.innerB}`);
+				// A sudden end is noticed by charon a tenth of a second later, and asks its way first.
+				assert.ok(isSudden || lost <= MOVE_LOSS_MAX, `${lost} pings lost`);
+				return `${lost} lost`;
+			}),
+	};
+}
+
+/** The largest packet that goes to the other side whole, by asking for ever smaller ones. */
+function largestWhole(host: Host): number {
+	for (let octets = NARROW; octets > 1100; octets -= 2) {
+		const { stdout } = host.run(
+			`ping -n -c 2 -i 0.1 -W 0.3 -M do -s ${octets - 28} -I ${IPV4.innerA} ${IPV4.innerB}`,
+		);
+		if (/ [12] received/.test(stdout)) {
+			return octets;
+		}
+	}
+	return 0;
+}
+
+function narrow(encap: boolean, want: number): Situation {
+	return {
+		group,
+		name: `a path of ${NARROW} octets is told inward: ${want} ${encap ? 'in UDP' : 'in plain ESP'}; TCP gets through`,
+		peers: encap ? ALL_PEERS : WITH_TABLES,
+		run: (peer) =>
+			withRouter(peer, async ({ a, router, b }) => {
+				router.must(`ip link set eth1 mtu ${NARROW}`);
+				b.must(`ip link set eth0 mtu ${NARROW}`);
+				const [left, right] = ends({ encap });
+				const [one] = await Promise.all([Charon.start(a, left), Charon.start(b, right)]);
+				one.initiate();
+				// TCP first: what it sends at the beginning is too long, and it has to hear of it.
+				await sendTcp(a, IPV4.innerA, b, IPV4.innerB, 500_000);
+				await sendTcp(b, IPV4.innerB, a, IPV4.innerA, 500_000);
+				// The first packet that is too long teaches the path, the next one is told of it.
+				a.ping(IPV4.innerB, 3, `-M do -s 1300 -I ${IPV4.innerA}`);
+				const { stdout, stderr } = a.run(
+					`ping -n -c 1 -W 1 -M do -s 1300 -I ${IPV4.innerA} ${IPV4.innerB}`,
+				);
+				assert.match(stdout + stderr, new RegExp(`mtu ?= ?${want}`));
+				assert.equal(largestWhole(a), want);
+			}),
+	};
+}
+
+export const pathSituations: readonly Situation[] = [
+	rebinding('a'),
+	rebinding('b'),
+	mobike(false),
+	mobike(true),
+	narrow(false, 1226),
+	narrow(true, 1218),
+];
