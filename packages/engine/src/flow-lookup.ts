@@ -43,9 +43,6 @@ export const Outcome = {
 /** What a caller of a lookup may ask for (XFRM_LOOKUP_QUEUE, XFRM_LOOKUP_ICMP). */
 export const Want = { Nothing: 0, Hold: 1, Icmp: 2 } as const;
 
-/** Place of the last use in `XfrmPolicy.lifetime`. */
-export const POLICY_USE_TIME = 1;
-
 /** Details of the last outcome; good until the next lookup. */
 export const found: {
 	bundle: Bundle | null;
@@ -250,9 +247,9 @@ function mayServe(
 		return false;
 	}
 	const now = net.nowSeconds();
-	policy.lifetime[POLICY_USE_TIME] = now;
+	policy.useTime = now;
 	if (second !== null) {
-		second.lifetime[POLICY_USE_TIME] = now;
+		second.useTime = now;
 	}
 	return true;
 }

@@ -196,10 +196,9 @@ export function policyTimeout(net: Namespace, policy: XfrmPolicy): void {
 	if (policy.dead) {
 		return;
 	}
-	const { limits } = policy;
+	const { limits, addTime } = policy;
 	const now = net.nowSeconds();
-	const addTime = policy.lifetime[0] ?? 0;
-	const useTime = policy.lifetime[1] || addTime;
+	const useTime = policy.useTime || addTime;
 	const hardAdd = secondsLeft(limits.hardAddExpiresSeconds, addTime, now);
 	const hardUse = secondsLeft(limits.hardUseExpiresSeconds, useTime, now);
 	if (hardAdd <= 0 || hardUse <= 0) {

@@ -66,7 +66,7 @@ test('a policy that allows without templates passes whatever the default', () =>
 	engine.setDefault(Direction.Out, DefaultAction.Block);
 	const policy = addOutPolicy(engine);
 	assert.equal(send(engine, inner()).action, PacketAction.Pass);
-	assert.equal(policy.lifetime[1], SECONDS);
+	assert.equal(policy.useTime, SECONDS);
 });
 
 // @spec O-3 P-20 P-23
@@ -88,8 +88,8 @@ test('sub and main policies decide together, and each may block', () => {
 			assert.equal(packet.error, Errno.EPERM, name);
 			assert.deepEqual(counted(engine.net), { XfrmOutPolBlock: 1 }, name);
 		}
-		assert.equal(subPolicy?.lifetime[1] ?? SECONDS, SECONDS, name);
-		assert.equal(mainPolicy?.lifetime[1] ?? SECONDS, sub === BLOCK ? 0 : SECONDS, name);
+		assert.equal(subPolicy?.useTime ?? SECONDS, SECONDS, name);
+		assert.equal(mainPolicy?.useTime ?? SECONDS, sub === BLOCK ? 0 : SECONDS, name);
 	}
 });
 
@@ -125,7 +125,7 @@ test('a missing state drops silently, and a use is not noted', () => {
 		assert.equal(packet.error, 0);
 	}
 	assert.deepEqual(counted(engine.net), { XfrmOutNoStates: 2 });
-	assert.equal(policy.lifetime[1], 0);
+	assert.equal(policy.useTime, 0);
 });
 
 // @spec P-1 P-19 P-19b
@@ -367,7 +367,7 @@ test('a remembered flow still notes the use of its policies', () => {
 	const later = sent(inner(), makeRoute());
 	engine.output(Batch.of(NOW_US + 5_000_000, later));
 	const [policy] = [...engine.policies()];
-	assert.equal(policy?.lifetime[1], SECONDS + 5);
+	assert.equal(policy?.useTime, SECONDS + 5);
 });
 
 // @spec P-1

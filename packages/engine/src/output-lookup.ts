@@ -12,7 +12,7 @@ import { Errno } from '@xfrm/wire/xfrm';
 import type { Batch } from './batch.ts';
 import { type Bundle, routeGeneration, sameRoute } from './bundle.ts';
 import type { CachedFlow } from './flow-cache.ts';
-import { found, lookupFlow, Outcome, POLICY_USE_TIME, Want } from './flow-lookup.ts';
+import { found, lookupFlow, Outcome, Want } from './flow-lookup.ts';
 import { decodeQuotedFlow, isQuotingError } from './icmp-quote.ts';
 import type { Namespace } from './namespace.ts';
 import { noteVerdict } from './output-trace.ts';
@@ -95,10 +95,10 @@ function quotesPacket(net: Namespace, packet: PacketBuffer): boolean {
 function noteUse(entry: CachedFlow, seconds: number): void {
 	entry.usedAt = seconds;
 	if (entry.policy !== null) {
-		entry.policy.lifetime[POLICY_USE_TIME] = seconds;
+		entry.policy.useTime = seconds;
 	}
 	if (entry.secondPolicy !== null) {
-		entry.secondPolicy.lifetime[POLICY_USE_TIME] = seconds;
+		entry.secondPolicy.useTime = seconds;
 	}
 }
 

@@ -16,9 +16,6 @@ import { FLOW_CACHE_ENTRIES } from './limits.ts';
 import type { XfrmPolicy } from './policy.ts';
 import type { XfrmState } from './state.ts';
 
-/** Place in `XfrmPolicy.lifetime`. */
-const USE_TIME = 1;
-
 class CheckedFlow {
 	readonly flow: Flow = new Flow();
 	direction: number = 0;
@@ -99,10 +96,10 @@ export class PolicyCheckRun {
 		this.policy = entry.policy;
 		this.main = entry.main;
 		if (entry.policy !== null) {
-			entry.policy.lifetime[USE_TIME] = this.seconds;
+			entry.policy.useTime = this.seconds;
 		}
 		if (entry.main !== null) {
-			entry.main.lifetime[USE_TIME] = this.seconds;
+			entry.main.useTime = this.seconds;
 		}
 		return true;
 	}

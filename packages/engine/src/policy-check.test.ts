@@ -395,7 +395,7 @@ test('a policy that is met notes the time', () => {
 	const sub = addPolicy(net, { type: 1 });
 	const main = addPolicy(net);
 	policyCheck(net, batchOf(arrived(ip(17, udp()))), IN);
-	assert.deepEqual([sub.lifetime[1], main.lifetime[1]], [1_764_000_000, 1_764_000_000]);
+	assert.deepEqual([sub.useTime, main.useTime], [1_764_000_000, 1_764_000_000]);
 });
 
 // @spec P-29

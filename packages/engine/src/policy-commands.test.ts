@@ -85,11 +85,11 @@ test('an update replaces, keeps the index, and begins anew', () => {
 	const { value: old } = addPolicy(net, config({ index: 0x101 }));
 	addPolicy(net, config({ direction: 0 }));
 	assert.ok(old !== undefined);
-	old.lifetime[1] = 99;
+	old.useTime = 99;
 	net.now[0] = NOW_US + 7_000_000;
 	const { value: policy } = updatePolicy(net, config({ priority: 7, index: 0x999 }));
 	assert.deepEqual([policy?.index, policy?.priority, old.dead], [0x101, 7, true]);
-	assert.deepEqual([...(policy?.lifetime ?? [])], [NOW_US / 1e6 + 7, 0]);
+	assert.deepEqual([policy?.addTime, policy?.useTime], [NOW_US / 1e6 + 7, 0]);
 	assert.deepEqual(indexes(net), [0x101, 8], 'at the head of the list');
 	assert.equal(old.lifetimeTimer.isSet, false);
 	assert.deepEqual([...net.spd.counts], [1, 1, 0, 0, 0, 0]);

@@ -187,7 +187,7 @@ export function setSocketPolicy(
 		const index = net.spd.freeIndex(SOCKET_DIRECTION + direction, 0);
 		policy = new XfrmPolicy({ ...config, direction, type: PolicyType.Main }, index);
 		policy.socketId = socketId;
-		policy.lifetime[0] = net.nowSeconds();
+		policy.addTime = net.nowSeconds();
 	}
 	const old = net.spd.setSocketPolicy(socketId, direction, policy);
 	if (old !== null) {

@@ -19,8 +19,8 @@ export function insertPolicy(
 	replaced: XfrmPolicy | null,
 ): void {
 	net.spd.insert(policy, replaced);
-	policy.lifetime[0] = net.nowSeconds();
-	policy.lifetime[1] = 0;
+	policy.addTime = net.nowSeconds();
+	policy.useTime = 0;
 	if (policy.hasTimeLimits) {
 		net.timers.set(policy.lifetimeTimer, (net.now[0] ?? 0) + FIRST_LOOK_US);
 	}

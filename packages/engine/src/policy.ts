@@ -53,8 +53,9 @@ export class XfrmPolicy {
 	list: PolicyList = PolicyList.Any;
 	dead: boolean = false;
 	readonly limits: LifetimeConfig;
-	/** Unix seconds of adding and last use. */
-	readonly lifetime: number[] = [0, 0];
+	/** Unix seconds of adding, and of the last use: 0 before the first. */
+	addTime: number = 0;
+	useTime: number = 0;
 	/** Bundles and held packets that belong to it: objects of bundle.ts and hold-queue.ts. */
 	bundle: object | null = null;
 	holdQueue: object | null = null;

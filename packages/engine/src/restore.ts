@@ -37,6 +37,6 @@ export function restoreStateUse(state: XfrmState, stats: StateStats, lastUsed: n
 
 /** Sets when a policy was added and used. */
 export function restorePolicyUse(policy: XfrmPolicy, current: LifetimeCurrent): void {
-	policy.lifetime[0] = current.addTime;
-	policy.lifetime[1] = current.useTime;
+	policy.addTime = current.addTime;
+	policy.useTime = current.useTime;
 }

@@ -93,8 +93,8 @@ export function snapshotPolicy(policy: XfrmPolicy): PolicySnapshot {
 		lifetimeCurrent: {
 			bytes: 0,
 			packets: 0,
-			addTime: policy.lifetime[0] ?? 0,
-			useTime: policy.lifetime[1] ?? 0,
+			addTime: policy.addTime,
+			useTime: policy.useTime,
 		},
 	};
 }

@@ -479,9 +479,9 @@ test('a lookup notes the use, a mere question does not', () => {
 	spd.insert(policy, null);
 	const flow = flowOf({ src: '10.0.0.1', dst: '10.0.0.2' });
 	assert.equal(spd.best(flow, 1, 0, 0), policy);
-	assert.equal(policy.lifetime[1], 0);
+	assert.equal(policy.useTime, 0);
 	assert.equal(spd.lookup(flow, 1, 0, 0, 1234), policy);
-	assert.equal(policy.lifetime[1], 1234);
+	assert.equal(policy.useTime, 1234);
 });
 
 // @spec P-11
@@ -575,7 +575,7 @@ test('a socket’s policy is found for its direction, family, selector, mark and
 	const other = flowOf({ src: '10.0.0.1', dst: '192.0.2.1', mark: 3 });
 	const unmarked = flowOf({ src: '10.0.0.1', dst: '10.0.0.2' });
 	assert.equal(spd.socketPolicy(77, 1, flow, 3, 5), policy);
-	assert.equal(policy.lifetime[1], 0, 'used when it has its states');
+	assert.equal(policy.useTime, 0, 'used when it has its states');
 	assert.equal(spd.socketPolicy(77, 0, flow, 3, 6), null);
 	assert.equal(spd.socketPolicy(78, 1, flow, 3, 6), null);
 	assert.equal(spd.socketPolicy(77, 1, other, 3, 6), null);

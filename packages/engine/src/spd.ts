@@ -95,7 +95,7 @@ export class Spd {
 	): XfrmPolicy | null {
 		const policy = this.best(flow, direction, type, ifId);
 		if (policy !== null) {
-			policy.lifetime[1] = nowSeconds;
+			policy.useTime = nowSeconds;
 		}
 		return policy;
 	}
@@ -172,7 +172,7 @@ export class Spd {
 			return null;
 		}
 		if (direction === Direction.In) {
-			policy.lifetime[1] = nowSeconds;
+			policy.useTime = nowSeconds;
 		}
 		return policy;
 	}

@@ -72,8 +72,8 @@ test('written directly, a policy is the same as by way of its values', () => {
 	for (const [name, options, socketId = 0] of rows) {
 		const policy = new XfrmPolicy({ ...plain, ...options }, 0xffff_fff9);
 		policy.socketId = socketId;
-		policy.lifetime[0] = 1_764_000_000;
-		policy.lifetime[1] = 4_300_000_000;
+		policy.addTime = 1_764_000_000;
+		policy.useTime = 4_300_000_000;
 		const want = policyMessage('newpolicy', header, {
 			...policy.config,
 			direction: policy.direction + (socketId === 0 ? 0 : 3),

@@ -143,8 +143,8 @@ function writeInfo(view: DataView, at: number, policy: XfrmPolicy): void {
 	view.setInt32(at + 48, words[SelectorWord.Ifindex] ?? 0, true);
 	view.setInt32(at + 52, words[SelectorWord.User] ?? 0, true);
 	lifetimeConfig.write(view, at + 56, policy.limits);
-	writeU64(view, at + 120 + 16, policy.lifetime[0] ?? 0);
-	writeU64(view, at + 120 + 24, policy.lifetime[1] ?? 0);
+	writeU64(view, at + 120 + 16, policy.addTime);
+	writeU64(view, at + 120 + 24, policy.useTime);
 	view.setUint32(at + 152, policy.priority, true);
 	view.setUint32(at + 156, policy.index, true);
 	view.setUint8(at + 160, policy.direction + (policy.socketId === 0 ? 0 : SOCKET_DIRECTION));
