@@ -102,7 +102,7 @@ export function askPolicy(policy: XfrmPolicy): void {
  * What a word adds to a hash. The bits of a short prefix are the upper ones, and a product's upper bits alone
  * would make equal sums of many pairs: they are brought down before and after.
  */
-function wordPart(masked: number, word: number): number {
+export function wordPart(masked: number, word: number): number {
 	const product = Math.imul(masked ^ (masked >>> 16), MULTIPLIERS[word] ?? 0);
 	return product ^ (product >>> 15);
 }

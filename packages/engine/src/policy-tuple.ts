@@ -2,9 +2,11 @@
  * One tuple of the policy tables: policies of one shape, whose selectors look at the same bits of a flow
  * (policy-key.ts). It is a hash table of these bits, and nothing else of a policy is read to find it:
  *
- *     heads[hash] -> entry: | hash | next | key: 13 words | - |   owners[entry]: the policy
+ *     heads[hash]    tag (8 bits), entry (24 bits) of which the chain begins
+ *     entry          | hash | next | key: 13 words | - |   owners[entry]: the policy
  *
- * Flat arrays, as a lookup in a large table costs what its cache misses cost: an entry is one cache line.
+ * Flat arrays, as a lookup in a large table costs what its cache misses cost: an entry is one cache line, and a
+ * flow that falls under nothing mostly ends at the head, whose tag has a bit set for each hash of the chain.
  *
  * @hotpath
  */
@@ -30,6 +32,12 @@ const HASH = 0;
 const NEXT = 1;
 const KEY = 2;
 
+/** Of a head the entry, counted from 1: a head of 0 has no chain. */
+const HEAD_ENTRY = 0x00ff_ffff;
+/** Lowest of the bits of its tag, and which of them a hash sets. */
+const TAG = 24;
+const TAG_MASK = 7;
+
 /** Entries that a new tuple has room for: in odd tables many tuples have one policy each. */
 const CAPACITY_FIRST = 2;
 
@@ -41,12 +49,14 @@ export class Tuple {
 	private readonly used: Int32Array;
 	private entries: Int32Array = new Int32Array(CAPACITY_FIRST * ENTRY_WORDS);
 	/** Twice as many as entries, indexed by the upper bits of a hash. */
-	private heads: Int32Array = new Int32Array(2 * CAPACITY_FIRST).fill(NONE);
+	private heads: Int32Array = new Int32Array(2 * CAPACITY_FIRST);
 	private headShift: number = 32 - 2;
 	private readonly owners: (XfrmPolicy | null)[] = [];
 	/** Entries that were given back, linked by their next word. */
 	private free: number = NONE;
 	count: number = 0;
+	/** One bit: which of the sieve's columns (policy-sieve.ts); kept by the table. */
+	column: number = 0;
 	/** Place in the table's plan, -1 outside of it; kept by the table. */
 	place: number = -1;
 	/** Where its policies are found while it is not planned; kept by the table. */
@@ -64,7 +74,8 @@ export class Tuple {
 
 	/** The first entry of the asked key, which hashes to this; NONE without. The order of several is undefined. */
 	find(hash: number): number {
-		return this.follow(this.heads[hash >>> this.headShift] ?? NONE, hash);
+		const head = this.heads[hash >>> this.headShift] ?? 0;
+		return (head & tagOf(hash)) === 0 ? NONE : this.follow((head & HEAD_ENTRY) - 1, hash);
 	}
 
 	/** The next entry of the same key; right behind the call that found this one. */
@@ -84,8 +95,8 @@ export class Tuple {
 		return this.find(this.hashAsked());
 	}
 
-	/** Answers the hash of the policy's key. */
-	insert(policy: XfrmPolicy): number {
+	/** Its key is the asked one afterwards. */
+	insert(policy: XfrmPolicy): void {
 		if (this.free === NONE && this.owners.length * ENTRY_WORDS === this.entries.length) {
 			this.grow();
 		}
@@ -107,7 +118,6 @@ export class Tuple {
 		this.link(entry, hash);
 		this.count++;
 		this.priorityMin = Math.min(this.priorityMin, policy.priority);
-		return hash;
 	}
 
 	remove(policy: XfrmPolicy): void {
@@ -131,9 +141,11 @@ export class Tuple {
 		return this.owners.length;
 	}
 
-	/** The hash of an entry's key. */
-	hashOf(entry: number): number {
-		return this.entries[entry * ENTRY_WORDS + HASH] ?? 0;
+	/** Makes the key of an entry, of which the tuple's masks are, the asked one. */
+	ask(entry: number): void {
+		for (let word = 0; word < KEY_WORDS; word++) {
+			asked[word] = this.entries[entry * ENTRY_WORDS + KEY + word] ?? 0;
+		}
 	}
 
 	/** Walks a chain to the next entry with the asked key. */
@@ -176,32 +188,38 @@ export class Tuple {
 	}
 
 	private link(entry: number, hash: number): void {
-		const head = hash >>> this.headShift;
-		this.entries[entry * ENTRY_WORDS + NEXT] = this.heads[head] ?? NONE;
-		this.heads[head] = entry;
+		const { heads } = this;
+		const at = hash >>> this.headShift;
+		const head = heads[at] ?? 0;
+		this.entries[entry * ENTRY_WORDS + NEXT] = (head & HEAD_ENTRY) - 1;
+		heads[at] = (head & ~HEAD_ENTRY) | tagOf(hash) | (entry + 1);
 	}
 
-	private unlink(entry: number): void {
+	/** Puts the chain together anew without this entry. */
+	private unlink(gone: number): void {
 		const { entries, heads } = this;
-		const next = entries[entry * ENTRY_WORDS + NEXT] ?? NONE;
-		const head = (entries[entry * ENTRY_WORDS + HASH] ?? 0) >>> this.headShift;
-		let before = heads[head] ?? NONE;
-		if (before === entry) {
-			heads[head] = next;
-			return;
+		const at = (entries[gone * ENTRY_WORDS + HASH] ?? 0) >>> this.headShift;
+		let entry = ((heads[at] ?? 0) & HEAD_ENTRY) - 1;
+		heads[at] = 0;
+		while (entry !== NONE) {
+			const next = entries[entry * ENTRY_WORDS + NEXT] ?? NONE;
+			if (entry !== gone) {
+				this.link(entry, entries[entry * ENTRY_WORDS + HASH] ?? 0);
+			}
+			entry = next;
 		}
-		while (entries[before * ENTRY_WORDS + NEXT] !== entry) {
-			before = entries[before * ENTRY_WORDS + NEXT] ?? NONE;
-		}
-		entries[before * ENTRY_WORDS + NEXT] = next;
 	}
 
 	/** Twice the room; only called when no entry is free. */
 	private grow(): void {
+		invariant(
+			this.owners.length < HEAD_ENTRY,
+			'a tuple of 16 million policies has no room for more',
+		);
 		const entries = new Int32Array(2 * this.entries.length);
 		entries.set(this.entries);
 		this.entries = entries;
-		this.heads = new Int32Array(2 * this.heads.length).fill(NONE);
+		this.heads = new Int32Array(2 * this.heads.length);
 		this.headShift--;
 		for (let entry = 0; entry < this.owners.length; entry++) {
 			this.link(entry, entries[entry * ENTRY_WORDS + HASH] ?? 0);
@@ -216,6 +234,10 @@ export class Tuple {
 			this.priorityMin = Math.min(this.priorityMin, owner?.priority ?? this.priorityMin);
 		}
 	}
+}
+
+function tagOf(hash: number): number {
+	return 1 << (TAG + (hash & TAG_MASK));
 }
 
 /** Places of the masks that are not 0. */

@@ -4,9 +4,8 @@
  * has, and stops at the first one that cannot do better. Tuples of few policies are not asked one by one: their
  * policies are found in groups (policy-groups.ts).
  *
- * Most tuples have nothing for a flow, so to ask one is to look at bits. The plan has what the loop needs of each
- * tuple side by side: the parts of the hash. The filter, one for all tuples, says by two bits of that whether there
- * may be such a policy. Only then the tuple itself is read.
+ * Most tuples have nothing for a flow: the sieve says which need not be asked (policy-sieve.ts). The plan has what
+ * the loop over them needs of each tuple side by side.
  *
  * The kernel's hash table and its trees of inexact policies (net/xfrm/xfrm_policy.c) answer the same; which
  * of several matches wins is not decided here but in spd.ts.
@@ -28,33 +27,26 @@ import {
 	KeyWord,
 	KIND_WORDS,
 	kindSum,
-	PREFIX_COUNT,
 } from './policy-key.ts';
 import { LAST_PRIORITY, ordered, takeFirst } from './policy-order.ts';
-import { PrefixesInUse } from './policy-prefixes.ts';
+import { PolicySieve, sumsD, sumsS } from './policy-sieve.ts';
 import { Tuple } from './policy-tuple.ts';
 import { selectorWordsEqual } from './policy-words.ts';
 
 /** Words of the plan a tuple, and where its parts are. */
-const PLAN_WORDS = 9;
+const PLAN_WORDS = 10;
 const PRIORITY = 0;
 const PREFIX_D = 1;
 const PREFIX_S = 2;
 const SALT = 3;
+const COLUMN = 4;
 /** 0 when the kind that follows is all zeros. */
-const HAS_KIND = 4;
-const KIND = 5;
+const HAS_KIND = 5;
+const KIND = 6;
 
 /** A tuple of more policies is asked for itself, until it has fewer than the other number. */
 const GROUPED_MAX = 16;
 const PLANNED_MIN = 4;
-/** Bits of the filter a policy: two of them are set, so that 2 of 100 misses get through. */
-const FILTER_BITS_EACH = 16;
-const FILTER_BITS_LOG_FIRST = 7;
-
-/** What the addresses of the flow at hand add to hashes, by prefix length. */
-const sumsD: Int32Array = new Int32Array(PREFIX_COUNT);
-const sumsS: Int32Array = new Int32Array(PREFIX_COUNT);
 
 /** The policies of one direction, type and family. */
 export class PolicyTable {
@@ -62,20 +54,12 @@ export class PolicyTable {
 	private readonly tuples: Tuple[] = [];
 	/** The same for the lookup's loop. */
 	private plan: Int32Array = new Int32Array(8 * PLAN_WORDS);
-	private readonly prefixesD: PrefixesInUse = new PrefixesInUse();
-	private readonly prefixesS: PrefixesInUse = new PrefixesInUse();
+	private readonly sieve: PolicySieve = new PolicySieve();
 	/** All tuples, by a hash of their shape. */
 	private readonly byShape: HashChains<Tuple> = new HashChains();
 	private saltLast: number = 0;
-	private filter: Int32Array = new Int32Array((1 << FILTER_BITS_LOG_FIRST) >> 5);
 	/** The policies of all other tuples that a flow may fall under. */
 	private readonly groups: PolicyGroups = new PolicyGroups();
-	/** The filter is indexed by the upper bits of a hash. */
-	private filterShift: number = 32 - FILTER_BITS_LOG_FIRST;
-	/** Hashes put in since the filter was made; those that went are still in it. */
-	private filterCount: number = 0;
-	/** Policies of planned tuples. */
-	private plannedCount: number = 0;
 
 	insert(policy: XfrmPolicy): void {
 		const shapeHash = askShape(policy);
@@ -86,14 +70,13 @@ export class PolicyTable {
 			this.byShape.insert(shapeHash, tuple);
 		}
 		const { priorityMin } = tuple;
-		const hash = tuple.insert(policy);
+		tuple.insert(policy);
 		if (tuple.shape.impossible) {
 			return;
 		}
 		if (tuple.place >= 0) {
-			this.plannedCount++;
 			this.replan(tuple, priorityMin);
-			this.noteHash(hash);
+			this.sieve.note(this.tuples, tuple);
 		} else if (tuple.count <= GROUPED_MAX) {
 			tuple.group ??= this.groups.groupFor(tuple.shape);
 			this.groups.insert(tuple.group, policy);
@@ -111,7 +94,6 @@ export class PolicyTable {
 		if (tuple.group !== null) {
 			this.groups.remove(tuple.group, policy);
 		} else if (tuple.place >= 0) {
-			this.plannedCount--;
 			if (tuple.count < PLANNED_MIN) {
 				this.demote(tuple);
 			} else {
@@ -150,13 +132,18 @@ export class PolicyTable {
 	 * the caller has cleared; lists whose first one has a worse priority than another's may be left out.
 	 */
 	firstMatches(flow: Flow, ifId: number, first: (XfrmPolicy | null)[]): void {
-		const { tuples, plan, filter, filterShift } = this;
+		const { tuples, plan } = this;
 		askFlow(flow, ifId);
 		let best = this.groups.firstMatches(LAST_PRIORITY, first);
-		this.prefixesD.sum(KeyWord.Daddr, sumsD);
-		this.prefixesS.sum(KeyWord.Saddr, sumsS);
+		const columns = this.sieve.sift();
+		if (columns === 0) {
+			return;
+		}
 		const common = ifIdSum();
 		for (let i = 0, at = 0; i < tuples.length; i++, at += PLAN_WORDS) {
+			if ((columns & (plan[at + COLUMN] ?? 0)) === 0) {
+				continue;
+			}
 			if ((plan[at + PRIORITY] ?? 0) > best) {
 				return;
 			}
@@ -168,10 +155,7 @@ export class PolicyTable {
 			const hash = hashOfSum(
 				(plan[at + HAS_KIND] === 0 ? sum : sum + kindSum(plan, at + KIND)) | 0,
 			);
-			const bits = filterBits(hash, filterShift);
-			if (((filter[(hash >>> filterShift) >>> 5] ?? 0) & bits) === bits) {
-				best = takeMatches(tuples[i], hash, best, first);
-			}
+			best = takeMatches(tuples[i], hash, best, first);
 		}
 	}
 
@@ -190,17 +174,20 @@ export class PolicyTable {
 	/** From now on a tuple is asked for itself: all of its policies but the one that is new leave their group. */
 	private promote(tuple: Tuple, added: XfrmPolicy): void {
 		const { group } = tuple;
+		const { tuples, sieve } = this;
 		invariant(group !== null, 'a tuple that is not planned has its policies in a group');
 		tuple.group = null;
+		tuple.column = sieve.columnFor(tuples);
 		this.planAt(this.placeFor(tuple.priorityMin), tuple);
-		this.plannedCount += tuple.count;
+		sieve.setTuples(tuples);
 		for (let entry = 0; entry < tuple.entryCount; entry++) {
 			const policy = tuple.owner(entry);
 			if (policy !== null && policy !== added) {
 				this.groups.remove(group, policy);
 			}
 			if (policy !== null) {
-				this.noteHash(tuple.hashOf(entry));
+				tuple.ask(entry);
+				sieve.note(tuples, tuple);
 			}
 		}
 	}
@@ -208,7 +195,7 @@ export class PolicyTable {
 	/** The way back. */
 	private demote(tuple: Tuple): void {
 		this.unplan(tuple);
-		this.plannedCount -= tuple.count;
+		this.sieve.setTuples(this.tuples);
 		if (tuple.count === 0) {
 			return;
 		}
@@ -261,14 +248,13 @@ export class PolicyTable {
 		plan[at + PREFIX_D] = shape.prefixD;
 		plan[at + PREFIX_S] = shape.prefixS;
 		plan[at + SALT] = tuple.salt;
+		plan[at + COLUMN] = tuple.column;
 		plan[at + HAS_KIND] = 0;
 		for (let i = 0; i < KIND_WORDS; i++) {
 			const mask = shape.masks[KeyWord.Ports + i] ?? 0;
 			plan[at + KIND + i] = mask;
 			plan[at + HAS_KIND] = mask === 0 ? (plan[at + HAS_KIND] ?? 0) : 1;
 		}
-		this.prefixesD.add(shape.prefixD);
-		this.prefixesS.add(shape.prefixS);
 	}
 
 	private unplan(tuple: Tuple): void {
@@ -278,32 +264,6 @@ export class PolicyTable {
 		this.tuples.splice(place, 1);
 		this.number(place);
 		tuple.place = -1;
-		this.prefixesD.drop(tuple.shape.prefixD);
-		this.prefixesS.drop(tuple.shape.prefixS);
-	}
-
-	/** Puts a hash into the filter, or makes that anew. */
-	private noteHash(hash: number): void {
-		if (++this.filterCount * FILTER_BITS_EACH > this.filter.length * 32) {
-			this.rebuildFilter();
-		} else {
-			this.setFilterBits(hash);
-		}
-	}
-
-	/** Anew for twice the policies that there are. */
-	private rebuildFilter(): void {
-		const bitsLog = Math.ceil(Math.log2(2 * this.plannedCount * FILTER_BITS_EACH));
-		this.filter = new Int32Array((1 << bitsLog) >> 5);
-		this.filterShift = 32 - bitsLog;
-		this.filterCount = this.plannedCount;
-		for (const tuple of this.tuples) {
-			for (let entry = 0; entry < tuple.entryCount; entry++) {
-				if (tuple.owner(entry) !== null) {
-					this.setFilterBits(tuple.hashOf(entry));
-				}
-			}
-		}
 	}
 
 	/** Tells the tuples from a place on where they are. */
@@ -316,16 +276,6 @@ export class PolicyTable {
 			}
 		}
 	}
-
-	private setFilterBits(hash: number): void {
-		const at = (hash >>> this.filterShift) >>> 5;
-		this.filter[at] = (this.filter[at] ?? 0) | filterBits(hash, this.filterShift);
-	}
-}
-
-/** The two bits of a word of the filter, from different ends of the hash. */
-function filterBits(hash: number, shift: number): number {
-	return (1 << ((hash >>> shift) & 31)) | (1 << (hash & 31));
 }
 
 /** Takes what a tuple has for the asked key into `first`; answers the best priority from then on. */
