@@ -73,7 +73,6 @@ const COURSE = [
 
 /** From few tuples, which are all asked, to more than there are columns. */
 for (const pairs of [4, 6, 20, 50]) {
-	// @spec P-2 P-4 P-4b
 	test(`${pairs} prefix pairs: the table answers as the scan while policies come, change and go`, () => {
 		for (let seed = 1; seed <= 3; seed++) {
 			const random = randomOf(seed * 1000 + pairs);

@@ -106,7 +106,11 @@ export class PolicySieve {
 			const place = 31 - Math.clz32(column);
 			counts[place] = (counts[place] ?? 0) + 1;
 		}
-		return 1 << counts.indexOf(Math.min(...counts));
+		let least = 0;
+		for (let place = 1; place < COLUMN_COUNT; place++) {
+			least = (counts[place] ?? 0) < (counts[least] ?? 0) ? place : least;
+		}
+		return 1 << least;
 	}
 
 	/** Tuples came or went: these are all. Policies of those that came are still to be noted. */
