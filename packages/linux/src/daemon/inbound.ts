@@ -27,6 +27,7 @@ import type { Native } from '../native/seam.ts';
 import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import type { DropSamples } from './drop-samples.ts';
 import { type EncapPort, takeDatagram, takeTwin, udpGap } from './encap-ports.ts';
+import { hasHelperState } from './helper-state.ts';
 import type { Lane } from './outbound.ts';
 import { type OuterSocket, rawGap, takeRaw } from './outer-sockets.ts';
 import { PacketRows } from './packet-rows.ts';
@@ -194,7 +195,7 @@ export class Inbound {
 			const local = !inner || this.#routeOf(packet)?.kind === 'local';
 			one.packets.length = 0;
 			one.packets.push(packet);
-			if (!local || !isTransform(packet.proto)) {
+			if (!local || !(isTransform(packet.proto) || hasHelperState(this.#engine, packet))) {
 				this.#deliver(packet, local, lane, nowUs);
 				return;
 			}
