@@ -1,13 +1,14 @@
 /**
  * `npm run mutants -- FILE…`: which changes of a file no test notices. Operators and constants are replaced
- * one at a time (mutate.ts); tests run in one process, those first that are quick, only those that pass the
- * changed place, for at most two seconds a mutant.
+ * one at a time (mutate.ts); tests run in one process, only those that pass the changed place, those first that
+ * stand beside the file or have noticed its neighbours, for at most two seconds of the processor a mutant.
  *
- *     npm run mutants -- packages/engine/src/replay.ts [--tests FILE or folder…] [--resume]
+ *     npm run mutants -- packages/engine/src/replay.ts [--tests FILE or folder…] [--resume] [--ms 2000]
  *
  * Tests are those of the file's package, of test/properties and the golden cases. `--resume` tries only mutants
  * that were not caught before. Mutants that change nothing anybody could notice stand in equivalent.json, each
- * with the reason. Ends with 1 when fewer than 95 % of the others are caught, or more than 5 % are equivalent.
+ * with the reason. Ends with 1 when another one survives, when more than 5 % are equivalent, and when that list
+ * is out of date: what it names is caught, or is no mutant any more.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -22,11 +23,10 @@ const root: string = fileURLToPath(new URL('../../', import.meta.url));
 const here: string = fileURLToPath(new URL('./', import.meta.url));
 const cache: string = join(root, 'node_modules', '.cache', 'xfrm-mutants');
 
-/** No word about a mutant for so long: it has no end. The process looks at the time between two tests. */
-const SILENCE_MS_MAX = 6000;
+/** No word about a mutant for so long: it waits for what never comes. Loops are ended in the process itself. */
+const SILENCE_MS_MAX = 120_000;
 /** Loading and the first run of all tests. */
-const READY_MS_MAX = 300_000;
-const CAUGHT_MIN = 0.95;
+const READY_MS_MAX = 1_200_000;
 const EQUIVALENT_MAX = 0.05;
 
 /** By file: ids of mutants with the reason why nothing can notice them. */
@@ -34,13 +34,15 @@ type Equivalents = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 type Verdict =
 	| { readonly caught: true; readonly by: string }
-	| { readonly caught: false; readonly tests: number };
+	| { readonly caught: false; readonly tests: number; readonly left: number };
 
 const { values: options, positionals } = parseArgs({
 	allowPositionals: true,
 	options: {
 		tests: { type: 'string', multiple: true },
 		resume: { type: 'boolean', default: false },
+		/** Processor time that a mutant's tests are begun in. */
+		ms: { type: 'string', default: '2000' },
 	},
 });
 
@@ -72,16 +74,26 @@ class Trial {
 	readonly #target: string;
 	readonly #tests: readonly string[];
 	readonly #left: Set<number>;
+	readonly #settled: (number: number, verdict: Verdict) => void;
 	#current: number | undefined;
+	#ready = false;
 
-	constructor(target: string, tests: readonly string[], numbers: readonly number[]) {
+	/** @param settled called after each verdict */
+	constructor(
+		target: string,
+		tests: readonly string[],
+		numbers: readonly number[],
+		settled: (number: number, verdict: Verdict) => void,
+	) {
 		this.#target = target;
 		this.#tests = tests;
 		this.#left = new Set(numbers);
+		this.#settled = settled;
 	}
 
 	async run(): Promise<void> {
 		while (this.#left.size > 0) {
+			this.#ready = false;
 			await this.#runProcess();
 		}
 	}
@@ -90,13 +102,18 @@ class Trial {
 		this.verdicts.set(number, verdict);
 		this.#left.delete(number);
 		this.#current = undefined;
+		this.#settled(number, verdict);
 	}
 
 	#runProcess(): Promise<void> {
-		const child = fork(join(here, 'try-mutants.ts'), [this.#target, JSON.stringify(this.#tests)], {
-			execArgv: ['--conditions=@xfrm/source', '--import', 'tsx'],
-			stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-		});
+		const child = fork(
+			join(here, 'try-mutants.ts'),
+			[this.#target, JSON.stringify(this.#tests), options.ms],
+			{
+				execArgv: ['--conditions=@xfrm/source', '--import', 'tsx'],
+				stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+			},
+		);
 		return new Promise((end, fail) => {
 			let silence: NodeJS.Timeout | undefined;
 			const wait = (ms: number): void => {
@@ -115,7 +132,7 @@ class Trial {
 						caught: true,
 						by: signal === null ? 'the process ended' : 'no end',
 					});
-				} else if (status !== 0 && this.#left.size > 0) {
+				} else if (!this.#ready) {
 					fail(new Error(`the tests could not be loaded: status ${status}, signal ${signal}`));
 					return;
 				}
@@ -127,6 +144,8 @@ class Trial {
 	#hear(child: ChildProcess, said: Said): void {
 		switch (said.kind) {
 			case 'ready':
+				this.#ready = true;
+				say(`  ${said.tests} tests loaded in ${Math.round(said.ms / 1000)} s of the processor`);
 				for (const name of said.broken) {
 					say(`  fails without any mutant, left out: ${name}`);
 				}
@@ -139,7 +158,7 @@ class Trial {
 				this.#settle(said.number, { caught: true, by: said.by });
 				break;
 			case 'survives':
-				this.#settle(said.number, { caught: false, tests: said.tests });
+				this.#settle(said.number, { caught: false, tests: said.tests, left: said.left });
 				break;
 			case 'done':
 				child.disconnect();
@@ -156,7 +175,7 @@ function readCaught(path: string): Set<string> {
 	);
 }
 
-/** Tries all mutants of a file; true when enough of them are caught. */
+/** Tries all mutants of a file; true when all are caught or equivalent, and not too many are the latter. */
 async function tryFile(
 	file: string,
 	equivalents: Readonly<Record<string, string>>,
@@ -166,45 +185,53 @@ async function tryFile(
 	const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
 	const cachePath = join(cache, `${file.replaceAll('/', '-')}-${hash}.json`);
 	const caughtBefore = readCaught(cachePath);
-	const isEquivalent = ({ id }: Mutant): boolean => equivalents[id] !== undefined;
 	const start = Date.now();
-	const tried = mutants.filter((one) => !caughtBefore.has(one.id) && !isEquivalent(one));
+	const isCaught = ({ number, id }: Mutant): boolean =>
+		caughtBefore.has(id) || trial.verdicts.get(number)?.caught === true;
+	const settled = (number: number, verdict: Verdict): void => {
+		const mutant = mutants[number];
+		if (verdict.caught || mutant === undefined) {
+			writeFileSync(cachePath, JSON.stringify(mutants.filter(isCaught).map(({ id }) => id)));
+		} else if (equivalents[mutant.id] === undefined) {
+			say(`  line ${mutant.line}: ${mutant.id}: ${toldOf(verdict)}`);
+		}
+	};
 	const trial = new Trial(
 		join(root, file),
 		testsOf(file),
-		tried.map(({ number }) => number),
+		mutants.filter((one) => !caughtBefore.has(one.id)).map(({ number }) => number),
+		settled,
 	);
-	await trial.run();
-	const isCaught = ({ number, id }: Mutant): boolean =>
-		caughtBefore.has(id) || trial.verdicts.get(number)?.caught === true;
-	const caught = mutants.filter(isCaught);
 	mkdirSync(cache, { recursive: true });
-	writeFileSync(cachePath, JSON.stringify(caught.map(({ id }) => id)));
-	for (const mutant of tried.filter((one) => !isCaught(one))) {
-		const verdict = trial.verdicts.get(mutant.number);
-		const tests = verdict?.caught === false ? verdict.tests : 0;
-		const why = tests === 0 ? 'no test comes by' : `${tests} tests notice nothing`;
-		say(`  line ${mutant.line}: ${mutant.id}: ${why}`);
+	await trial.run();
+	const survivors = mutants.filter((one) => !isCaught(one));
+	const unknown = survivors.filter(({ id }) => equivalents[id] === undefined);
+	const stale = Object.keys(equivalents).filter((id) => survivors.every((one) => one.id !== id));
+	for (const id of stale) {
+		const is = mutants.some((one) => one.id === id) ? 'is caught' : 'is no mutant any more';
+		say(`  equivalent.json is out of date: ${id}: ${is}`);
 	}
-	for (const id of Object.keys(equivalents).filter((one) => !mutants.some((m) => m.id === one))) {
-		say(`  equivalent.json names a mutant that there is not: ${id}`);
-	}
-	const alike = mutants.filter(isEquivalent).length;
-	const share = caught.length / Math.max(1, mutants.length - alike);
-	const endless = [...trial.verdicts.values()].filter(
-		(one) => one.caught && one.by === 'no end',
-	).length;
+	const alike = survivors.length - unknown.length;
+	const percent = (count: number): string =>
+		`${((100 * count) / Math.max(1, mutants.length)).toFixed(1)} %`;
+	const caught = mutants.length - survivors.length;
 	say(
-		`${file}: ${mutants.length} mutants, ${caught.length} caught (${endless} without end), ${alike} equivalent, ` +
-			`${mutants.length - alike - caught.length} survive: ${(100 * share).toFixed(1)} %, ` +
-			`${((Date.now() - start) / 1000).toFixed(0)} s`,
+		`${file}: ${mutants.length} mutants, ${caught} caught (${percent(caught)}), ${alike} equivalent ` +
+			`(${percent(alike)}), ${unknown.length} survive, ${((Date.now() - start) / 1000).toFixed(0)} s`,
 	);
-	return share >= CAUGHT_MIN && alike <= EQUIVALENT_MAX * mutants.length;
+	return unknown.length + stale.length === 0 && alike <= EQUIVALENT_MAX * mutants.length;
+}
+
+function toldOf({ tests, left }: { readonly tests: number; readonly left: number }): string {
+	const rest = left === 0 ? '' : `, ${left} had no time`;
+	return tests === 0 ? 'no test comes by' : `${tests} tests notice nothing${rest}`;
 }
 
 async function main(): Promise<number> {
 	if (positionals.length === 0) {
-		process.stderr.write('usage: npm run mutants -- FILE… [--tests PATH…] [--resume]\n');
+		process.stderr.write(
+			'usage: npm run mutants -- FILE… [--tests PATH…] [--resume] [--ms 2000]\n',
+		);
 		return 2;
 	}
 	const equivalents = JSON.parse(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { anySelector, type PolicyConfig, type Template } from '@xfrm/wire/xfrm';
+import { Batch } from './batch.ts';
 import {
 	addPolicy,
 	address,
@@ -8,7 +9,6 @@ import {
 	arrived,
 	batchOf,
 	bytes,
-	codes,
 	counted,
 	ip,
 	join,
@@ -21,7 +21,7 @@ import {
 } from './input-fixture.test.ts';
 import { type KernelProfile, linux61, linux619 } from './kernel-profile.ts';
 import { policyCheck, reverseCheck } from './policy-check.ts';
-import { PacketAction } from './verdict.ts';
+import { PacketAction, Verdict, verdictName } from './verdict.ts';
 
 const IN = 0;
 const FWD = 2;
@@ -40,8 +40,9 @@ interface Row {
 	readonly verified?: number;
 	readonly profile?: KernelProfile;
 	readonly ifId?: number;
-	/** Counter and code, or undefined when it passes. */
-	readonly refused?: readonly [counter: string, code: string];
+	readonly socketId?: number;
+	/** Counter, code, and the places of the policy and the state that are blamed; undefined when it passes. */
+	readonly refused?: readonly [counter: string, code: string, policy?: number, state?: number];
 	/** What the next check finds verified. */
 	readonly verifiedAfter?: number;
 }
@@ -71,6 +72,8 @@ const FOR_QUOTE = {
 
 const rows: readonly Row[] = [
 	{ name: 'P-17 nothing at all passes' },
+	{ name: 'P-17 without looking at the header', packet: bytes('55000014') },
+	{ name: 'P-17 also of a socket without policies', packet: bytes('55000014'), socketId: 43 },
 	{
 		name: 'D-1 default block',
 		defaultBlock: true,
@@ -87,18 +90,18 @@ const rows: readonly Row[] = [
 	{
 		name: 'I-13 tunnel without policy',
 		path: [TUNNEL],
-		refused: ['XfrmInNoPols', 'check.policy.none'],
+		refused: ['XfrmInNoPols', 'check.policy.none', undefined, 0],
 	},
 	{
 		name: 'F-3 tunnel without policy, forwarded',
 		path: [TUNNEL],
 		direction: FWD,
-		refused: ['XfrmInNoPols', 'check.policy.none'],
+		refused: ['XfrmInNoPols', 'check.policy.none', undefined, 0],
 	},
 	{
 		name: 'I-12 selector of a state',
 		path: [{ mode: 0, selector: selector({ src: '10.9.0.0/16' }) }],
-		refused: ['XfrmInStateMismatch', 'check.selector'],
+		refused: ['XfrmInStateMismatch', 'check.selector', undefined, 0],
 	},
 	{
 		name: 'I-12 selector without family',
@@ -109,7 +112,7 @@ const rows: readonly Row[] = [
 	{
 		name: 'I-10 required template, clear packet',
 		policies: withTemplates(template()),
-		refused: ['XfrmInTmplMismatch', 'check.template'],
+		refused: ['XfrmInTmplMismatch', 'check.template', 0],
 	},
 	{
 		name: 'I-10 optional template, clear packet',
@@ -119,7 +122,7 @@ const rows: readonly Row[] = [
 		name: 'I-14 BLOCK',
 		path: [TUNNEL],
 		policies: [{ action: 1 }],
-		refused: ['XfrmInPolBlock', 'check.block'],
+		refused: ['XfrmInPolBlock', 'check.block', 0],
 	},
 	{
 		name: 'I-15 tunnel template, tunnel state',
@@ -143,7 +146,7 @@ const rows: readonly Row[] = [
 			{ mode: 1, reqid: 2 },
 		],
 		policies: withTemplates(template({ reqid: 1 }), template({ reqid: 2 })),
-		refused: ['XfrmInTmplMismatch', 'check.template'],
+		refused: ['XfrmInTmplMismatch', 'check.template', 0, 0],
 	},
 	{
 		name: 'I-15 a transport state that does not fit is passed over',
@@ -158,7 +161,17 @@ const rows: readonly Row[] = [
 			{ mode: 1, reqid: 1 },
 		],
 		policies: withTemplates(template({ reqid: 1 })),
-		refused: ['XfrmInTmplMismatch', 'check.template'],
+		refused: ['XfrmInTmplMismatch', 'check.template', 0, 0],
+	},
+	{
+		name: 'I-15 behind one that fits as well',
+		path: [
+			{ mode: 1, reqid: 2 },
+			{ mode: 1, reqid: 9 },
+			{ mode: 1, reqid: 1 },
+		],
+		policies: withTemplates(template({ reqid: 1 }), template({ reqid: 2 })),
+		refused: ['XfrmInTmplMismatch', 'check.template', 0, 1],
 	},
 	{
 		name: 'I-15 I-17 unless an earlier check has verified it',
@@ -186,23 +199,36 @@ const rows: readonly Row[] = [
 		name: 'I-16 a tunnel state nobody asked for',
 		path: [TUNNEL],
 		policies: [{}],
-		refused: ['XfrmInTmplMismatch', 'check.extra'],
+		refused: ['XfrmInTmplMismatch', 'check.extra', 0, 0],
+	},
+	{
+		name: 'I-16 a tunnel state behind one that was asked for',
+		path: [TUNNEL, TRANSPORT, { mode: 1, reqid: 9 }],
+		policies: withTemplates(template({ reqid: 1 })),
+		refused: ['XfrmInTmplMismatch', 'check.extra', 0, 2],
 	},
 	{ name: 'I-16 a transport state nobody asked for', path: [TRANSPORT], policies: [{}] },
 	{
 		name: 'I-15 optional tunnel template that does not fit leaves the state over',
 		path: [{ mode: 1, reqid: 9 }],
 		policies: withTemplates(template({ optional: 1, reqid: 1 })),
-		refused: ['XfrmInTmplMismatch', 'check.extra'],
+		refused: ['XfrmInTmplMismatch', 'check.extra', 0, 0],
 	},
 	{
 		name: 'P-24 six templates',
 		policies: withTemplates(...Array.from({ length: 6 }, () => template({ optional: 1 }))),
-		refused: ['XfrmInBufferError', 'check.depth'],
+		refused: ['XfrmInBufferError', 'check.depth', 0],
 	},
 	{
 		name: 'P-24 five templates',
 		policies: withTemplates(...Array.from({ length: 5 }, () => template({ optional: 1 }))),
+	},
+	{
+		name: 'P-24 two and three',
+		policies: [
+			{ type: 1, templates: [0, 1].map(() => template({ optional: 1 })) },
+			{ templates: [0, 1, 2].map(() => template({ optional: 1 })) },
+		],
 	},
 	{
 		name: 'P-24 three and three',
@@ -210,17 +236,17 @@ const rows: readonly Row[] = [
 			{ type: 1, templates: [0, 1, 2].map(() => template({ optional: 1 })) },
 			{ templates: [0, 1, 2].map(() => template({ optional: 1 })) },
 		],
-		refused: ['XfrmInBufferError', 'check.depth'],
+		refused: ['XfrmInBufferError', 'check.depth', 1],
 	},
 	{
 		name: 'P-22 SUB allows, MAIN blocks',
 		policies: [{ type: 1 }, { action: 1 }],
-		refused: ['XfrmInPolBlock', 'check.block'],
+		refused: ['XfrmInPolBlock', 'check.block', 1],
 	},
 	{
 		name: 'P-23 SUB blocks, MAIN allows',
 		policies: [{ type: 1, action: 1 }, {}],
-		refused: ['XfrmInPolBlock', 'check.block'],
+		refused: ['XfrmInPolBlock', 'check.block', 0],
 	},
 	{
 		name: 'P-22 forwarded: MAIN fwd is not looked at',
@@ -234,7 +260,7 @@ const rows: readonly Row[] = [
 		name: 'P-22 forwarded: MAIN in is',
 		direction: FWD,
 		policies: [{ type: 1, direction: FWD }, { action: 1 }],
-		refused: ['XfrmInPolBlock', 'check.block'],
+		refused: ['XfrmInPolBlock', 'check.block', 1],
 	},
 	{
 		name: 'P-22 IPv6 sorts SUB and MAIN: transport before tunnel',
@@ -253,6 +279,95 @@ const rows: readonly Row[] = [
 		verifiedAfter: 2,
 	},
 	{
+		name: 'P-22 of one class, those of SUB stand before those of MAIN',
+		packet: V6_PACKET,
+		path: [
+			{ ...V6_STATE, mode: 1, reqid: 3 },
+			{ ...V6_STATE, mode: 1, reqid: 2 },
+			{ ...V6_STATE, mode: 1, reqid: 1 },
+			{ ...V6_STATE, mode: 0, proto: 51, reqid: 4 },
+		],
+		policies: [
+			{
+				type: 1,
+				selector: anySelector(10),
+				templates: [1, 2].map((reqid) => template({ family: 10, reqid })),
+			},
+			{
+				selector: anySelector(10),
+				templates: [
+					template({ family: 10, reqid: 3 }),
+					template({ family: 10, mode: 0, proto: 51, reqid: 4 }),
+				],
+			},
+		],
+		verifiedAfter: 4,
+	},
+	{
+		name: 'P-22 two of one class before one of a higher class',
+		packet: V6_PACKET,
+		path: [
+			{ ...V6_STATE, mode: 1, reqid: 3 },
+			{ ...V6_STATE, mode: 0, reqid: 2 },
+			{ ...V6_STATE, mode: 0, reqid: 1 },
+		],
+		policies: [
+			{
+				type: 1,
+				selector: anySelector(10),
+				templates: [1, 2].map((reqid) => template({ family: 10, mode: 0, reqid })),
+			},
+			{ selector: anySelector(10), templates: [template({ family: 10, reqid: 3 })] },
+		],
+		verifiedAfter: 3,
+	},
+	{
+		name: 'P-22 a sorted template is still its policy’s',
+		packet: V6_PACKET,
+		path: [{ ...V6_STATE, mode: 1, reqid: 1 }],
+		policies: [
+			{ type: 1, selector: anySelector(10), templates: [template({ family: 10, reqid: 1 })] },
+			{
+				selector: anySelector(10),
+				templates: [template({ family: 10, mode: 0, proto: 51, reqid: 2 })],
+			},
+		],
+		refused: ['XfrmInTmplMismatch', 'check.template', 1],
+	},
+	{
+		name: 'P-22 and so is the one that made way',
+		packet: V6_PACKET,
+		path: [{ ...V6_STATE, mode: 0, proto: 51, reqid: 2 }],
+		policies: [
+			{ type: 1, selector: anySelector(10), templates: [template({ family: 10, reqid: 1 })] },
+			{
+				selector: anySelector(10),
+				templates: [template({ family: 10, mode: 0, proto: 51, reqid: 2 })],
+			},
+		],
+		refused: ['XfrmInTmplMismatch', 'check.template', 0],
+	},
+	{
+		name: 'P-22 both in MAIN',
+		packet: V6_PACKET,
+		path: [{ ...V6_STATE, mode: 0, proto: 51, reqid: 2 }],
+		policies: [
+			{
+				type: 1,
+				selector: anySelector(10),
+				templates: [template({ family: 10, mode: 0, optional: 1 })],
+			},
+			{
+				selector: anySelector(10),
+				templates: [
+					template({ family: 10, reqid: 1 }),
+					template({ family: 10, mode: 0, proto: 51, reqid: 2 }),
+				],
+			},
+		],
+		refused: ['XfrmInTmplMismatch', 'check.template', 1],
+	},
+	{
 		name: 'P-22 IPv4 does not',
 		path: [
 			{ mode: 1, reqid: 1 },
@@ -262,7 +377,7 @@ const rows: readonly Row[] = [
 			{ type: 1, templates: [template({ reqid: 1 })] },
 			{ templates: [template({ mode: 0, proto: 51, reqid: 2 })] },
 		],
-		refused: ['XfrmInTmplMismatch', 'check.template'],
+		refused: ['XfrmInTmplMismatch', 'check.template', 1, 0],
 	},
 	{
 		name: 'I-18 if_id of the lookup chooses policy and states',
@@ -276,7 +391,7 @@ const rows: readonly Row[] = [
 		ifId: 7,
 		path: [{ mode: 1, ifId: 8 }],
 		policies: [{ ifId: 7, templates: [template()] }],
-		refused: ['XfrmInTmplMismatch', 'check.template'],
+		refused: ['XfrmInTmplMismatch', 'check.template', 0, 0],
 	},
 	{
 		name: 'I-12 6.9+: an ICMP error by what it quotes, flag icmp, forwarded',
@@ -291,15 +406,15 @@ const rows: readonly Row[] = [
 		packet: ICMP_ERROR,
 		path: [{ mode: 1, flags: 16, ...FOR_QUOTE }],
 		policies: withTemplates(template()),
-		refused: ['XfrmInStateMismatch', 'check.selector'],
+		refused: ['XfrmInStateMismatch', 'check.selector', undefined, 0],
 	},
 	{
 		name: 'I-12 not without the flag',
 		direction: FWD,
 		packet: ICMP_ERROR,
-		path: [{ mode: 1, ...FOR_QUOTE }],
+		path: [{ mode: 1, flags: 1, ...FOR_QUOTE }],
 		policies: [{ direction: FWD, templates: [template()] }],
-		refused: ['XfrmInStateMismatch', 'check.selector'],
+		refused: ['XfrmInStateMismatch', 'check.selector', undefined, 0],
 	},
 	{
 		name: 'I-12 not before 6.9',
@@ -308,14 +423,24 @@ const rows: readonly Row[] = [
 		packet: ICMP_ERROR,
 		path: [{ mode: 1, flags: 16, ...FOR_QUOTE }],
 		policies: [{ direction: FWD, templates: [template()] }],
-		refused: ['XfrmInStateMismatch', 'check.selector'],
+		refused: ['XfrmInStateMismatch', 'check.selector', undefined, 0],
 	},
 	{
 		name: 'I-13 6.9+: the policy for what an ICMP error quotes decides',
 		direction: FWD,
 		packet: ICMP_ERROR,
 		policies: [{ direction: FWD, ...FOR_QUOTE, templates: [template()] }],
-		refused: ['XfrmInTmplMismatch', 'check.template'],
+		refused: ['XfrmInTmplMismatch', 'check.template', 0],
+	},
+	{
+		name: 'I-13 a SUB policy for it stands before',
+		direction: FWD,
+		packet: ICMP_ERROR,
+		policies: [
+			{ direction: FWD, type: 1, action: 1, ...FOR_QUOTE },
+			{ direction: FWD, ...FOR_QUOTE },
+		],
+		refused: ['XfrmInPolBlock', 'check.block', 0],
 	},
 	{
 		name: 'I-13 not before 6.9',
@@ -340,9 +465,7 @@ for (const row of rows) {
 			const states = (row.path ?? []).map((options, i) =>
 				addState(net, { ...options, spi: 0xc0000100 + i }),
 			);
-			for (const policy of row.policies ?? []) {
-				addPolicy(net, policy);
-			}
+			const policies = (row.policies ?? []).map((policy) => addPolicy(net, policy));
 			if (row.defaultBlock === true) {
 				net.defaults.fill(1);
 			}
@@ -352,18 +475,40 @@ for (const row of rows) {
 				packet.path[i] = state;
 			}
 			packet.pathCount = states.length;
+			// Behind the path there may be something of the packet that had the buffer before.
+			packet.path[states.length] = addState(net, {
+				...V6_STATE,
+				mode: 1,
+				spi: 0xc0000200,
+				selector: selector({ src: '2001:db8:9::/48' }),
+			});
+			packet.verdict = Verdict.OutError;
 			packet.verifiedCount = row.verified ?? 0;
 			packet.ifId = row.ifId ?? 0;
+			packet.socketId = row.socketId ?? 0;
 			policyCheck(net, batchOf(packet), row.direction ?? IN);
 			if (row.refused === undefined) {
 				assert.deepEqual(counted(net), {});
-				assert.equal(packet.action, PacketAction.Pass);
+				assert.deepEqual([packet.action, packet.verdict], [PacketAction.Pass, Verdict.Pass]);
 				assert.equal(packet.verifiedCount, row.verifiedAfter ?? 0);
 			} else {
-				const [counter, code] = row.refused;
+				const [counter, code, policy, state] = row.refused;
 				assert.deepEqual(counted(net), { [counter]: 1 });
-				assert.equal(packet.action, PacketAction.Drop);
-				assert.deepEqual(codes(events), traced ? [code] : []);
+				assert.deepEqual(
+					[packet.action, verdictName(packet.verdict)],
+					[PacketAction.Drop, counter],
+				);
+				const verdict = {
+					kind: 'verdict',
+					verdict: packet.verdict,
+					state: state === undefined ? undefined : states[state],
+					policy: policy === undefined ? undefined : policies[policy],
+					code,
+				};
+				assert.deepEqual(
+					events.filter(({ kind }) => kind === 'verdict'),
+					traced ? [verdict] : [],
+				);
 			}
 		}
 	});
@@ -372,21 +517,28 @@ for (const row of rows) {
 // @spec I-21 P-19
 test("a socket's IN policy is asked first, also where the table is empty", () => {
 	const net = makeNamespace();
-	const policy = addPolicy(net, { action: 1 });
-	net.spd.remove(policy);
-	policy.socketId = 42;
-	net.spd.setSocketPolicy(42, IN, policy);
-	for (const [socketId, expected] of [
-		[42, { XfrmInPolBlock: 1 }],
-		[0, {}],
-		[43, {}],
+	for (const [socketId, action] of [
+		[1, 1],
+		[42, 0],
 	] as const) {
+		const policy = addPolicy(net, { action });
+		net.spd.remove(policy);
+		policy.socketId = socketId;
+		net.spd.setSocketPolicy(socketId, IN, policy);
+	}
+	const check = (socketId: number): Record<string, number> => {
 		net.counters.fill(0);
 		const packet = arrived(ip(17, udp()));
 		packet.socketId = socketId;
 		policyCheck(net, batchOf(packet), IN);
-		assert.deepEqual(counted(net), expected, `socket ${socketId}`);
-	}
+		return counted(net);
+	};
+	const blocked = { XfrmInPolBlock: 1 };
+	assert.deepEqual([42, 0, 1, 43].map(check), [{}, {}, blocked, {}]);
+	addPolicy(net, { action: 1 });
+	assert.deepEqual([42, 0, 1, 43].map(check), [{}, blocked, blocked, blocked]);
+	net.generation++;
+	assert.deepEqual([0, 43, 1, 42].map(check), [blocked, blocked, blocked, {}]);
 });
 
 // @spec P-15
@@ -394,8 +546,11 @@ test('a policy that is met notes the time', () => {
 	const net = makeNamespace();
 	const sub = addPolicy(net, { type: 1 });
 	const main = addPolicy(net);
-	policyCheck(net, batchOf(arrived(ip(17, udp()))), IN);
-	assert.deepEqual([sub.useTime, main.useTime], [1_764_000_000, 1_764_000_000]);
+	for (const seconds of [1_764_000_100, 1_764_000_101]) {
+		const packet = arrived(ip(17, udp()));
+		policyCheck(net, Batch.of(seconds * 1e6, packet), IN);
+		assert.deepEqual([sub.useTime, main.useTime], [seconds, seconds]);
+	}
 });
 
 // @spec P-29
@@ -418,6 +573,7 @@ test('the reverse check asks by the quoted packet, and only for states with flag
 	for (const [flags, passes] of [
 		[16, true],
 		[0, false],
+		[1, false],
 	] as const) {
 		const net = makeNamespace();
 		const state = addState(net, { mode: 1, flags, ...FOR_QUOTE });
@@ -427,7 +583,9 @@ test('the reverse check asks by the quoted packet, and only for states with flag
 		packet.pathCount = 1;
 		policyCheck(net, batchOf(packet), IN);
 		assert.deepEqual(counted(net), { XfrmInStateMismatch: 1 });
+		assert.equal(packet.verdict, Verdict.InStateMismatch);
 		assert.equal(reverseCheck(net, packet, packet.start + 28), passes);
+		assert.equal(packet.verdict, Verdict.Pass);
 		assert.deepEqual(counted(net), { XfrmInStateMismatch: 1 });
 	}
 });

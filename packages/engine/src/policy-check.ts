@@ -89,7 +89,7 @@ function checkPacket(net: Namespace, packet: PacketBuffer, direction: number): b
  */
 export function reverseCheck(net: Namespace, packet: PacketBuffer, at: number): boolean {
 	packet.verdict = Verdict.Pass;
-	const last = packet.pathCount > 0 ? stateAt(packet, packet.pathCount - 1) : null;
+	const last = stateAt(packet, packet.pathCount - 1);
 	if (last === null || (last.flags & StateFlag.Icmp) === 0) {
 		return false;
 	}
@@ -425,7 +425,7 @@ function nonTransportFrom(packet: PacketBuffer, from: number): number {
 	return -1;
 }
 
-/** The sec path holds states only: input.ts and address-input.ts put them there. */
+/** The sec path holds states only: input.ts and address-input.ts put them there. None at -1. */
 function stateAt(packet: PacketBuffer, place: number): XfrmState | null {
 	return (packet.path[place] ?? null) as XfrmState | null;
 }
