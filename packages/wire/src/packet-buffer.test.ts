@@ -29,7 +29,9 @@ test('reserve leaves a buffer alone that has the room', () => {
 test('reserve moves the packet and its offsets together, and leaves unknown ones at 0', () => {
 	const buffer = PacketBuffer.from(Uint8Array.from([1, 2, 3]));
 	buffer.transportAt = buffer.start + 2;
+	buffer.slabAt = 7;
 	assert.equal(buffer.reserve(HEADROOM_OCTETS + 100, 0), true);
+	assert.equal(buffer.slabAt, -1, 'its memory is its own');
 	assert.deepEqual([...buffer.copy()], [1, 2, 3]);
 	assert.equal(buffer.start, HEADROOM_OCTETS + 100);
 	assert.equal(buffer.transportAt, buffer.start + 2);

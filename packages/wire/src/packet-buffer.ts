@@ -27,6 +27,8 @@ export class PacketBuffer {
 	view: DataView;
 	start: number;
 	end: number;
+	/** Where `bytes` begins in the memory that its driver has for packets; -1 for memory of its own. */
+	slabAt: number = -1;
 
 	/** IP version of the header at `start`, as a family (2 or 10). */
 	family: number = 0;
@@ -166,6 +168,7 @@ export class PacketBuffer {
 		const shift = lead - this.start;
 		this.bytes = bytes;
 		this.view = new DataView(bytes.buffer);
+		this.slabAt = -1;
 		this.start += shift;
 		this.end += shift;
 		// 0 is "not known yet" and stays so.

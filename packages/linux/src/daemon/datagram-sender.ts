@@ -28,8 +28,10 @@ export class DatagramSender {
 	readonly #batch: PacketBatch;
 	#port: EncapPort | null = null;
 	#dontFragment: boolean = false;
-	/** First row of the message that the next datagram may be joined to, -1 for none. */
+	/** First row of the message that the next datagram may be joined to, -1 for none; its packet and UDP header. */
 	#first: number = -1;
+	#firstPacket: PacketBuffer | null = null;
+	#firstUdpAt: number = 0;
 	#messageOctets: number = 0;
 	/** The kernel or a device has refused to cut: all go one by one from then on. */
 	#cuts: boolean = true;
@@ -56,10 +58,8 @@ export class DatagramSender {
 		batch.at[row] = at + udpAt - packet.start + UDP_HEADER_OCTETS;
 		batch.octets[row] = octets;
 		batch.segmentOctets[row] = 0;
-		batch.joined[row] = 0;
-		this.#writeAddresses(packet, udpAt, row);
 		const first = this.#first;
-		if (first >= 0 && this.#joins(first, row, octets)) {
+		if (first >= 0 && this.#joins(first, row, octets, packet, udpAt)) {
 			const segmentOctets = batch.octets[first] ?? 0;
 			batch.joined[row] = 1;
 			batch.segmentOctets[first] = segmentOctets;
@@ -67,7 +67,11 @@ export class DatagramSender {
 			this.#first = octets < segmentOctets ? -1 : first;
 			return;
 		}
+		batch.joined[row] = 0;
+		this.#writeAddresses(packet, udpAt, row);
 		this.#first = row;
+		this.#firstPacket = packet;
+		this.#firstUdpAt = udpAt;
 		this.#messageOctets = octets;
 	}
 
@@ -76,6 +80,7 @@ export class DatagramSender {
 		const batch = this.#batch;
 		const port = this.#port;
 		this.#first = -1;
+		this.#firstPacket = null;
 		if (batch.count === 0 || port === null) {
 			return;
 		}
@@ -108,12 +113,20 @@ export class DatagramSender {
 			return false;
 		}
 		let kept = 0;
+		let keptFirst = 0;
 		for (let row = 0; row < batch.count; row++) {
 			if (batch.status[row] === 0) {
 				counters.sent++;
 				continue;
 			}
-			batch.copyRow(row, kept);
+			if (batch.joined[row] === 0) {
+				keptFirst = kept;
+				batch.copyAddresses(row, kept);
+			} else {
+				batch.copyAddresses(keptFirst, kept);
+			}
+			batch.at[kept] = batch.at[row] ?? 0;
+			batch.octets[kept] = batch.octets[row] ?? 0;
 			batch.joined[kept] = 0;
 			batch.segmentOctets[kept] = 0;
 			kept++;
@@ -122,17 +135,18 @@ export class DatagramSender {
 		return true;
 	}
 
-	#joins(first: number, row: number, octets: number): boolean {
-		const batch = this.#batch;
+	/** May the datagram go on with the message that began with row `first`? */
+	#joins(first: number, row: number, octets: number, packet: PacketBuffer, udpAt: number): boolean {
+		const other = this.#firstPacket;
 		return (
 			this.#cuts &&
-			octets <= (batch.octets[first] ?? 0) &&
+			other !== null &&
+			octets <= (this.#batch.octets[first] ?? 0) &&
 			row - first < SEGMENTS_MAX &&
 			this.#messageOctets + octets <= MESSAGE_OCTETS_MAX &&
-			batch.trafficClass[row] === batch.trafficClass[first] &&
-			batch.hopLimit[row] === batch.hopLimit[first] &&
-			sameOctets(batch.peer, row * PEER_OCTETS, first * PEER_OCTETS, PEER_OCTETS) &&
-			sameOctets(batch.local, row * LOCAL_OCTETS, first * LOCAL_OCTETS, LOCAL_OCTETS)
+			other.family === packet.family &&
+			other.view.getInt32(this.#firstUdpAt) === packet.view.getInt32(udpAt) &&
+			sameOuterHeader(other, packet)
 		);
 	}
 
@@ -169,11 +183,22 @@ function dontFragment(packet: PacketBuffer): boolean {
 	return packet.family === Family.Ipv4 && ipv4DontFragment(packet.view, packet.start);
 }
 
-function sameOctets(bytes: Uint8Array, a: number, b: number, octets: number): boolean {
-	for (let i = 0; i < octets; i++) {
-		if (bytes[a + i] !== bytes[b + i]) {
-			return false;
-		}
+/** Equal in all that the socket is told of: addresses, traffic class, hop limit. */
+function sameOuterHeader(one: PacketBuffer, other: PacketBuffer): boolean {
+	const { view: a, start: at } = one;
+	const { view: b, start: from } = other;
+	if (one.family === Family.Ipv4) {
+		return (
+			a.getUint8(at + 1) === b.getUint8(from + 1) &&
+			a.getUint8(at + 8) === b.getUint8(from + 8) &&
+			a.getInt32(at + 12) === b.getInt32(from + 12) &&
+			a.getInt32(at + 16) === b.getInt32(from + 16)
+		);
 	}
-	return true;
+	let differs =
+		((a.getUint16(at) ^ b.getUint16(from)) & 0xfff0) | (a.getUint8(at + 7) ^ b.getUint8(from + 7));
+	for (let i = 8; i < 40; i += 4) {
+		differs |= a.getInt32(at + i) ^ b.getInt32(from + i);
+	}
+	return differs === 0;
 }

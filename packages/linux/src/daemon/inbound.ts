@@ -23,6 +23,7 @@ import {
 } from '@xfrm/wire';
 import { Direction, EncapType, Family, IpProto } from '@xfrm/wire/xfrm';
 import { LARGE_SLOT_OCTETS, LARGE_SLOTS, PACKET_SLOT_OCTETS, PACKETS_PER_CALL } from '../limits.ts';
+import { NOT, OctetMoves } from '../native/octet-moves.ts';
 import type { Native } from '../native/seam.ts';
 import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import type { DropSamples } from './drop-samples.ts';
@@ -33,6 +34,7 @@ import { type OuterSocket, rawGap, takeRaw } from './outer-sockets.ts';
 import { PacketRows } from './packet-rows.ts';
 import type { PacketSlab } from './packet-slab.ts';
 import type { SequenceLedger } from './sequence-ledger.ts';
+import { tcpSumStart } from './tcp-run.ts';
 import type { Transmitter } from './transmitter.ts';
 
 /** Tunnels in tunnels: as many as a packet may have states. */
@@ -48,6 +50,10 @@ export class Inbound {
 	readonly #samples: DropSamples;
 	readonly #rows: PacketRows;
 	readonly #segments: PacketRows;
+	/** Of the segments that are being taken apart, and of TCP segments to be joined again. */
+	readonly #moves: OctetMoves;
+	/** Rows of the batch's packets in these, `NOT` for none. */
+	readonly #sumRows: Int32Array = new Int32Array(PACKETS_PER_CALL);
 	readonly #batch: Batch = new Batch();
 	readonly #one: Batch = new Batch();
 
@@ -68,6 +74,7 @@ export class Inbound {
 		this.#samples = samples;
 		this.#rows = new PacketRows(slab, LARGE_SLOT_OCTETS, LARGE_SLOTS);
 		this.#segments = new PacketRows(slab, PACKET_SLOT_OCTETS, PACKETS_PER_CALL);
+		this.#moves = new OctetMoves(slab.bytes, PACKETS_PER_CALL);
 	}
 
 	/** Receives once from a raw socket; false when nothing was there. */
@@ -116,28 +123,33 @@ export class Inbound {
 	/** Takes apart what the kernel has joined (UDP_GRO): datagrams of one peer, all but the last of one length. */
 	#cut(row: number, whole: number, each: number, port: EncapPort, lane: Lane): void {
 		const rows = this.#rows;
-		const batch = this.#batch;
+		const { packets } = this.#batch;
 		const first = rows.fresh(row);
 		takeDatagram(first, rows.batch, row, each, port);
-		const { bytes } = first;
 		const payloadAt = HEADROOM_OCTETS + udpGap(port.family);
+		if (each > PACKET_SLOT_OCTETS - payloadAt) {
+			this.#transmitter.counters.failed++;
+			return;
+		}
+		const moves = this.#moves;
+		moves.count = 0;
 		for (let from = 0; from < whole; from += each) {
-			if (batch.packets.length === PACKETS_PER_CALL) {
-				this.#open(batch, lane);
+			if (packets.length === PACKETS_PER_CALL) {
+				this.#native.moveOctets(moves);
+				this.#open(this.#batch, lane);
+				moves.count = 0;
 			}
-			const packet = this.#segments.fresh(batch.packets.length);
+			const packet = this.#segments.fresh(packets.length);
 			const octets = Math.min(each, whole - from);
-			if (payloadAt + octets > packet.bytes.length) {
-				return;
-			}
-			packet.bytes.set(bytes.subarray(payloadAt + from, payloadAt + from + octets), payloadAt);
+			moves.add(first.slabAt + payloadAt + from, packet.slabAt + payloadAt, octets, NOT);
 			if (octets === each) {
 				takeTwin(packet, first);
 			} else {
 				takeDatagram(packet, rows.batch, row, octets, port);
 			}
-			batch.packets.push(packet);
+			packets.push(packet);
 		}
+		this.#native.moveOctets(moves);
 	}
 
 	/** From ESP in UDP to the kernel; the packets' slots are free afterwards. */
@@ -147,7 +159,7 @@ export class Inbound {
 		for (const packet of batch.packets) {
 			if (packet.action === PacketAction.ToSocket) {
 				// The kernel has joined a datagram of the owner's to ESP before it: it goes back, alone.
-				this.#transmitter.toKernel(packet, lane.fd);
+				this.#transmitter.toKernel(packet, lane.fd, NOT);
 			}
 		}
 		this.#finish(batch, lane, batch.nowUs);
@@ -157,7 +169,7 @@ export class Inbound {
 	/** A packet that came out of the engine by itself (IPTFS). */
 	receiveInner(packet: PacketBuffer, lane: Lane, nowUs: number): void {
 		packet.action = PacketAction.Reinject;
-		this.#settle(packet, lane, nowUs);
+		this.#settle(packet, NOT, lane, nowUs);
 	}
 
 	#begin(nowUs: number): Batch {
@@ -171,14 +183,45 @@ export class Inbound {
 		for (const packet of batch.packets) {
 			this.#note(packet);
 		}
-		for (const packet of batch.packets) {
-			this.#settle(packet, lane, nowUs);
+		this.#sum(batch);
+		const { packets } = batch;
+		for (let i = 0; i < packets.length; i++) {
+			const row = this.#sumRows[i] ?? NOT;
+			// A batch has no holes.
+			const packet = packets[i] as PacketBuffer;
+			this.#settle(packet, row === NOT ? NOT : (this.#moves.sum[row] ?? NOT), lane, nowUs);
 		}
 		this.#transmitter.flush();
 	}
 
-	/** Takes off what is left to take off, and delivers. */
-	#settle(packet: PacketBuffer, lane: Lane, nowUs: number): void {
+	/** Sums the TCP segments that came out of tunnels, if there are any to be joined. */
+	#sum({ packets }: Batch): void {
+		const moves = this.#moves;
+		const rows = this.#sumRows;
+		moves.count = 0;
+		for (let i = 0; i < packets.length; i++) {
+			rows[i] = NOT;
+			const packet = packets[i];
+			if (
+				packet !== undefined &&
+				packet.action === PacketAction.Reinject &&
+				packet.slabAt >= 0 &&
+				this.#locate(packet) &&
+				packet.proto === IpProto.Tcp
+			) {
+				const { slabAt, transportAt, end } = packet;
+				rows[i] = moves.add(slabAt + transportAt, NOT, end - transportAt, tcpSumStart(packet));
+			}
+		}
+		if (moves.count > 1) {
+			this.#native.moveOctets(moves);
+		} else {
+			rows.fill(NOT, 0, packets.length);
+		}
+	}
+
+	/** Takes off what is left to take off, and delivers; `sum` as `Transmitter.toKernel` takes it. */
+	#settle(packet: PacketBuffer, sum: number, lane: Lane, nowUs: number): void {
 		const one = this.#one;
 		one.nowUs = nowUs;
 		for (let passes = 0; passes < PASSES_MAX; passes++) {
@@ -196,7 +239,7 @@ export class Inbound {
 			one.packets.length = 0;
 			one.packets.push(packet);
 			if (!local || !(isTransform(packet.proto) || hasHelperState(this.#engine, packet))) {
-				this.#deliver(packet, local, lane, nowUs);
+				this.#deliver(packet, local, passes === 0 ? sum : NOT, lane, nowUs);
 				return;
 			}
 			packet.encapType = 0;
@@ -237,7 +280,7 @@ export class Inbound {
 		return this.#routes.lookupIn(packet.family, packet.bytes, at, -1, 0);
 	}
 
-	#deliver(packet: PacketBuffer, local: boolean, lane: Lane, nowUs: number): void {
+	#deliver(packet: PacketBuffer, local: boolean, sum: number, lane: Lane, nowUs: number): void {
 		packet.flow.oif = local ? LOOPBACK : (this.#routeOf(packet)?.ifindex ?? 0);
 		this.#engine.policyCheck(this.#one, local ? Direction.In : Direction.Fwd);
 		if (packet.action !== PacketAction.Pass) {
@@ -247,7 +290,7 @@ export class Inbound {
 		if (packet.family === Family.Ipv4) {
 			setIpv4Checksum(packet.view, packet.start);
 		}
-		this.#transmitter.toKernel(packet, lane.fd);
+		this.#transmitter.toKernel(packet, lane.fd, sum);
 	}
 }
 

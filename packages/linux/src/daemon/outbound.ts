@@ -16,7 +16,8 @@
 import { Batch, type Bundle, type Engine, PacketAction } from '@xfrm/engine';
 import { fragmentPacket } from '@xfrm/host';
 import {
-	fillSegment,
+	beginSegment,
+	endSegment,
 	fitsIpv4,
 	fitsIpv6,
 	HEADROOM_OCTETS,
@@ -34,6 +35,7 @@ import {
 } from '@xfrm/wire';
 import { Errno, Family, IpProto } from '@xfrm/wire/xfrm';
 import { LARGE_SLOT_OCTETS, LARGE_SLOTS, PACKET_SLOT_OCTETS, PACKETS_PER_CALL } from '../limits.ts';
+import { NOT, OctetMoves } from '../native/octet-moves.ts';
 import type { Native } from '../native/seam.ts';
 import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import type { DropSamples } from './drop-samples.ts';
@@ -73,6 +75,8 @@ export class Outbound {
 	readonly #rows: PacketRows;
 	readonly #segments: PacketRows;
 	readonly #plan: SegmentPlan = new SegmentPlan();
+	/** Payloads of the segments that are being cut. */
+	readonly #moves: OctetMoves;
 	readonly #batch: Batch = new Batch();
 	readonly #one: Batch = new Batch();
 	/** ESP in UDP that could not go, as nobody has its port. */
@@ -97,6 +101,7 @@ export class Outbound {
 		this.#samples = samples;
 		this.#rows = new PacketRows(slab, LARGE_SLOT_OCTETS, LARGE_SLOTS);
 		this.#segments = new PacketRows(slab, PACKET_SLOT_OCTETS, PACKETS_PER_CALL);
+		this.#moves = new OctetMoves(slab.bytes, PACKETS_PER_CALL);
 	}
 
 	/** Reads once from a lane's device and sends what comes of it; false when nothing was there. */
@@ -131,18 +136,45 @@ export class Outbound {
 	#cut(whole: PacketBuffer, octets: number, batch: Batch, lane: Lane): void {
 		const plan = this.#plan;
 		if (!planSegments(plan, whole, octets)) {
+			this.#transmitter.counters.failed++;
 			return;
 		}
-		for (let index = 0; index < plan.count; index++) {
+		for (let index = 0; index < plan.count; ) {
 			if (batch.packets.length === PACKETS_PER_CALL) {
 				this.#process(batch, lane);
 			}
-			const segment = this.#segments.fresh(batch.packets.length);
-			if (fillSegment(plan, whole, index, segment)) {
-				segment.forwarded = true;
-				segment.mark = whole.mark;
-				segment.route = whole.route;
-				batch.packets.push(segment);
+			const end = Math.min(plan.count, index + PACKETS_PER_CALL - batch.packets.length);
+			this.#cutSome(whole, index, end, batch);
+			index = end;
+		}
+	}
+
+	/** Segments `index` … `end` - 1 of the planned packet; the batch has room for them. */
+	#cutSome(whole: PacketBuffer, index: number, end: number, batch: Batch): void {
+		const plan = this.#plan;
+		const moves = this.#moves;
+		const { packets } = batch;
+		const first = packets.length;
+		const payloadAt = whole.slabAt + whole.start + plan.headerOctets;
+		moves.count = 0;
+		for (let i = index; i < end; i++) {
+			const segment = this.#segments.fresh(packets.length);
+			if (!beginSegment(plan, whole, i, segment) || segment.slabAt < 0) {
+				this.#transmitter.counters.failed++;
+				continue;
+			}
+			const at = segment.start + plan.headerOctets;
+			moves.add(payloadAt + i * plan.gsoOctets, segment.slabAt + at, segment.end - at, 0);
+			segment.forwarded = true;
+			segment.mark = whole.mark;
+			segment.route = whole.route;
+			packets.push(segment);
+		}
+		this.#native.moveOctets(moves);
+		for (let row = 0; row < moves.count; row++) {
+			const segment = packets[first + row];
+			if (segment !== undefined) {
+				endSegment(plan, segment, moves.sum[row] ?? 0);
 			}
 		}
 	}
@@ -252,7 +284,7 @@ export class Outbound {
 	#tellTooBig(packet: PacketBuffer, mtu: number, lane: Lane): void {
 		const error = tooBigError(packet, mtu);
 		if (error !== undefined) {
-			this.#transmitter.toKernel(error, lane.fd);
+			this.#transmitter.toKernel(error, lane.fd, NOT);
 		}
 	}
 

@@ -64,13 +64,13 @@ export class PacketRows {
 		const packet = this.packets[row] as PacketBuffer;
 		packet.bytes = this.#bytes[row] as Uint8Array;
 		packet.view = this.#views[row] as DataView;
+		packet.slabAt = this.slotAt(row);
 		packet.reset();
 		return packet;
 	}
 }
 
 /** Where a packet's first octet is in the slab, or -1 when it has outgrown its slot. */
-export function placeInSlab(slab: Uint8Array, packet: PacketBuffer): number {
-	const { bytes } = packet;
-	return bytes.buffer === slab.buffer ? bytes.byteOffset - slab.byteOffset + packet.start : -1;
+export function placeInSlab({ slabAt, start }: PacketBuffer): number {
+	return slabAt < 0 ? -1 : slabAt + start;
 }

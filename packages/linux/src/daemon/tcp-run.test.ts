@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+	checksumAddView,
 	fillSegment,
 	fillTcpChecksum,
 	PacketBuffer,
@@ -13,7 +14,8 @@ import {
 	writeTcp,
 } from '@xfrm/wire';
 import { Family, IpProto, parseAddress } from '@xfrm/wire/xfrm';
-import { TcpRun } from './tcp-run.ts';
+import { NOT } from '../native/octet-moves.ts';
+import { TcpRun, tcpSumStart } from './tcp-run.ts';
 
 const TCP_OCTETS = 20;
 const SEGMENT_OCTETS = 1000;
@@ -71,14 +73,30 @@ function cut(whole: PacketBuffer): PacketBuffer[] {
 	});
 }
 
+/** What somebody faster may have found out before. */
+function sumOf(packet: PacketBuffer): number {
+	const at = packet.start + (packet.family === Family.Ipv4 ? 20 : 40);
+	packet.transportAt = at;
+	return checksumAddView(packet.view, at, packet.end - at, tcpSumStart(packet));
+}
+
 /** How many of the packets one run takes, from the first on. */
-function joined(run: TcpRun, packets: readonly PacketBuffer[]): number {
+function joined(
+	run: TcpRun,
+	packets: readonly PacketBuffer[],
+	sum: (packet: PacketBuffer) => number,
+): number {
 	const [first, ...others] = packets;
 	assert.ok(first !== undefined);
-	run.begin(first);
-	const end = others.findIndex((packet) => !run.join(packet));
+	run.begin(first, sum(first));
+	const end = others.findIndex((packet) => !run.join(packet, sum(packet)));
 	return 1 + (end < 0 ? others.length : end);
 }
+
+const SUMS: readonly (readonly [string, (packet: PacketBuffer) => number])[] = [
+	['sums known', sumOf],
+	['sums not known', () => NOT],
+];
 
 for (const [name, family, payload, flags] of [
 	['IPv4', Family.Ipv4, 5500, TcpFlag.Ack],
@@ -86,30 +104,42 @@ for (const [name, family, payload, flags] of [
 	['IPv6', Family.Ipv6, 60_001, TcpFlag.Ack | TcpFlag.Psh],
 ] as const) {
 	test(`cut and joined: ${name}`, () => {
-		const whole = large(family, payload, flags);
-		const segments = cut(whole);
-		const run = new TcpRun();
-		assert.equal(joined(run, segments), segments.length);
-		run.finish();
-		const [first, ...others] = segments;
-		assert.ok(first !== undefined);
-		const ipOctets = family === Family.Ipv4 ? 20 : 40;
-		// struct virtio_net_hdr, as the kernel would write it for the large packet.
-		const type = family === Family.Ipv4 ? 1 : 4;
-		const header = ipOctets + TCP_OCTETS;
-		const vnet = Uint8Array.of(1, type, header, 0, 1000 & 255, 1000 >> 8, ipOctets, 0, 16, 0);
-		assert.deepEqual(first.bytes.slice(first.start - 10, first.start), vnet);
-		const parts = [first.copy(), ...others.map((packet) => packet.copy().slice(header))];
-		const together = PacketBuffer.from(new Uint8Array(parts.flatMap((part) => [...part])));
-		together.family = family;
-		for (const packet of [whole, together]) {
-			const at = packet.start + (family === Family.Ipv4 ? 12 : 8);
-			const to = at + (family === Family.Ipv4 ? 4 : 16);
-			const tcpAt = packet.start + ipOctets;
-			fillTcpChecksum(packet.bytes, packet.view, family, at, to, tcpAt, packet.end);
+		for (const [what, sum] of SUMS) {
+			cutAndJoin(what, family, payload, flags, sum);
 		}
-		assert.deepEqual(together.copy(), whole.copy());
 	});
+}
+
+function cutAndJoin(
+	what: string,
+	family: number,
+	payload: number,
+	flags: number,
+	sum: (packet: PacketBuffer) => number,
+): void {
+	const whole = large(family, payload, flags);
+	const segments = cut(whole);
+	const run = new TcpRun();
+	assert.equal(joined(run, segments, sum), segments.length, what);
+	run.finish();
+	const [first, ...others] = segments;
+	assert.ok(first !== undefined);
+	const ipOctets = family === Family.Ipv4 ? 20 : 40;
+	// struct virtio_net_hdr, as the kernel would write it for the large packet.
+	const type = family === Family.Ipv4 ? 1 : 4;
+	const header = ipOctets + TCP_OCTETS;
+	const vnet = Uint8Array.of(1, type, header, 0, 1000 & 255, 1000 >> 8, ipOctets, 0, 16, 0);
+	assert.deepEqual(first.bytes.slice(first.start - 10, first.start), vnet);
+	const parts = [first.copy(), ...others.map((packet) => packet.copy().slice(header))];
+	const together = PacketBuffer.from(new Uint8Array(parts.flatMap((part) => [...part])));
+	together.family = family;
+	for (const packet of [whole, together]) {
+		const at = packet.start + (family === Family.Ipv4 ? 12 : 8);
+		const to = at + (family === Family.Ipv4 ? 4 : 16);
+		const tcpAt = packet.start + ipOctets;
+		fillTcpChecksum(packet.bytes, packet.view, family, at, to, tcpAt, packet.end);
+	}
+	assert.deepEqual(together.copy(), whole.copy(), what);
 }
 
 test('what is not the next segment, or not sound, is not joined', () => {
@@ -127,18 +157,22 @@ test('what is not the next segment, or not sound, is not joined', () => {
 		['a fragment', ({ view, start }) => view.setUint16(start + 6, 0x2000), 2],
 	];
 	for (const [what, alter, count] of change) {
-		const segments = cut(large(Family.Ipv4, 4000, TcpFlag.Ack));
-		alter(segments[2] as PacketBuffer);
-		assert.equal(joined(new TcpRun(), segments), count, what);
+		for (const [known, sum] of SUMS) {
+			const segments = cut(large(Family.Ipv4, 4000, TcpFlag.Ack));
+			alter(segments[2] as PacketBuffer);
+			assert.equal(joined(new TcpRun(), segments, sum), count, `${what}, ${known}`);
+		}
 	}
 	// A short segment is the last one.
 	const [a, b] = cut(large(Family.Ipv4, 1500, TcpFlag.Ack));
 	assert.ok(a !== undefined && b !== undefined);
 	const run = new TcpRun();
-	assert.equal(joined(run, [a, b]), 2);
-	assert.equal(run.join(b), false);
+	assert.equal(joined(run, [a, b], sumOf), 2);
+	assert.equal(run.join(b, sumOf(b)), false);
 	// A first segment that is not sound goes alone.
-	const spoilt = cut(large(Family.Ipv4, 4000, TcpFlag.Ack));
-	spoilt[0]?.bytes.fill(1, 700, 704);
-	assert.equal(joined(new TcpRun(), spoilt), 1);
+	for (const [known, sum] of SUMS) {
+		const spoilt = cut(large(Family.Ipv4, 4000, TcpFlag.Ack));
+		spoilt[0]?.bytes.fill(1, 700, 704);
+		assert.equal(joined(new TcpRun(), spoilt, sum), 1, known);
+	}
 });

@@ -27,6 +27,7 @@ import {
 	tcpSequence,
 } from '@xfrm/wire';
 import { Family, IpProto } from '@xfrm/wire/xfrm';
+import { NOT } from '../native/octet-moves.ts';
 import { SegmentType, VNET_HEADER_OCTETS, writeTcpVnet } from './vnet-header.ts';
 
 const IPV4_OCTETS = 20;
@@ -40,6 +41,7 @@ const PSH_IN_WORD: number = TcpFlag.Psh << 16;
 export class TcpRun {
 	#first: PacketBuffer | null = null;
 	#firstIsSound: boolean = false;
+	#firstSum: number = NOT;
 	#upperOctets: number = 0;
 	#headerOctets: number = 0;
 	#segmentOctets: number = 0;
@@ -52,8 +54,12 @@ export class TcpRun {
 		return this.#headerOctets;
 	}
 
-	/** Begins with this packet; if it is nothing to be joined with, nothing will be. */
-	begin(packet: PacketBuffer): void {
+	/**
+	 * Begins with this packet; if it is nothing to be joined with, nothing will be.
+	 *
+	 * @param sum over the segment, begun with `tcpSumStart`; `NOT` when it is not known
+	 */
+	begin(packet: PacketBuffer, sum: number): void {
 		this.#open = false;
 		this.#segments = 0;
 		const upperOctets = upperOctetsOf(packet);
@@ -71,12 +77,13 @@ export class TcpRun {
 		this.#payloadOctets = this.#segmentOctets;
 		this.#first = packet;
 		this.#firstIsSound = false;
+		this.#firstSum = sum;
 		this.#segments = 1;
 		this.#open = this.#segmentOctets > 0;
 	}
 
-	/** Joins the packet, if it is the next segment. */
-	join(packet: PacketBuffer): boolean {
+	/** Joins the packet, if it is the next segment; `sum` as above. */
+	join(packet: PacketBuffer, sum: number): boolean {
 		const first = this.#first;
 		if (!this.#open || first === null || packet.family !== first.family) {
 			return false;
@@ -94,8 +101,8 @@ export class TcpRun {
 		) {
 			return false;
 		}
-		this.#firstIsSound ||= isSound(first, first.start + upperOctets);
-		if (!this.#firstIsSound || !isSound(packet, at)) {
+		this.#firstIsSound ||= isSound(first, first.start + upperOctets, this.#firstSum);
+		if (!this.#firstIsSound || !isSound(packet, at, sum)) {
 			this.#open = false;
 			return false;
 		}
@@ -213,8 +220,15 @@ function pseudoSum({ view, start, family }: PacketBuffer, octets: number): numbe
 	return pseudoHeaderSum(view, family, sourceAt, destinationAt, octets, IpProto.Tcp);
 }
 
+/** What the sum over a TCP segment begins with, so that it is 0xffff where its checksum is right. */
+export function tcpSumStart(packet: PacketBuffer): number {
+	return pseudoSum(packet, packet.end - packet.transportAt);
+}
+
 /** Is the segment's checksum right? */
-function isSound(packet: PacketBuffer, at: number): boolean {
+function isSound(packet: PacketBuffer, at: number, sum: number): boolean {
 	const octets = packet.end - at;
-	return checksumFold(checksumAddView(packet.view, at, octets, pseudoSum(packet, octets))) === 0;
+	const known =
+		sum === NOT ? checksumAddView(packet.view, at, octets, pseudoSum(packet, octets)) : sum;
+	return checksumFold(known) === 0;
 }

@@ -86,15 +86,18 @@ export class Transmitter {
 		}
 	}
 
-	/** A whole IP packet to the kernel, as if it had come by this device. */
-	toKernel(packet: PacketBuffer, tunFd: number): void {
+	/**
+	 * A whole IP packet to the kernel, as if it had come by this device. `sum` is that of a TCP segment with its
+	 * pseudo header (`tcpSumStart`), `NOT` where it is not known.
+	 */
+	toKernel(packet: PacketBuffer, tunFd: number, sum: number): void {
 		if (this.#tunFd !== tunFd) {
 			this.#flushTun();
 			this.#tunFd = tunFd;
 		}
 		const tun = this.#tun;
-		const inSlab = placeInSlab(this.#slab, packet) >= 0;
-		if (inSlab && tun.count > 0 && tun.count < tun.capacity && this.#run.join(packet)) {
+		const inSlab = placeInSlab(packet) >= 0;
+		if (inSlab && tun.count > 0 && tun.count < tun.capacity && this.#run.join(packet, sum)) {
 			const row = this.#append(packet, tun);
 			const { headerOctets } = this.#run;
 			tun.joined[row] = 1;
@@ -112,7 +115,7 @@ export class Transmitter {
 		tun.at[row] = at;
 		tun.octets[row] = (tun.octets[row] ?? 0) + VNET_HEADER_OCTETS;
 		if (inSlab) {
-			this.#run.begin(packet);
+			this.#run.begin(packet, sum);
 		}
 	}
 
@@ -142,7 +145,7 @@ export class Transmitter {
 
 	/** Where it is in the slab, copied there if need be; -1 when it is too long. */
 	#place(packet: PacketBuffer): number {
-		const at = placeInSlab(this.#slab, packet);
+		const at = placeInSlab(packet);
 		const place = at < 0 ? this.#copyToSpare(packet) : at;
 		if (place < 0) {
 			this.counters.failed++;

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CompileError, compiledObject } from './compiled.ts';
 import type { EvpCalls } from './evp-crypto.ts';
+import type { OctetMoves } from './octet-moves.ts';
 import type { PacketBatch } from './packet-batch.ts';
 import type { PollSet } from './poll-set.ts';
 import type { Native, PortKind, ReceivedMessage } from './seam.ts';
@@ -46,6 +47,10 @@ export interface Addon extends EvpCalls {
 	registerBatch(...columnsAndCapacity: readonly (Uint8Array | Int32Array | number)[]): number;
 	receivePackets(fd: number, kind: number, batch: number): number;
 	sendPackets(fd: number, kind: number, batch: number, count: number): number;
+	registerMoves(...columns: readonly (Uint8Array | Int32Array)[]): number;
+	moveOctets(moves: number, count: number): number;
+	/** Whose arithmetic AES-GCM is, with its version. */
+	cryptoLibrary(): string;
 }
 
 /** Kinds of descriptors, as addon.cc numbers them. */
@@ -53,6 +58,9 @@ const KINDS = { socket: 0, tun: 1, datagram: 2 } as const;
 
 const COMPILERS = ['c++', 'g++', 'clang++'] as const;
 const FLAGS = ['-std=c++17', '-shared', '-fPIC', '-O2', '-DNODE_GYP_MODULE_NAME=xfrm'] as const;
+
+/** Of Debian's libipsec-mb-dev and its like: with it AES-GCM is ipsec-mb's, where the library is installed. */
+const IPSEC_MB_HEADER = '/usr/include/intel-ipsec-mb.h';
 
 /** The headers of the running node: they come with its packages and archives. @throws CompileError */
 function headerFolder(): string {
@@ -72,12 +80,13 @@ export function loadAddon(): Addon {
 }
 
 function addonPath(): string {
+	const ipsecMb = process.arch === 'x64' && existsSync(IPSEC_MB_HEADER) ? ['-DWITH_IPSEC_MB'] : [];
 	return compiledObject({
 		name: 'addon',
 		source: fileURLToPath(new URL('../../native/addon.cc', import.meta.url)),
 		variant: `${process.version} ${process.versions.openssl}`,
 		compilers: COMPILERS,
-		flags: [...FLAGS, `-I${headerFolder()}`],
+		flags: [...FLAGS, ...ipsecMb, `-I${headerFolder()}`],
 		libraries: [],
 		suffix: '.node',
 	});
@@ -93,6 +102,7 @@ class AddonNative implements Native {
 	readonly #addon: Addon;
 	/** Numbers of batches; the addon knows their memory by address, and this map's keys keep it. */
 	readonly #batches: Map<PacketBatch, number> = new Map();
+	readonly #moves: Map<OctetMoves, number> = new Map();
 	readonly #told: Int32Array = new Int32Array(3);
 
 	constructor(addon: Addon) {
@@ -185,6 +195,16 @@ class AddonNative implements Native {
 
 	sendPackets(fd: number, kind: PortKind, batch: PacketBatch): void {
 		this.#addon.sendPackets(fd, KINDS[kind], this.#batchOf(batch), batch.count);
+	}
+
+	moveOctets(moves: OctetMoves): void {
+		let number = this.#moves.get(moves);
+		if (number === undefined) {
+			const { slab, from, to, octets, sum } = moves;
+			number = this.#addon.registerMoves(slab, from, to, octets, sum);
+			this.#moves.set(moves, number);
+		}
+		this.#addon.moveOctets(number, moves.count);
 	}
 
 	#batchOf(batch: PacketBatch): number {

@@ -87,11 +87,14 @@ class JobColumns {
 	readonly bytes: Float64Array;
 	readonly out: Float64Array;
 	readonly number: number;
+	/** Whose addresses these are: a packet's place in a batch is mostly the same memory. */
+	readonly known: (Uint8Array | undefined)[];
 
 	constructor(calls: EvpCalls, batch: CryptoBatch) {
 		this.keys = new Int32Array(batch.capacity);
 		this.bytes = new Float64Array(batch.capacity);
 		this.out = new Float64Array(batch.capacity);
+		this.known = new Array<Uint8Array | undefined>(batch.capacity).fill(undefined);
 		const { aadAt, ivAt, textAt, textEnd, outAt, seqHi, status } = batch;
 		const columns = [aadAt, ivAt, textAt, textEnd, outAt, seqHi, status];
 		this.number = calls.registerJobs(this.keys, this.bytes, this.out, ...columns);
@@ -187,7 +190,10 @@ class EvpProvider implements CryptoProvider {
 			const out = batch.out[i];
 			if (key instanceof EvpKey && bytes !== undefined && out !== undefined) {
 				columns.keys[i] = key.number;
-				columns.bytes[i] = this.#addressOf(bytes);
+				if (columns.known[i] !== bytes) {
+					columns.known[i] = bytes;
+					columns.bytes[i] = this.#addressOf(bytes);
+				}
 				columns.out[i] = out === bytes ? (columns.bytes[i] ?? 0) : this.#addressOf(out);
 			} else {
 				columns.keys[i] = ELSEWHERE;

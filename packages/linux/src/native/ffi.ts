@@ -9,6 +9,7 @@ import { Errno } from '@xfrm/wire/xfrm';
 import { Level, SocketOption } from './abi.ts';
 import { MessageRows, setPointer } from './ffi-message.ts';
 import { type Koffi, loadKoffi } from './koffi.ts';
+import { moveOctets, type OctetMoves } from './octet-moves.ts';
 import type { PacketBatch } from './packet-batch.ts';
 import type { PollSet } from './poll-set.ts';
 import type { Native, PortKind, ReceivedMessage } from './seam.ts';
@@ -260,6 +261,10 @@ class FfiNative implements Native {
 				rows.settle(batch, message, status);
 			}
 		}
+	}
+
+	moveOctets(moves: OctetMoves): void {
+		moveOctets(moves);
 	}
 
 	#readPackets(fd: number, batch: PacketBatch): number {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Errno, Family, parseAddress } from '@xfrm/wire/xfrm';
+import fc from 'fast-check';
 import {
 	getLink,
 	getRoute,
@@ -24,6 +25,7 @@ import {
 import { addonNative } from './addon.ts';
 import { CompileError } from './compiled.ts';
 import { ffiNative } from './ffi.ts';
+import { moveOctets, NOT, OctetMoves } from './octet-moves.ts';
 import { PacketBatch } from './packet-batch.ts';
 import { PollSet } from './poll-set.ts';
 import type { Native } from './seam.ts';
@@ -82,6 +84,39 @@ for (const make of [ffiNative, addonNative]) {
 		set.remove(fd);
 		assert.equal(set.count, 0);
 		native.close(fd);
+	});
+
+	test(`${make.name}: octets are copied and summed as without a provider`, { skip }, () => {
+		const native = make();
+		const pieces = fc.array(
+			fc.record({
+				from: fc.integer({ min: 0, max: 2000 }),
+				to: fc.constantFrom(NOT, 8000, 8001, 8006),
+				octets: fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 5000 })),
+				sum: fc.constantFrom(NOT, 0, 1, 0xffff),
+			}),
+			{ maxLength: 4 },
+		);
+		const filled = fc.constantFrom(0, 0xff, 7);
+		fc.assert(
+			fc.property(pieces, filled, (rows, filling) => {
+				const [expected, actual] = [0, 1].map(() => new OctetMoves(new Uint8Array(16_384), 4));
+				for (const moves of [expected, actual]) {
+					assert.ok(moves !== undefined);
+					moves.slab.forEach((_, i) => {
+						moves.slab[i] = i * filling;
+					});
+					for (const { from, to, octets, sum } of rows) {
+						moves.add(from, to, octets, sum);
+					}
+				}
+				assert.ok(expected !== undefined && actual !== undefined);
+				moveOctets(expected);
+				native.moveOctets(actual);
+				assert.deepEqual(actual, expected);
+			}),
+			{ numRuns: 60 },
+		);
 	});
 
 	test(`${make.name}: packets through sockets, many a call`, { skip }, () => {

@@ -65,12 +65,8 @@ export class PacketBatch {
 		}
 	}
 
-	/** Copies what is sent of a row into one before it. */
-	copyRow(from: number, to: number): void {
-		this.at[to] = this.at[from] ?? 0;
-		this.octets[to] = this.octets[from] ?? 0;
-		this.segmentOctets[to] = this.segmentOctets[from] ?? 0;
-		this.joined[to] = this.joined[from] ?? 0;
+	/** Copies where a row goes, and how, into one before it. */
+	copyAddresses(from: number, to: number): void {
 		this.trafficClass[to] = this.trafficClass[from] ?? 0;
 		this.hopLimit[to] = this.hopLimit[from] ?? 0;
 		this.peer.copyWithin(to * PEER_OCTETS, from * PEER_OCTETS, (from + 1) * PEER_OCTETS);

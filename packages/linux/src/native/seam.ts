@@ -10,6 +10,7 @@
  *   packets, many a call, as columns over one slab whose memory never moves (packet-batch.ts).
  * - A provider decides nothing: no retry, no default, no log line.
  */
+import type { OctetMoves } from './octet-moves.ts';
 import type { PacketBatch } from './packet-batch.ts';
 import type { PollSet } from './poll-set.ts';
 
@@ -87,4 +88,6 @@ export interface Native {
 	 * does not stop those behind it.
 	 */
 	sendPackets(fd: number, kind: PortKind, batch: PacketBatch): void;
+	/** Copies and sums octets of a slab, as the rows up to `count` say. */
+	moveOctets(moves: OctetMoves): void;
 }
