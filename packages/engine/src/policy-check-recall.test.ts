@@ -44,9 +44,9 @@ function check(
 	arrival: Arrival,
 ): PacketBuffer {
 	const packet = arrived(arrival.packet ?? UDP);
-	const path = [...(arrival.path ?? '')];
-	packet.pathCount = path.length;
-	packet.path = path.map((name) => states[name] ?? null);
+	for (const name of arrival.path ?? '') {
+		packet.path[packet.pathCount++] = states[name] ?? null;
+	}
 	packet.ifId = arrival.ifId ?? 0;
 	packet.socketId = arrival.socketId ?? 0;
 	packet.verifiedCount = arrival.verified ?? 0;

@@ -128,8 +128,9 @@ for (const row of rows) {
 		const policies = (row.policies ?? []).map((options) => addPolicy(net, options));
 		const events = trace(net);
 		const packet = arrived(row.packet ?? UDP);
-		packet.path = [...states];
-		packet.pathCount = states.length;
+		for (const state of states) {
+			packet.path[packet.pathCount++] = state;
+		}
 		packet.socketId = row.socketId ?? 0;
 		policyCheck(net, batchOf(packet), row.direction ?? IN);
 		assert.deepEqual(

@@ -42,7 +42,12 @@ interface Row {
 	readonly ifId?: number;
 	readonly socketId?: number;
 	/** Counter, code, and the places of the policy and the state that are blamed; undefined when it passes. */
-	readonly refused?: readonly [counter: string, code: string, policy?: number, state?: number];
+	readonly refused?: readonly [
+		counter: string,
+		code: string,
+		policy?: number | undefined,
+		state?: number,
+	];
 	/** What the next check finds verified. */
 	readonly verifiedAfter?: number;
 }
