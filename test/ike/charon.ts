@@ -50,7 +50,7 @@ const CONFIGURATION_FOLDERS = [
 
 /** What pre-shared keys, proposals and libipsec's own ciphers need: fewer start sooner. */
 const PLUGINS =
-	'random nonce openssl aes des sha1 sha2 md5 hmac kdf xcbc cmac gcm ccm ctr chapoly curve25519 pem pkcs1';
+	'random nonce openssl aes sha1 sha2 md5 hmac kdf xcbc cmac gcm ccm ctr chapoly curve25519 pem pkcs1';
 
 function settings(host: Host, vici: string, more: Lines): string {
 	const { folder, plane } = host;
@@ -63,8 +63,12 @@ function settings(host: Host, vici: string, more: Lines): string {
 	filelog { log { path = ${folder}/log
 		default = 1
 		knl = 2
+		time_format = %H:%M:%S
+		time_add_ms = yes
 		flush_line = yes } }
 	pidfile = ${folder}/pid
+	# Algorithms that have no number of their own are proposed to strongSwan only.
+	send_vendor_id = yes
 	${more}
 }
 `;

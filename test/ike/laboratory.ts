@@ -4,7 +4,7 @@
  * and gone with `close`.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -266,6 +266,8 @@ export class Host {
 	}
 }
 
+const COMPLAINTS_MAX = 8;
+
 /** Frames of this length and less only: what is to be cut is cut before the wire. */
 const WIRE = 'gso_max_segs 1 up';
 
@@ -341,9 +343,15 @@ export class Laboratory {
 		setUp(there, nameThere, addressesThere);
 	}
 
-	/** What helps to understand a failure: what each daemon has dropped, and its last drop's story. */
+	/** What helps to understand a failure: charon's complaints, what each daemon has dropped, and one story. */
 	get account(): string {
 		const parts: string[] = [];
+		for (const { name, folder } of this.#hosts) {
+			const log = join(folder, 'log');
+			const lines = existsSync(log) ? readFileSync(log, 'utf8').split('\n') : [];
+			const complaints = lines.filter((line) => /unable|error|fail|not supported/i.test(line));
+			parts.push(...complaints.slice(-COMPLAINTS_MAX).map((line) => `${name}: ${line}`));
+		}
 		for (const host of this.#hosts.filter(({ machine }) => machine === this.#here)) {
 			const counters = host.xfrm('stat', '--daemon');
 			const lines = counters.stdout.split('\n').filter((line) => /^Xfrm\w+\s+[1-9]/.test(line));

@@ -13,14 +13,12 @@ import { POLL_DESCRIPTORS_MAX, SLAB_OCTETS } from '../limits.ts';
 import { PollSet } from '../native/poll-set.ts';
 import type { Native } from '../native/seam.ts';
 import { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
-import { capturePlan, demandsProtection } from './capture-plan.ts';
 import { nowUs } from './clock.ts';
 import { ControlSocket } from './control-socket.ts';
 import { DropSamples } from './drop-samples.ts';
 import { DropTable } from './drop-table.ts';
 import { type EncapPort, EncapPorts } from './encap-ports.ts';
-import { Guard } from './guard.ts';
-import { GuardSchedule } from './guard-schedule.ts';
+import { Guard, guardStands } from './guard.ts';
 import { Inbound } from './inbound.ts';
 import { Journal } from './journal.ts';
 import { laneDevice } from './marks.ts';
@@ -31,6 +29,7 @@ import { OuterSockets } from './outer-sockets.ts';
 import { PacketSlab } from './packet-slab.ts';
 import { StartError } from './start-error.ts';
 import { followSysctls } from './sysctls.ts';
+import { TableWatchers } from './table-watchers.ts';
 import { Transmitter } from './transmitter.ts';
 import { openTun } from './tun-device.ts';
 
@@ -77,10 +76,7 @@ export class DataPlane {
 	readonly #drops: DropTable = new DropTable();
 	#stopped: boolean = false;
 	#lookedAroundUs: number = 0;
-	/** Of the engine's tables, when the guard was last brought up to date. */
-	#guardGeneration: number = 0;
-	readonly #schedule: GuardSchedule = new GuardSchedule();
-	/** The same, when ports were last looked for. */
+	/** Of the engine's tables, when ports were last looked for. */
 	#portGeneration: number = 0;
 
 	/** Opens everything; what was opened before a failure goes with the process. @throws StartError */
@@ -124,14 +120,14 @@ export class DataPlane {
 			samples,
 			slab,
 		);
-		this.#guard = new Guard(native, !options.noGuard);
+		this.#guard = new Guard(native, engine, !options.noGuard);
 		const server = new NetlinkServer(this.engine);
 		const sources = { engine, drops: this.#drops, samples, own: this.#ownCounters };
 		this.#control = new ControlSocket(native, options.controlFd, server, (request, now) =>
 			observe(request, sources, now),
 		);
 		const isNew = !this.#journal.exists;
-		if (isNew && this.#guard.stands) {
+		if (isNew && guardStands(native)) {
 			throw new StartError(
 				'a guard stands (nft table inet xfrm) whose journal is not here: start the daemon with the ' +
 					'--state-dir that it had, or take the guard away with "xfrm daemon --cleanup"',
@@ -162,6 +158,7 @@ export class DataPlane {
 		for (const text of refused) {
 			log('warning', text);
 		}
+		this.engine.net.watcher = new TableWatchers([this.#journal, this.#guard.filter]);
 		this.#updateGuard(nowUs());
 		this.#watch();
 	}
@@ -182,7 +179,7 @@ export class DataPlane {
 
 	/** Closes everything; the guard stays where policies demand protection, and then the answer is true. */
 	close(): boolean {
-		const needed = demandsProtection(this.#plan()) && !this.#options.noGuard;
+		const needed = this.#guard.filter.demandsProtection && !this.#options.noGuard;
 		this.#flushJournal();
 		this.#journal.close();
 		this.#ports.close();
@@ -260,45 +257,31 @@ export class DataPlane {
 		this.#poll.remove(port.pidfd);
 	};
 
-	/** Requests take effect in the kernel before they are acknowledged, unless they come in great numbers. */
+	/** Requests take effect in the kernel before they are acknowledged. */
 	#takeRequests(): void {
-		const now = nowUs();
-		if (this.#control.takeRequests(now)) {
-			this.#schedule.requested(now);
+		if (this.#control.takeRequests(nowUs())) {
 			this.#flushJournal();
 			this.#sharePorts();
-			if (this.#guardIsDue(now)) {
-				this.#updateGuard(now);
-			}
+			this.#updateGuard(nowUs());
 			this.#control.flush();
 		}
 	}
 
-	#plan(): ReturnType<typeof capturePlan> {
-		const { engine } = this;
-		const policies = [...engine.policies()]
-			.reverse()
-			.sort((a, b) => a.priority - b.priority)
-			.map((policy) => engine.snapshotPolicy(policy));
-		const lanes = this.#lanes.length === 0 ? [0] : this.#lanes.map(({ mark }) => mark >>> 0);
-		return capturePlan(policies, engine.net.defaults, lanes);
+	#updateGuard(now: number): void {
+		const guard = this.#guard;
+		guard.update(now);
+		while (this.#lanes.length < guard.lanes.length) {
+			this.#openLane(guard.lanes[this.#lanes.length] ?? 0);
+		}
 	}
 
-	#updateGuard(now: number): void {
-		const { generation } = this.engine.net;
-		if (generation === this.#guardGeneration) {
-			return;
-		}
-		this.#guardGeneration = generation;
-		const plan = this.#plan();
-		for (let lane = this.#lanes.length; lane < plan.lanes.length; lane++) {
-			this.#guard.prepareLane(lane);
-		}
-		if (this.#guard.apply(plan)) {
-			this.#schedule.wrote(now, nowUs());
-		}
-		for (let lane = this.#lanes.length; lane < plan.lanes.length; lane++) {
-			this.#openLane(plan.lanes[lane] ?? 0);
+	/** Where the kernel lets others take the guard's table away, as a firewall does that is loaded anew. */
+	#repairGuard(): void {
+		if (this.#guard.repair()) {
+			this.#options.log(
+				'warning',
+				'somebody had taken the table inet xfrm away: it is there again',
+			);
 		}
 	}
 
@@ -326,18 +309,9 @@ export class DataPlane {
 		const dueUs = Math.min(
 			this.engine.pollTimeout(),
 			this.#lookedAroundUs + LOOK_AROUND_US,
-			this.#guardIsStale ? this.#schedule.deadlineUs : Number.POSITIVE_INFINITY,
+			this.#guard.filter.dueUs,
 		);
 		return Math.max(0, Math.ceil((dueUs - now) / 1000));
-	}
-
-	#guardIsDue(now: number): boolean {
-		const [ins = 0, outs = 0, forwards = 0] = this.engine.net.spd.counts;
-		return this.#schedule.isDue(now, ins + outs + forwards);
-	}
-
-	get #guardIsStale(): boolean {
-		return this.engine.net.generation !== this.#guardGeneration;
 	}
 
 	#afterEvents(now: number): void {
@@ -346,15 +320,14 @@ export class DataPlane {
 		}
 		this.#sendKept(now);
 		this.#flushJournal();
-		if (this.#guardIsStale && this.#guardIsDue(now)) {
-			this.#updateGuard(now);
-		}
+		this.#updateGuard(now);
 		this.#control.publish();
 		this.#control.flush();
 		this.#sharePorts();
 		if (now - this.#lookedAroundUs >= LOOK_AROUND_US) {
 			this.#lookedAroundUs = now;
 			this.#control.lookAround();
+			this.#repairGuard();
 			this.#drops.letGo();
 			this.#routes.forgetExpired(now);
 			followSysctls(this.engine.net.sysctl);
