@@ -97,7 +97,6 @@ s.bind("${socket}"); s.settimeout(8); print("up", flush=True); print(s.recv(200)
 const notRoot = ['setpriv', '--reuid=65534', '--clear-groups'];
 const noNetAdmin = ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin'];
 const noTun = ['unshare', '-m', 'sh', '-c', 'mount --bind /dev/null /dev/net/tun; exec "$0" "$@"'];
-const noNft = ['env', 'PATH=/nowhere'];
 const foreignGuard = [
 	'sh',
 	'-c',
@@ -115,7 +114,6 @@ export const startCases: readonly Case[] = [
 	refused('not root', notRoot, /run it as root/),
 	refused('no CAP_NET_ADMIN', noNetAdmin, /run it as root/),
 	refused('no TUN device', noTun, /\/dev\/net\/tun/),
-	refused('no nft', noNft, /install the package nftables/),
 	refused('a foreign guard', foreignGuard, /a guard stands .*--cleanup/),
 	refused('the name of the device is taken', tunInUse, /xfrmd0/),
 ];

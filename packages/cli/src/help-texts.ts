@@ -263,7 +263,7 @@ has set up against plaintext stays as long as policies demand protection.
        --metrics ADDR:PORT   serves /metrics for Prometheus: on loopback, or elsewhere with
                          --metrics-token FILE, a word that readers bring (Authorization: Bearer)
 
-Needs root, /dev/net/tun and nft. Exit status 0 it was ended, 2 it cannot start, with the reason.
+Needs root, /dev/net/tun and nf_tables. Exit status 0 it was ended, 2 it cannot start, with the reason.
 
 Examples
   sudo xfrm daemon &

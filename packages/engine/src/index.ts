@@ -10,6 +10,7 @@ export * from './kernel-profile.ts';
 export { TICKS_PER_SECOND } from './limits.ts';
 export * from './namespace.ts';
 export * from './policy.ts';
+export { comesBefore } from './policy-order.ts';
 export {
 	familyOf,
 	packPolicy,

@@ -28,8 +28,10 @@ import { netlinkSockets } from './socket-list.ts';
 
 /** Largest request: as in linux-transport. */
 const DATAGRAM_OCTETS = 0x4_1000;
-/** Octets of queues in the kernel. */
+/** Octets of the queue of answers in the kernel. */
 const QUEUE_OCTETS = 0x100_0000;
+/** Of requests: what others have to wait for when somebody floods it. A full one makes its senders wait. */
+const REQUEST_QUEUE_OCTETS = 0x8_0000;
 /** Groups of NETLINK_XFRM. */
 const GROUPS_MAX = 9;
 /** Requests that are taken before packets get their turn again. */
@@ -81,7 +83,12 @@ export class ControlSocket {
 		this.#observe = observe;
 		this.#groups = Array.from({ length: GROUPS_MAX }, () => server.connect({ portId: 0 }));
 		native.setOption(fd, Level.Socket, SocketOption.PassCredentials, intValue(1));
-		native.setOption(fd, Level.Socket, SocketOption.ReceiveBufferForce, intValue(QUEUE_OCTETS));
+		native.setOption(
+			fd,
+			Level.Socket,
+			SocketOption.ReceiveBufferForce,
+			intValue(REQUEST_QUEUE_OCTETS),
+		);
 		native.setOption(fd, Level.Socket, SocketOption.SendBufferForce, intValue(QUEUE_OCTETS));
 		this.lookAround();
 	}
@@ -199,12 +206,15 @@ export class ControlSocket {
 		if (known !== undefined) {
 			this.#forget(portId, known);
 		}
-		this.lookAround();
+		const privileged = credentials !== undefined && mayConfigure(credentials);
+		if (privileged) {
+			// Who changes something may have joined a group just before.
+			this.lookAround();
+		}
 		const [oldest] = this.#peers;
 		if (this.#peers.size >= CLIENTS_MAX && oldest !== undefined) {
 			this.#forget(...oldest);
 		}
-		const privileged = credentials !== undefined && mayConfigure(credentials);
 		const client = this.#server.connect({ portId, privileged });
 		const peer = { client, pid, uid, backlog: [] };
 		this.#peers.set(portId, peer);
@@ -226,6 +236,11 @@ export class ControlSocket {
 			}
 			const sent = this.#native.send(this.fd, next, sockaddrNl(portId));
 			if (sent === -Errno.EAGAIN || sent === -Errno.ENOBUFS) {
+				if (!peer.client.privileged) {
+					// Nothing is kept for who has no right to anything.
+					peer.backlog.length = 0;
+					return true;
+				}
 				peer.backlog.unshift(next);
 				return true;
 			}

@@ -13,7 +13,7 @@ import { chooseProvider, type ProviderName } from '../native/providers.ts';
 import type { Native } from '../native/seam.ts';
 import { hasNetAdmin } from '../requirement.ts';
 import { openControlSocket } from './control-socket.ts';
-import { Guard } from './guard.ts';
+import { removeGuard } from './guard.ts';
 import { endKeepers, type PortHolders, portHolders, startKeeper } from './keeper.ts';
 import { StartError } from './start-error.ts';
 import { stateFolder } from './state-folder.ts';
@@ -183,9 +183,7 @@ export function cleanUp(stateDir: string): void {
 	if (other !== undefined) {
 		throw new StartError(`a daemon runs (process ${other.pid}): end it first`);
 	}
-	const guard = new Guard(native, true);
-	guard.remove();
-	guard.close();
+	removeGuard(native);
 	endKeepers();
 	rmSync(stateFolder(native, stateDir), { recursive: true, force: true });
 }

@@ -1,15 +1,20 @@
 /**
  * What the kernel does for the daemon, and goes on doing when it is dead: marks packets that policies want
  * protected, leads them to the lanes' devices or, where these are gone, nowhere, and drops plaintext that
- * policies forbid. See capture-plan.ts for what, nft-text.ts for how.
+ * policies forbid.
  *
- *     filter    table inet xfrm: replaced as a whole
+ *     filter    table inet xfrm (guard-filter.ts)
  *     rules     fwmark CAPTURE + lane → table CAPTURE + lane, for both families
  *     table     default by the lane's device; below it: unreachable
+ *
+ * A lane is for the packets of one mark. There are so many at most; packets of further marks get one without a
+ * device, and go nowhere.
  */
-import { spawnSync } from 'node:child_process';
+import type { Engine } from '@xfrm/engine';
 import { Errno, Family } from '@xfrm/wire/xfrm';
 import type { Native } from '../native/seam.ts';
+import { NftBatch } from '../nftables/nft-batch.ts';
+import { NftSocket } from '../nftables/nft-socket.ts';
 import {
 	addMarkRule,
 	deleteDefaultRoute,
@@ -17,7 +22,7 @@ import {
 	replaceDefaultRoute,
 } from '../rtnetlink/rtnetlink-message.ts';
 import { RtnetlinkSocket } from '../rtnetlink/rtnetlink-socket.ts';
-import type { CapturePlan } from './capture-plan.ts';
+import { GUARD_TABLE, GuardFilter } from './guard-filter.ts';
 import {
 	CAPTURE_MARK,
 	CAPTURE_PREFERENCE,
@@ -26,9 +31,11 @@ import {
 	GUARD_METRIC,
 	LANES_MAX,
 } from './marks.ts';
-import { GUARD_TABLE, nftRemoval, nftText } from './nft-text.ts';
 
 const FAMILIES = [Family.Ipv4, Family.Ipv6] as const;
+
+/** The lane without a device. */
+const DEAD_LANE = LANES_MAX;
 
 /** A start or a change that the kernel refused: a sentence for people. */
 export class GuardError extends Error {
@@ -38,27 +45,122 @@ export class GuardError extends Error {
 	}
 }
 
+/** Takes a guard away that nobody needs any more: packets go as if the daemon had never been. @throws GuardError */
+export function removeGuard(native: Native): void {
+	const routes = new RtnetlinkSocket(native);
+	for (let lane = 0; lane <= DEAD_LANE; lane++) {
+		removeLane(routes, lane);
+	}
+	routes.close();
+	const socket = openFilter(native);
+	const batch = new NftBatch(GUARD_TABLE);
+	batch.addTable();
+	batch.deleteTable();
+	const errno = socket.findTable(GUARD_TABLE) === 0 ? socket.commit(batch) : 0;
+	socket.close();
+	if (errno !== 0) {
+		throw new GuardError(filterRefusal(errno));
+	}
+}
+
+/** Is there a guard, of this daemon's predecessor or of a forgotten one? @throws GuardError without nf_tables */
+export function guardStands(native: Native): boolean {
+	const socket = openFilter(native);
+	const errno = socket.findTable(GUARD_TABLE);
+	socket.close();
+	if (errno !== 0 && errno !== Errno.ENOENT) {
+		throw new GuardError(filterRefusal(errno));
+	}
+	return errno === 0;
+}
+
 export class Guard {
-	readonly #socket: RtnetlinkSocket;
+	readonly #native: Native;
+	readonly #routes: RtnetlinkSocket;
+	readonly #socket: NftSocket;
 	/** Without: packets are captured, and plaintext may go when the daemon is dead. */
 	readonly #drops: boolean;
-	#applied: string = '';
+	/** To be told of changes of policies. */
+	readonly filter: GuardFilter;
+	/** Marks that packets of each lane had: the daemon gives it back to what it reads from the lane's device. */
+	readonly lanes: number[] = [];
+	#isLaneDead: boolean = false;
 
-	constructor(native: Native, drops: boolean) {
+	/** @throws GuardError without nf_tables */
+	constructor(native: Native, engine: Engine, drops: boolean) {
+		this.#native = native;
 		this.#drops = drops;
-		this.#socket = new RtnetlinkSocket(native);
+		this.#routes = new RtnetlinkSocket(native);
+		this.#socket = openFilter(native);
+		this.filter = new GuardFilter(engine, this.#socket, drops, this.#laneOf);
 	}
 
-	/** Does one stand already, of this daemon's predecessor or of a forgotten one? */
-	get stands(): boolean {
-		return spawnSync('nft', ['list', 'table', 'inet', GUARD_TABLE]).status === 0;
+	/** Makes the filter say what the policies do, and has routes for new lanes. @throws GuardError */
+	update(nowUs: number): void {
+		if (this.lanes.length === 0) {
+			// Decapsulated packets come in by the first lane's device: it is there in any case.
+			this.#laneOf(0);
+		}
+		this.#mustFilter(this.filter.update(nowUs));
 	}
 
-	/** Puts rules and the routes below the device's in place for a lane. @throws GuardError */
-	prepareLane(lane: number): void {
+	/** Somebody may have taken the table away: it is there again, and the answer true, if so. @throws GuardError */
+	repair(): boolean {
+		if (this.#socket.findTable(GUARD_TABLE) !== Errno.ENOENT) {
+			return false;
+		}
+		this.#mustFilter(this.filter.writeAnew());
+		return true;
+	}
+
+	/** Leads the packets of the next lane to its device. @throws GuardError */
+	openLane(lane: number, ifindex: number): void {
+		for (const family of FAMILIES) {
+			this.#carryOut(
+				replaceDefaultRoute({
+					family,
+					table: CAPTURE_TABLE + lane,
+					oif: ifindex,
+					metric: DEVICE_METRIC,
+				}),
+				'a route to the device',
+				[Errno.EAFNOSUPPORT, Errno.EOPNOTSUPP, Errno.EINVAL, Errno.EACCES],
+			);
+		}
+		this.#mustFilter(this.filter.addLane());
+	}
+
+	/** Takes everything away. @throws GuardError */
+	remove(): void {
+		removeGuard(this.#native);
+	}
+
+	close(): void {
+		this.#routes.close();
+		this.#socket.close();
+	}
+
+	readonly #laneOf = (mark: number): number => {
+		const known = this.lanes.indexOf(mark);
+		if (known >= 0) {
+			return known;
+		}
+		if (this.lanes.length === LANES_MAX) {
+			if (!this.#isLaneDead) {
+				this.#isLaneDead = true;
+				this.#prepareLane(DEAD_LANE, true);
+			}
+			return DEAD_LANE;
+		}
+		this.#prepareLane(this.lanes.length, this.#drops);
+		return this.lanes.push(mark) - 1;
+	};
+
+	/** Puts rules and the routes below the device's in place for a lane. */
+	#prepareLane(lane: number, drops: boolean): void {
 		for (const family of FAMILIES) {
 			const table = CAPTURE_TABLE + lane;
-			if (this.#drops) {
+			if (drops) {
 				this.#carryOut(
 					replaceDefaultRoute({ family, table, oif: 0, metric: GUARD_METRIC }),
 					'a route of the guard',
@@ -78,82 +180,54 @@ export class Guard {
 		}
 	}
 
-	/** Leads a lane's packets to its device. @throws GuardError */
-	openLane(lane: number, ifindex: number): void {
-		for (const family of FAMILIES) {
-			this.#carryOut(
-				replaceDefaultRoute({
-					family,
-					table: CAPTURE_TABLE + lane,
-					oif: ifindex,
-					metric: DEVICE_METRIC,
-				}),
-				'a route to the device',
-				[Errno.EAFNOSUPPORT, Errno.EOPNOTSUPP, Errno.EINVAL, Errno.EACCES],
-			);
-		}
-	}
-
-	/** Makes the filter say what the plan says; false when it does already. @throws GuardError */
-	apply(plan: CapturePlan): boolean {
-		const text = nftText(plan, this.#drops);
-		if (text === this.#applied) {
-			return false;
-		}
-		runNft(text);
-		this.#applied = text;
-		return true;
-	}
-
-	/** Takes everything away: packets go as if the daemon had never been. @throws GuardError */
-	remove(): void {
-		for (let lane = 0; lane < LANES_MAX && this.#removeLane(lane); lane++) {}
-		this.#applied = '';
-		if (this.stands) {
-			runNft(nftRemoval());
-		}
-	}
-
-	close(): void {
-		this.#socket.close();
-	}
-
-	/** False when there was nothing of this lane. */
-	#removeLane(lane: number): boolean {
-		let any = false;
-		const table = CAPTURE_TABLE + lane;
-		for (const family of FAMILIES) {
-			const mark = CAPTURE_MARK | lane;
-			const rule = { family, table, mark, priority: CAPTURE_PREFERENCE };
-			any = this.#socket.request(deleteMarkRule(rule)).errno === 0 || any;
-			const route = { family, table, oif: 0, metric: GUARD_METRIC };
-			any = this.#socket.request(deleteDefaultRoute(route)).errno === 0 || any;
-		}
-		return any;
-	}
-
 	#carryOut(
 		writer: Parameters<RtnetlinkSocket['request']>[0],
 		what: string,
 		harmless: readonly number[],
 	): void {
-		const { errno } = this.#socket.request(writer);
+		const { errno } = this.#routes.request(writer);
 		if (errno !== 0 && !harmless.includes(errno)) {
 			throw new GuardError(`${what} was refused (errno ${errno})`);
 		}
 	}
+
+	#mustFilter(errno: number): void {
+		if (errno !== 0) {
+			throw new GuardError(filterRefusal(errno));
+		}
+	}
 }
 
-/** Hands a ruleset to nft(8). @throws GuardError */
-function runNft(text: string): void {
-	const { error, status, stderr } = spawnSync('nft', ['-f', '-'], { input: text });
-	if (error !== undefined) {
-		throw new GuardError(
-			`nft cannot be run (${error.message}): install the package nftables, which the guard is made with`,
-		);
+function removeLane(routes: RtnetlinkSocket, lane: number): void {
+	const table = CAPTURE_TABLE + lane;
+	const mark = CAPTURE_MARK | lane;
+	for (const family of FAMILIES) {
+		routes.request(deleteMarkRule({ family, table, mark, priority: CAPTURE_PREFERENCE }));
+		routes.request(deleteDefaultRoute({ family, table, oif: 0, metric: GUARD_METRIC }));
 	}
-	if (status !== 0) {
-		const [line = ''] = stderr.toString().split('\n');
-		throw new GuardError(`nft refuses the guard: ${line}`);
+}
+
+function openFilter(native: Native): NftSocket {
+	try {
+		return new NftSocket(native);
+	} catch (error) {
+		throw error instanceof RangeError ? new GuardError(NO_NFTABLES) : error;
+	}
+}
+
+const NO_NFTABLES =
+	'this kernel has no nf_tables, which the guard is made with: try "modprobe nf_tables", or take one with CONFIG_NF_TABLES';
+
+function filterRefusal(errno: number): string {
+	switch (errno) {
+		case Errno.EINVAL:
+		case Errno.EOPNOTSUPP:
+			return NO_NFTABLES;
+		case Errno.ENOENT:
+			return 'this kernel’s nf_tables lacks what the guard needs: try "modprobe -a nft_fib_inet nft_socket"';
+		case Errno.EPERM:
+			return `the table inet ${GUARD_TABLE} of nf_tables belongs to another program`;
+		default:
+			return `the kernel refuses the guard (nf_tables, errno ${errno})`;
 	}
 }

@@ -1,0 +1,358 @@
+/**
+ * The filter of the guard: follows the engine's policies and makes nf_tables say the same, before a change of them
+ * is acknowledged. What a packet meets is in guard-rules.ts, in which order policies decide in guard-layers.ts.
+ *
+ * What protects leaves a moment after its policy has been deleted: key managers take policies away to put them back
+ * with other templates, and nothing may slip out in between.
+ *
+ * The verdict of the filter is the engine's, but for that moment, and where guard-shape.ts says that it is wider, or
+ * the kernel's order of policies of equal priority goes round in a circle (guard-entry.ts); there, what lets go
+ * gives way.
+ */
+import { type Engine, SELECTOR_WORDS, type TableWatcher, type XfrmPolicy } from '@xfrm/engine';
+import { DefaultAction, Direction, Errno, PolicyType } from '@xfrm/wire/xfrm';
+import { TABLE_OWNED } from '../nftables/nft-abi.ts';
+import { NftBatch } from '../nftables/nft-batch.ts';
+import type { NftSocket } from '../nftables/nft-socket.ts';
+import { FORBID, type GuardEntry, isPossible, LET_GO, laneMark, protects } from './guard-entry.ts';
+import { GuardLayers } from './guard-layers.ts';
+import { decide, defaultChain, policyChain, writeFrame, writeLane } from './guard-rules.ts';
+import { GuardTable } from './guard-table.ts';
+import { CAPTURE_MARK } from './marks.ts';
+
+/** The guard's table of nf_tables, of family inet. */
+export const GUARD_TABLE = 'xfrm';
+
+/** What a policy that is gone has protected is let go so much later, unless it is back by then. */
+const LET_GO_US = 250_000;
+
+const DIRECTIONS = [Direction.In, Direction.Out, Direction.Fwd] as const;
+const TYPES = [PolicyType.Main, PolicyType.Sub] as const;
+
+/** Policies of a direction and type. */
+interface Part {
+	readonly layers: GuardLayers;
+	table: GuardTable;
+}
+
+export class GuardFilter implements TableWatcher {
+	readonly #engine: Engine;
+	readonly #socket: NftSocket;
+	/** Without: packets are captured, and nothing is dropped. */
+	readonly #drops: boolean;
+	/** Lane of packets of a mark. */
+	readonly #laneOf: (mark: number) => number;
+	readonly #batch: NftBatch = new NftBatch(GUARD_TABLE);
+	readonly #entries: Map<XfrmPolicy, GuardEntry> = new Map();
+	readonly #parts: Map<string, Part> = new Map();
+	readonly #changed: Set<XfrmPolicy> = new Set();
+	/** Policies that are gone and still protect, by what they are for; the oldest first. */
+	readonly #leaving: Map<string, { readonly policy: XfrmPolicy; readonly dueUs: number }> =
+		new Map();
+	/** Lanes that have a device by now. */
+	#laneCount: number = 0;
+	/** What the kernel was told of defaults and thresholds last; undefined before the first time. */
+	#defaults: string | undefined;
+	#thresholds: string = '';
+	/** Flags of the table, as far as this kernel knows them. */
+	#flags: number = TABLE_OWNED;
+
+	constructor(engine: Engine, socket: NftSocket, drops: boolean, laneOf: (mark: number) => number) {
+		this.#engine = engine;
+		this.#socket = socket;
+		this.#drops = drops;
+		this.#laneOf = laneOf;
+	}
+
+	stateChanged(): void {}
+	stateGone(): void {}
+
+	policyChanged(policy: XfrmPolicy, replaced: XfrmPolicy | null): void {
+		this.#note(policy);
+		if (replaced !== null) {
+			this.#note(replaced);
+		}
+	}
+
+	policyGone(policy: XfrmPolicy): void {
+		this.#note(policy);
+	}
+
+	/** Does anything demand protection? Without, no guard is needed. */
+	get demandsProtection(): boolean {
+		for (const { policy, verdict } of this.#entries.values()) {
+			if (verdict !== LET_GO && !policy.dead) {
+				return true;
+			}
+		}
+		return this.#engine.net.defaults.includes(DefaultAction.Block);
+	}
+
+	/** Does the filter keep the kernel's order everywhere? */
+	get isExact(): boolean {
+		return [...this.#parts.values()].every(({ layers }) => layers.isExact);
+	}
+
+	/** The device of the next lane is there. 0 or errno, as of `update`. */
+	addLane(): number {
+		const lane = this.#laneCount++;
+		if (!this.#drops || this.#defaults === undefined) {
+			return 0;
+		}
+		this.#batch.restart();
+		writeLane(this.#batch, lane);
+		return this.#commit();
+	}
+
+	/**
+	 * Makes the kernel's table say what the engine's do.
+	 *
+	 * @returns 0, or the errno of a kernel that refuses even to write it anew
+	 */
+	update(nowUs: number): number {
+		const { threshold4, threshold6 } = this.#engine.net.spd;
+		if (this.#defaults === undefined || `${threshold4} ${threshold6}` !== this.#thresholds) {
+			return this.writeAnew();
+		}
+		const defaults = String(this.#engine.net.defaults);
+		if (this.#changed.size === 0 && defaults === this.#defaults && nowUs < this.dueUs) {
+			return 0;
+		}
+		this.#batch.restart();
+		if (!this.#writeChanges(nowUs)) {
+			return this.writeAnew();
+		}
+		if (defaults !== this.#defaults) {
+			this.#defaults = defaults;
+			this.#writeDefaults(true);
+		}
+		return this.#batch.isEmpty ? 0 : this.#commit();
+	}
+
+	/** When `update` has something to do even if nothing changes. */
+	get dueUs(): number {
+		for (const { dueUs } of this.#leaving.values()) {
+			return dueUs;
+		}
+		return Number.POSITIVE_INFINITY;
+	}
+
+	/** Puts a table in the place of the one that is there, if one is, without a moment between. */
+	writeAnew(): number {
+		const { defaults, spd } = this.#engine.net;
+		this.#changed.clear();
+		this.#leaving.clear();
+		this.#entries.clear();
+		this.#parts.clear();
+		this.#defaults = String(defaults);
+		this.#thresholds = `${spd.threshold4} ${spd.threshold6}`;
+		for (const policy of spd.policies()) {
+			this.#makeEntry(policy);
+		}
+		this.#putAllInLayers();
+		let errno = this.#commitAll();
+		if (errno === Errno.EOPNOTSUPP && this.#flags !== 0) {
+			this.#flags = 0;
+			errno = this.#commitAll();
+		}
+		return errno;
+	}
+
+	/** Takes the table away, whether it is there or not: 0 or errno. */
+	remove(): number {
+		this.#defaults = undefined;
+		this.#batch.restart();
+		this.#batch.addTable();
+		this.#batch.deleteTable();
+		return this.#socket.commit(this.#batch);
+	}
+
+	#note(policy: XfrmPolicy): void {
+		if (policy.socketId === 0) {
+			this.#changed.add(policy);
+		}
+	}
+
+	/** Carries the batch out; somebody who has changed the table is overruled. */
+	#commit(): number {
+		const errno = this.#socket.commit(this.#batch);
+		return errno === 0 ? 0 : this.writeAnew();
+	}
+
+	#commitAll(): number {
+		const batch = this.#batch;
+		batch.restart();
+		batch.addTable();
+		batch.deleteTable();
+		batch.addTable(this.#flags);
+		writeFrame(batch, this.#drops);
+		for (let lane = 0; this.#drops && lane < this.#laneCount; lane++) {
+			writeLane(batch, lane);
+		}
+		for (const direction of DIRECTIONS) {
+			for (const type of TYPES) {
+				this.#part(direction, type).table = new GuardTable(direction, type);
+			}
+		}
+		for (const entry of this.#entries.values()) {
+			this.#partOf(entry).table.add(batch, entry);
+		}
+		for (const { table } of this.#parts.values()) {
+			table.write(batch);
+		}
+		this.#writeDefaults(false);
+		return this.#socket.commit(batch);
+	}
+
+	/** Writes what policies have changed; false when all has to be written anew. */
+	#writeChanges(nowUs: number): boolean {
+		for (const { policy, dueUs } of this.#leaving.values()) {
+			if (dueUs > nowUs) {
+				break;
+			}
+			this.#remove(policy);
+		}
+		for (const policy of this.#changed) {
+			const entry = this.#entries.get(policy);
+			if (policy.dead && entry !== undefined && entry.verdict !== LET_GO) {
+				this.#leaving.set(identity(policy), { policy, dueUs: nowUs + LET_GO_US });
+			} else {
+				this.#remove(policy);
+			}
+		}
+		for (const policy of this.#changed) {
+			const entry = policy.dead ? undefined : this.#makeEntry(policy);
+			if (entry !== undefined && !this.#insert(entry)) {
+				return false;
+			}
+		}
+		this.#changed.clear();
+		return this.#writeKeys();
+	}
+
+	/** False when there are too many sets for it. */
+	#writeKeys(): boolean {
+		let isLoose = false;
+		for (const { table } of this.#parts.values()) {
+			isLoose ||= table.isLoose;
+			table.write(this.#batch);
+		}
+		return !isLoose;
+	}
+
+	#remove(policy: XfrmPolicy): void {
+		const entry = this.#entries.get(policy);
+		if (entry !== undefined) {
+			const { layers, table } = this.#partOf(entry);
+			layers.remove(entry);
+			table.remove(this.#batch, entry, entry.layer);
+			this.#entries.delete(policy);
+		}
+		if (this.#leaving.size > 0 && this.#leaving.get(identity(policy))?.policy === policy) {
+			this.#leaving.delete(identity(policy));
+		}
+	}
+
+	#insert(entry: GuardEntry): boolean {
+		if (this.#leaving.size > 0) {
+			const before = this.#leaving.get(identity(entry.policy));
+			if (before !== undefined) {
+				this.#remove(before.policy);
+			}
+		}
+		const { layers, table } = this.#partOf(entry);
+		const moves = layers.insert(entry);
+		if (moves === undefined) {
+			return false;
+		}
+		table.add(this.#batch, entry);
+		for (const move of moves) {
+			table.remove(this.#batch, move.entry, move.from);
+			table.add(this.#batch, move.entry);
+		}
+		return true;
+	}
+
+	/** First who is met first, so that hardly any entry has to make room for another. */
+	#putAllInLayers(): void {
+		const entries = [...this.#entries.values()].sort(
+			({ policy: a }, { policy: b }) => a.priority - b.priority || a.age - b.age,
+		);
+		const waiting = new Map<Part, GuardEntry[]>();
+		for (const entry of entries) {
+			const part = this.#partOf(entry);
+			const members = waiting.get(part);
+			if (members === undefined) {
+				waiting.set(part, [entry]);
+			} else {
+				members.push(entry);
+			}
+		}
+		for (const [{ layers }, members] of waiting) {
+			// Again for each priority whose order goes round in a circle.
+			for (let at = 0; at < members.length; ) {
+				const entry = members[at] as GuardEntry;
+				if (layers.insert(entry) === undefined) {
+					layers.restart(entry.policy.priority);
+					at = 0;
+				} else {
+					at++;
+				}
+			}
+		}
+	}
+
+	#makeEntry(policy: XfrmPolicy): GuardEntry | undefined {
+		const { direction, socketId, ifId } = policy;
+		const mine = socketId === 0 && ifId === 0 && (this.#drops || direction === Direction.Out);
+		if (!mine || !isPossible(policy)) {
+			return undefined;
+		}
+		const entry = { policy, verdict: this.#verdictOf(policy), layer: 0, place: 0 };
+		this.#entries.set(policy, entry);
+		return entry;
+	}
+
+	#verdictOf(policy: XfrmPolicy): number {
+		if (!protects(policy)) {
+			return LET_GO;
+		}
+		return policy.direction === Direction.Out
+			? CAPTURE_MARK | this.#laneOf(laneMark(policy))
+			: FORBID;
+	}
+
+	#partOf({ policy }: GuardEntry): Part {
+		return this.#part(policy.direction, policy.type);
+	}
+
+	#part(direction: number, type: number): Part {
+		const name = policyChain(direction, type);
+		let part = this.#parts.get(name);
+		if (part === undefined) {
+			part = { layers: new GuardLayers(), table: new GuardTable(direction, type) };
+			this.#parts.set(name, part);
+		}
+		return part;
+	}
+
+	/** @param anew there are some already */
+	#writeDefaults(anew: boolean): void {
+		for (const direction of this.#drops ? DIRECTIONS : [Direction.Out]) {
+			const chain = defaultChain(direction);
+			if (anew) {
+				this.#batch.flushChain(chain);
+			}
+			if (this.#engine.net.defaults[direction] === DefaultAction.Block) {
+				const wanted = direction === Direction.Out ? CAPTURE_MARK | this.#laneOf(0) : FORBID;
+				this.#batch.addRule(chain, (rule) => decide(rule, wanted, direction, PolicyType.Main));
+			}
+		}
+	}
+}
+
+/** What a policy is for: at most one that is there has it (P-5, P-6). */
+function identity({ direction, type, markValue, markMask, words }: XfrmPolicy): string {
+	const selector = words.slice(0, SELECTOR_WORDS);
+	return `${direction} ${type} ${markValue} ${markMask} ${selector}`;
+}

@@ -1,0 +1,259 @@
+/**
+ * The guard's rules of nf_tables that no policy changes: where packets come past, what is never touched, and what
+ * a verdict of a policy does.
+ *
+ *     output       packets made here, after the kernel has chosen their source: marked, and routed anew
+ *     prerouting   packets that will be forwarded: marked before they are routed
+ *     postrouting  what should have been captured and leaves by another device is dropped
+ *     input        plaintext that an IN policy forbids is dropped
+ *     forward      plaintext that a FWD policy forbids is dropped
+ *
+ * Each goes on to the chains of a direction: SUB's policies, MAIN's (guard-table.ts fills both), the default.
+ * A SUB policy that lets go leaves the word to MAIN, for packets to be forwarded to MAIN's of IN, as the kernel
+ * does; no default comes behind it.
+ *
+ * Never touched: what bears the bypass mark, or is for a socket that does (the IKE daemon's); the outer
+ * packets themselves, which Linux takes before any policy; neighbour discovery; loopback; and, inward,
+ * what comes out of our own devices, as it was checked before it was written there.
+ */
+import { Direction, IpProto, PolicyType } from '@xfrm/wire/xfrm';
+import { DataType, Hook, MetaKey, NfProto, PayloadBase, VerdictCode } from '../nftables/nft-abi.ts';
+import type { NftBatch } from '../nftables/nft-batch.ts';
+import {
+	count,
+	loadDestinationType,
+	loadExtensionPresence,
+	loadMeta,
+	loadPayload,
+	loadSocketMark,
+	loadValue,
+	machineU32,
+	maskRegister,
+	nameOctets,
+	setMark,
+	verdict,
+	whenEqual,
+	whenInSet,
+} from '../nftables/nft-expression.ts';
+import { FORBID, LET_GO } from './guard-entry.ts';
+import { BYPASS_MARK, CAPTURE_MARK, laneDevice } from './marks.ts';
+
+/** In front of what routes and filters by marks of its own; as conntrack has -200. */
+const CAPTURE_PRIORITY = -140;
+/** Behind all but what confirms connections. */
+const LEAVE_PRIORITY = 290;
+const CHECK_PRIORITY = -10;
+
+/** Router and neighbour discovery, redirects (RFC 4861). */
+const DISCOVERY_TYPES = [133, 134, 135, 136, 137];
+/** `RTN_LOCAL`, `RTN_BROADCAST`, `RTN_MULTICAST`: such packets are not forwarded. */
+const HERE_TYPES = [2, 3, 5];
+
+/** All marks of capture, whatever the lane. */
+const LANE_BITS = 0xff;
+
+const DIRECTION_NAMES = ['in', 'out', 'fwd'] as const;
+
+/** Chain of the policies of a direction and type. */
+export function policyChain(direction: number, type: number): string {
+	const name = DIRECTION_NAMES[direction] ?? '';
+	return type === PolicyType.Sub ? `${name}-sub` : name;
+}
+
+/** Chain of a direction's default. */
+export function defaultChain(direction: number): string {
+	return `${DIRECTION_NAMES[direction] ?? ''}-default`;
+}
+
+/** Where packets go that a SUB policy lets go: to MAIN's policies, and no further. */
+function mainChain(direction: number): string {
+	return direction === Direction.Out ? 'out-main' : 'in-main';
+}
+
+/** All chains and sets but those of policies, into an empty table. */
+export function writeFrame(batch: NftBatch, drops: boolean): void {
+	writeSpared(batch);
+	const directions = drops ? [Direction.In, Direction.Out, Direction.Fwd] : [Direction.Out];
+	for (const direction of directions) {
+		batch.addChain(policyChain(direction, PolicyType.Main));
+		batch.addChain(policyChain(direction, PolicyType.Sub));
+		batch.addChain(defaultChain(direction));
+		if (direction !== Direction.Fwd) {
+			batch.addChain(mainChain(direction));
+			jump(batch, mainChain(direction), policyChain(direction, PolicyType.Main));
+			batch.addRule(mainChain(direction), accept);
+		}
+	}
+	writeOutward(batch);
+	if (drops) {
+		writeInward(batch);
+	}
+}
+
+function writeSpared(batch: NftBatch): void {
+	const { Icmpv6Type, AddressType, Protocol } = DataType;
+	batch.addSet('discovery', { keyType: Icmpv6Type, keyOctets: 1 });
+	batch.addSet('here', { keyType: AddressType, keyOctets: 4 });
+	batch.addSet('transforms', { keyType: Protocol, keyOctets: 1 });
+	for (const type of DISCOVERY_TYPES) {
+		batch.addElement('discovery', Uint8Array.of(type));
+	}
+	for (const type of HERE_TYPES) {
+		batch.addElement('here', machineU32(type));
+	}
+	for (const proto of [IpProto.Esp, IpProto.Ah, IpProto.Comp]) {
+		batch.addElement('transforms', Uint8Array.of(proto));
+	}
+}
+
+function writeOutward(batch: NftBatch): void {
+	batch.addChain('output', { hook: Hook.Output, priority: CAPTURE_PRIORITY, type: 'route' });
+	spareMarked(batch, 'output');
+	spareDiscovery(batch, 'output');
+	batch.addRule('output', (rule) => {
+		loadMeta(rule, MetaKey.OifName);
+		whenEqual(rule, nameOctets('lo'));
+		accept(rule);
+	});
+	jumpToPolicies(batch, 'output', Direction.Out);
+	batch.addChain('prerouting', {
+		hook: Hook.Prerouting,
+		priority: CAPTURE_PRIORITY,
+		type: 'filter',
+	});
+	spareMarked(batch, 'prerouting');
+	spareDiscovery(batch, 'prerouting');
+	batch.addRule('prerouting', (rule) => {
+		loadDestinationType(rule);
+		whenInSet(rule, 'here');
+		accept(rule);
+	});
+	jumpToPolicies(batch, 'prerouting', Direction.Out);
+}
+
+/** What drops plaintext. */
+function writeInward(batch: NftBatch): void {
+	batch.addChain('to-lanes');
+	batch.addChain('from-lanes');
+	spareDevice(batch, 'to-lanes', MetaKey.OifName, 'lo');
+	spareDevice(batch, 'from-lanes', MetaKey.IifName, 'lo');
+	batch.addChain('postrouting', {
+		hook: Hook.Postrouting,
+		priority: LEAVE_PRIORITY,
+		type: 'filter',
+	});
+	jump(batch, 'postrouting', 'to-lanes');
+	batch.addRule('postrouting', (rule) => {
+		loadMeta(rule, MetaKey.Mark);
+		maskRegister(rule, machineU32(~LANE_BITS));
+		whenEqual(rule, machineU32(CAPTURE_MARK));
+		drop(rule);
+	});
+	batch.addChain('input', { hook: Hook.Input, priority: CHECK_PRIORITY, type: 'filter' });
+	spareInward(batch, 'input');
+	batch.addRule('input', (rule) => {
+		loadSocketMark(rule);
+		whenEqual(rule, machineU32(BYPASS_MARK));
+		accept(rule);
+	});
+	spareTransforms(batch);
+	jumpToPolicies(batch, 'input', Direction.In);
+	batch.addChain('forward', { hook: Hook.Forward, priority: CHECK_PRIORITY, type: 'filter' });
+	spareInward(batch, 'forward');
+	jumpToPolicies(batch, 'forward', Direction.Fwd);
+}
+
+/** nf_tables looks through an AH of IPv6 for the protocol. */
+function spareTransforms(batch: NftBatch): void {
+	batch.addRule('input', (rule) => {
+		loadMeta(rule, MetaKey.L4Proto);
+		whenInSet(rule, 'transforms');
+		accept(rule);
+	});
+	batch.addRule('input', (rule) => {
+		loadMeta(rule, MetaKey.NfProto);
+		whenEqual(rule, Uint8Array.of(NfProto.Ipv6));
+		loadExtensionPresence(rule, IpProto.Ah);
+		whenEqual(rule, Uint8Array.of(1));
+		accept(rule);
+	});
+}
+
+function spareInward(batch: NftBatch, chain: string): void {
+	jump(batch, chain, 'from-lanes');
+	spareMarked(batch, chain);
+	spareDiscovery(batch, chain);
+}
+
+function spareMarked(batch: NftBatch, chain: string): void {
+	batch.addRule(chain, (rule) => {
+		loadMeta(rule, MetaKey.Mark);
+		whenEqual(rule, machineU32(BYPASS_MARK));
+		accept(rule);
+	});
+}
+
+function spareDiscovery(batch: NftBatch, chain: string): void {
+	batch.addRule(chain, (rule) => {
+		loadMeta(rule, MetaKey.NfProto);
+		whenEqual(rule, Uint8Array.of(NfProto.Ipv6));
+		loadMeta(rule, MetaKey.L4Proto);
+		whenEqual(rule, Uint8Array.of(IpProto.Icmpv6));
+		loadPayload(rule, PayloadBase.Transport, 0, 1);
+		whenInSet(rule, 'discovery');
+		accept(rule);
+	});
+}
+
+function spareDevice(
+	batch: NftBatch,
+	chain: string,
+	key: typeof MetaKey.IifName | typeof MetaKey.OifName,
+	device: string,
+): void {
+	batch.addRule(chain, (rule) => {
+		loadMeta(rule, key);
+		whenEqual(rule, nameOctets(device));
+		accept(rule);
+	});
+}
+
+/** A lane's device has come: what goes to it and comes from it is as it should be. */
+export function writeLane(batch: NftBatch, lane: number): void {
+	spareDevice(batch, 'to-lanes', MetaKey.OifName, laneDevice(lane));
+	spareDevice(batch, 'from-lanes', MetaKey.IifName, laneDevice(lane));
+}
+
+function jumpToPolicies(batch: NftBatch, chain: string, direction: number): void {
+	jump(batch, chain, policyChain(direction, PolicyType.Sub));
+	jump(batch, chain, policyChain(direction, PolicyType.Main));
+	jump(batch, chain, defaultChain(direction));
+}
+
+export function jump(batch: NftBatch, chain: string, to: string): void {
+	batch.addRule(chain, (rule) => verdict(rule, VerdictCode.Jump, to));
+}
+
+/** What becomes of a packet that a policy has matched first: the end of the policy's rule. */
+export function decide(rule: NftBatch, wanted: number, direction: number, type: number): void {
+	if (wanted === FORBID) {
+		drop(rule);
+	} else if (wanted !== LET_GO) {
+		loadValue(rule, machineU32(wanted));
+		setMark(rule, 0);
+		accept(rule);
+	} else if (type === PolicyType.Sub) {
+		verdict(rule, VerdictCode.Goto, mainChain(direction));
+	} else {
+		accept(rule);
+	}
+}
+
+function accept(rule: NftBatch): void {
+	verdict(rule, VerdictCode.Accept);
+}
+
+function drop(rule: NftBatch): void {
+	count(rule);
+	verdict(rule, VerdictCode.Drop);
+}
