@@ -2,7 +2,8 @@
  * What does a lookup cost in tables of 100 to a million policies, of every shape? All policies have one
  * priority, so that nothing can be left out; half of the flows fall under a policy. Up to 10,000 policies a row
  * is compared with the plain scan, a list of which the first match is taken, which also has to give the same
- * answer; above, with the cost of a table of 100. Then states by SPI, and lookups while the table changes.
+ * answer; 100,000 with the cost of a table of 100, a million with the bound. Then states by SPI, and lookups while
+ * the table changes.
  *
  *     npm run bench -- lookup [--json] [--check] [--quick]
  */
@@ -26,6 +27,8 @@ const quick: boolean = process.argv.includes('--quick');
 const ROUNDS = quick ? 20 : 40;
 const SCAN_MAX = 10_000;
 const NOW_SECONDS = 1_764_000_000;
+/** What a lookup may take in a table of any size. */
+const BOUND_NS = 500;
 
 /** The lookup by the scan, at 100 and at 10,000 policies: wanted on any machine, twice what a busy one has. */
 const WANTED: Readonly<Record<string, readonly [at100: number, at10000: number]>> = {
@@ -125,9 +128,12 @@ function compareWithSmall(report: Report, shape: Shape, size: number, small: num
 	const { spd } = tableOf(shape, size);
 	const flows = flowsFor(shape, size, FLOW_COUNT);
 	const [value] = bestOfBoth(2 * ROUNDS, lookUp(spd, flows), () => 0);
-	const comparison = { against: 'its cost at 100', ratio: value / small };
-	const name = `${shape.name}, ${size}`;
-	report.add(name, value, 'ns', size > 100_000 ? comparison : { ...comparison, most: 3 });
+	// In a million, most of it is the machine's memory: its bound is told, and fails nothing.
+	const comparison =
+		size > 100_000
+			? { against: `the bound of ${BOUND_NS} ns`, ratio: value / BOUND_NS }
+			: { against: 'its cost at 100', ratio: value / small, most: 3 };
+	report.add(`${shape.name}, ${size}`, value, 'ns', comparison);
 }
 
 /** Lookups of 100,000 policies of which one is taken out and another put in behind every sixteenth. */
