@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { nullProvider } from '@xfrm/crypto/null';
-import type { CryptoProvider } from '@xfrm/crypto/provider';
+import type { CryptoBatch, CryptoProvider } from '@xfrm/crypto/provider';
 import { PacketBuffer, parseHex, setIpv4Checksum } from '@xfrm/wire';
 import {
 	type Address,
@@ -70,6 +70,28 @@ export function makeNamespace(
 	net.now[0] = NOW_US;
 	net.listeners = 0;
 	return net;
+}
+
+/** The null provider, but packets whose last octet is 0xee have a wrong ICV. */
+export function pickyProvider(): CryptoProvider & { calls: number[] } {
+	const nothing = nullProvider();
+	const calls: number[] = [];
+	return {
+		calls,
+		name: 'picky',
+		supports: (kind, name, icvBits) => nothing.supports(kind, name, icvBits),
+		espKey: (spec) => nothing.espKey(spec),
+		macKey: (spec) => nothing.macKey(spec),
+		compressor: (name) => nothing.compressor(name),
+		seal: (batch) => nothing.seal(batch),
+		open: (batch: CryptoBatch) => {
+			calls.push(batch.count);
+			for (let job = 0; job < batch.count; job++) {
+				const last = batch.bytes[job]?.[(batch.outEnd[job] ?? 0) - 1];
+				batch.status[job] = last === 0xee ? 74 : 0;
+			}
+		},
+	};
 }
 
 /** Everything about a state that a test may say; `src` and `dst` as text. */

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { deflateRawSync } from 'node:zlib';
+import { nodeProvider } from '@xfrm/crypto/node';
 import { nullProvider } from '@xfrm/crypto/null';
-import type { CryptoBatch, CryptoProvider } from '@xfrm/crypto/provider';
+import { type CryptoProvider, CryptoStatus } from '@xfrm/crypto/provider';
 import { formatHex, type PacketBuffer } from '@xfrm/wire';
 import { UNLIMITED } from '@xfrm/wire/xfrm';
 import { input } from './input.ts';
@@ -18,6 +20,7 @@ import {
 	join,
 	makeNamespace,
 	NOW_US,
+	pickyProvider,
 	SPI,
 	type StateOptions,
 	selector,
@@ -28,7 +31,7 @@ import { linux61, linux619 } from './kernel-profile.ts';
 import type { Namespace } from './namespace.ts';
 import { ReplayCounter } from './replay-window.ts';
 import { Current, StateCondition, StateStat, type XfrmState } from './state.ts';
-import { PacketAction, Verdict } from './verdict.ts';
+import { PacketAction, Verdict, verdictName } from './verdict.ts';
 
 const INNER = ip(17, udp(), { src: '10.0.0.1', dst: '10.1.0.1', ttl: 33 });
 
@@ -303,6 +306,25 @@ const refusals: readonly Refusal[] = [
 		item: 'M-6',
 	},
 	{
+		name: 'transport mode where only a tunnel will do',
+		state: { mode: 0 },
+		packet: ip(50, esp(udp(), { next: 17 })),
+		before: (packet) => {
+			packet.tunnelOnly = true;
+		},
+		counter: 'XfrmInStateModeError',
+		code: 'in.mode',
+		item: 'X-21',
+	},
+	{
+		name: 'a mode that ESP does not come in by',
+		state: { src: '2001:db8::1', dst: '2001:db8::2', mode: 2 },
+		packet: ip(50, esp(INNER), { src: '2001:db8::1', dst: '2001:db8::2' }),
+		counter: 'XfrmInStateModeError',
+		code: 'in.mode',
+		item: 'I-8',
+	},
+	{
 		name: 'transform behind a transport mode cut short',
 		state: { mode: 0 },
 		packet: ip(50, esp(bytes('00000001'), { next: 50 })),
@@ -313,7 +335,7 @@ const refusals: readonly Refusal[] = [
 ];
 
 for (const { name, state, packet, before, counter, code, item } of refusals) {
-	// @spec I-3 I-4 I-7 I-8 S-3 S-6 S-35 L-1 R-3 T-9 T-24 T-32 T-36 M-6
+	// @spec I-3 I-4 I-7 I-8 S-3 S-6 S-35 X-21 L-1 R-3 T-9 T-24 T-32 T-36 M-6
 	test(`${item}: ${name} is ${counter}, ${code}`, () => {
 		for (const traced of [false, true]) {
 			const net = makeNamespace(linux619);
@@ -323,32 +345,11 @@ for (const { name, state, packet, before, counter, code, item } of refusals) {
 			before?.(buffer);
 			input(net, batchOf(buffer));
 			assert.equal(buffer.action, PacketAction.Drop);
+			assert.equal(verdictName(buffer.verdict), counter);
 			assert.deepEqual(counted(net), { [counter]: 1 });
 			assert.deepEqual(codes(events), traced ? [code] : []);
 		}
 	});
-}
-
-/** The null provider, but packets whose last octet is 0xee have a wrong ICV. */
-function pickyProvider(): CryptoProvider & { calls: number[] } {
-	const nothing = nullProvider();
-	const calls: number[] = [];
-	return {
-		calls,
-		name: 'picky',
-		supports: (kind, name, icvBits) => nothing.supports(kind, name, icvBits),
-		espKey: (spec) => nothing.espKey(spec),
-		macKey: (spec) => nothing.macKey(spec),
-		compressor: (name) => nothing.compressor(name),
-		seal: (batch) => nothing.seal(batch),
-		open: (batch: CryptoBatch) => {
-			calls.push(batch.count);
-			for (let job = 0; job < batch.count; job++) {
-				const last = batch.bytes[job]?.[(batch.outEnd[job] ?? 0) - 1];
-				batch.status[job] = last === 0xee ? 74 : 0;
-			}
-		},
-	};
 }
 
 function forged(packet: Uint8Array): Uint8Array {
@@ -361,13 +362,79 @@ function forged(packet: Uint8Array): Uint8Array {
 test('a wrong ICV moves nothing but a statistic and the time of first use', () => {
 	const net = makeNamespace(linux619, pickyProvider());
 	const state = addState(net);
-	const packet = receive(net, forged(ip(50, esp(INNER, { seq: 9 }))));
-	assert.equal(packet.verdict, Verdict.InStateProtoError);
-	assert.equal(state.stats[StateStat.IntegrityFailed], 1);
+	for (const failed of [1, 2]) {
+		const packet = receive(net, forged(ip(50, esp(INNER, { seq: 9 }))));
+		assert.equal(packet.verdict, Verdict.InStateProtoError);
+		assert.equal(state.stats[StateStat.IntegrityFailed], failed);
+	}
 	assert.equal(seqOf(state), 0);
 	assert.equal(state.lifetime[Current.Packets], 0);
 	assert.equal(state.lifetime[Current.LastUsed], 0);
 	assert.equal(state.lifetime[Current.UseTime], Math.floor(NOW_US / 1e6));
+});
+
+// @spec I-8 S-17
+test('a wrong ICV behind a transport mode is that of the inner state', () => {
+	const net = makeNamespace(linux619, pickyProvider());
+	const outer = addState(net, { mode: 0, spi: 0xc0000051 });
+	const state = addState(net);
+	const inside = forged(esp(INNER));
+	const packet = receive(net, ip(50, esp(inside, { spi: 0xc0000051, next: 50 })));
+	assert.deepEqual([packet.action, packet.verdict], [PacketAction.Drop, Verdict.InStateProtoError]);
+	assert.equal(outer.stats[StateStat.IntegrityFailed], 0);
+	assert.equal(state.stats[StateStat.IntegrityFailed], 1);
+});
+
+/** The null provider, but it opens nothing, with this status, and has a compressor. */
+function refusingProvider(status: number): CryptoProvider {
+	const provider = nullProvider();
+	provider.compressor = () => ({ icvOctets: 0, wipe: () => undefined });
+	provider.open = (jobs) => {
+		jobs.status.fill(status, 0, jobs.count);
+	};
+	return provider;
+}
+
+// @spec I-5 S-17
+test('what the provider answers is told apart by transform', () => {
+	const packets = new Map([
+		[50, ip(50, esp(INNER))],
+		[51, ip(51, ah(INNER, { spi: 0x1234 }))],
+		[108, ip(108, bytes('04001234 0102030405060708'))],
+	]);
+	const rows: readonly (readonly [proto: number, status: number, code: string, failed: number])[] =
+		[
+			[50, CryptoStatus.BadIcv, 'in.icv', 1],
+			[50, CryptoStatus.NotSupported, 'in.algorithm.missing', 0],
+			[50, CryptoStatus.Invalid, 'in.esp.blocks', 0],
+			[51, CryptoStatus.BadIcv, 'in.icv', 1],
+			[51, CryptoStatus.NotSupported, 'in.algorithm.missing', 0],
+			[51, CryptoStatus.Invalid, 'in.icv', 1],
+			[108, CryptoStatus.Invalid, 'in.comp.inflate', 0],
+			[108, CryptoStatus.TooLong, 'in.comp.inflate', 0],
+			[108, CryptoStatus.NotSupported, 'in.algorithm.missing', 0],
+		];
+	for (const [proto, status, code, failed] of rows) {
+		const net = makeNamespace(linux619, refusingProvider(status));
+		const spi = proto === 50 ? SPI : 0x1234;
+		const state = addState(net, { proto, spi, replayWindow: 0 });
+		const events = trace(net);
+		receive(net, packets.get(proto) ?? bytes(''));
+		assert.deepEqual(codes(events), [code], `${proto} ${status}`);
+		assert.deepEqual(counted(net), { XfrmInStateProtoError: 1 });
+		assert.equal(state.stats[StateStat.IntegrityFailed], failed, `${proto} ${status}`);
+	}
+});
+
+// @spec I-1 T-30 I-6
+test('an IPComp packet is inflated, and counted by its inflated length', () => {
+	const net = makeNamespace(linux619, nodeProvider());
+	const state = addState(net, { proto: 108, spi: 0x1234, replayWindow: 0 });
+	const inner = ip(17, udp(new Uint8Array(300)), { src: '10.0.0.1', dst: '10.1.0.1' });
+	const packet = receive(net, ip(108, join(bytes('04001234'), deflateRawSync(inner))));
+	assert.equal(packet.action, PacketAction.Reinject);
+	assert.equal(formatHex(packet.copy()), formatHex(inner));
+	assert.equal(state.lifetime[Current.Bytes], inner.length);
 });
 
 // @spec I-4
@@ -416,77 +483,4 @@ test('the helper of an IPComp tunnel has its selector, of no family with AF_UNSP
 		const families = [...net.sad.states()].map((state) => state.config.selector.family);
 		assert.deepEqual(families, [0, 0], src);
 	}
-});
-
-/** How many jobs each call of the provider had for a batch. */
-function jobsOf(state: StateOptions, packets: readonly Uint8Array[]): number[] {
-	const provider = pickyProvider();
-	const net = makeNamespace(linux619, provider);
-	addState(net, state);
-	addState(net, { ...state, spi: 0xc0000099 });
-	input(net, batchOf(...packets.map(arrived)));
-	return provider.calls;
-}
-
-function espOf(seq: number, spi: number = SPI): Uint8Array {
-	return ip(50, esp(INNER, { seq, spi }));
-}
-
-// @spec I-4 R-8
-test('packets that do not depend on each other share a call of the provider', () => {
-	const rising = [espOf(1), espOf(2), espOf(5), espOf(1, 0xc0000099), espOf(6)];
-	const esn = {
-		replayEsn: {
-			bmpLen: 1,
-			oseq: 0,
-			seq: 0,
-			oseqHi: 0,
-			seqHi: 0,
-			replayWindow: 32,
-			bmp: new Uint32Array(1),
-		},
-		flags: 128,
-		replayWindow: 0,
-	};
-	const cases: readonly (readonly [string, StateOptions, readonly Uint8Array[], number[]])[] = [
-		['rising numbers of two states', {}, rising, [5]],
-		['a number not above the last one', {}, [espOf(2), espOf(1), espOf(3)], [1, 2]],
-		['the same number twice is opened once', {}, [espOf(2), espOf(2)], [1]],
-		['no window, any order', { replayWindow: 0 }, [espOf(2), espOf(1), espOf(2)], [3]],
-		['ESN: the next subspace waits', esn, [espOf(9), espOf(0xfffffff0), espOf(10)], [1, 1, 1]],
-		[
-			'a limit far away changes nothing',
-			{ lifetime: { ...UNLIMITED, hardByteLimit: 1e12 } },
-			[espOf(1), espOf(2)],
-			[2],
-		],
-		[
-			'a limit that is near means one by one',
-			{ lifetime: { ...UNLIMITED, softPacketLimit: 300 } },
-			[espOf(1), espOf(2)],
-			[1, 1],
-		],
-		['a state that is not there has no job', {}, [espOf(1), espOf(1, 0xc0000002), espOf(2)], [2]],
-		['64 jobs a call', {}, Array.from({ length: 65 }, (_, i) => espOf(i + 1)), [64, 1]],
-	];
-	for (const [name, state, packets, calls] of cases) {
-		assert.deepEqual(jobsOf(state, packets), calls, name);
-	}
-});
-
-// @spec L-1 L-2
-test('the packet that reaches a hard limit ends the state for the rest of its batch', () => {
-	const net = makeNamespace();
-	addState(net, { lifetime: { ...UNLIMITED, hardPacketLimit: 2 } });
-	const packets = [1, 2, 3, 4].map((seq) => arrived(espOf(seq)));
-	input(net, batchOf(...packets));
-	assert.deepEqual(
-		packets.map(({ action, verdict }) => [action, verdict]),
-		[
-			[PacketAction.Reinject, Verdict.Pass],
-			[PacketAction.Reinject, Verdict.Pass],
-			[PacketAction.Drop, Verdict.InStateExpired],
-			[PacketAction.Drop, Verdict.InNoStates],
-		],
-	);
 });

@@ -113,8 +113,9 @@ function mappingFrom(
 	sport: number,
 	src = '192.0.2.1',
 	at = 0,
+	payload = esp(INNER, { seq }),
 ): string[] {
-	const packet = datagram(esp(INNER, { seq }), sport, { src });
+	const packet = datagram(payload, sport, { src });
 	udpEncapInput(net, Batch.of(NOW_US + at * 1e6, packet), 2);
 	return net.events.splice(0).map((event) => {
 		assert.ok(event.kind === 'mapping');
@@ -133,6 +134,16 @@ test('a peer that moved is reported with each packet, and the state stays as it 
 	assert.deepEqual(mappingFrom(net, 3, 61001), ['4500 192.0.2.1:61001']);
 	assert.deepEqual(mappingFrom(net, 4, 4500, '192.0.2.77'), ['4500 192.0.2.77:4500']);
 	assert.deepEqual(mappingFrom(net, 4, 61002), []);
+});
+
+// @spec NT-7 T-9
+test('a dummy packet tells where its sender is, one that is all padding does not', () => {
+	const net = makeNamespace();
+	addState(net, { encap: ENCAP });
+	const from = (payload: Uint8Array): string[] => mappingFrom(net, 0, 61001, undefined, 0, payload);
+	assert.deepEqual(from(esp(INNER, { seq: 1, next: 59 })), ['4500 192.0.2.1:61001']);
+	assert.deepEqual(from(esp(new Uint8Array(0), { seq: 2 })), []);
+	assert.deepEqual(counted(net), { XfrmInStateProtoError: 2 });
 });
 
 // @spec NT-7
