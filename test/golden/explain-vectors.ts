@@ -21,7 +21,7 @@ import { type Difference, differs } from './difference.ts';
 import { hostFacts, outcomesOf, segmentOf } from './explain-outcome.ts';
 import { isKeepalive } from './keepalive-compare.ts';
 import { isOverwritten } from './kernel-bugs.ts';
-import { bytesOf, STEP_US, seededRandom } from './laboratory.ts';
+import { bytesOf, firstDeviceNumber, STEP_US, seededRandom } from './laboratory.ts';
 import { maskPacket, maskWanted } from './packet-mask.ts';
 import { unwrap } from './unwrap.ts';
 import type { Expectation, TcpConnection, VectorCase, VectorStep } from './vector-case.ts';
@@ -166,7 +166,7 @@ function setUp(
 
 /** The modules of the laboratory, and its devices by the numbers that they had there. */
 function hostLines({ modules = [], wan }: VectorCase, newer: boolean): readonly string[] {
-	const first = modules.includes('ip6_vti') ? 4 : newer || modules.includes('ip_vti') ? 3 : 2;
+	const first = firstDeviceNumber(modules, newer);
 	return [
 		...modules.map((module) => `modprobe ${module}`),
 		`${first}: lan: <POINTOPOINT,UP,LOWER_UP> mtu 1500`,

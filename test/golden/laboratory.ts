@@ -56,6 +56,12 @@ export interface Laboratory {
 	otherOctets: boolean;
 }
 
+/** Number of `lan`: 6.19 came with a device before it, and so do ip_vti (one) and ip6_vti (two). */
+export function firstDeviceNumber(modules: readonly string[], newer: boolean): number {
+	const before = newer || modules.includes('ip_vti') ? 1 : 0;
+	return 2 + before + (modules.includes('ip6_vti') ? 2 : 0);
+}
+
 /**
  * Makes the laboratory that a case was captured in, with an engine that follows `profile`.
  *
@@ -81,9 +87,7 @@ export function makeLaboratory(
 	for (const name of ['net.ipv4.icmp_echo_ignore_all', 'net.ipv6.icmp.echo_ignore_all']) {
 		world.setSysctl(name, 1); // a host that answers no echo at all refuses the name
 	}
-	// Numbers that lan and wan had there: 6.19 and the modules of VTI came with devices before them.
-	const has = (module: string): boolean => available.modules?.has(module) === true;
-	const first = has('ip6_vti') ? 4 : newer || has('ip_vti') ? 3 : 2;
+	const first = firstDeviceNumber([...(available.modules ?? [])], newer);
 	world.host.addDevice('lan', first);
 	// An Ethernet wan was made anew, in place of the first.
 	world.host.addDevice('wan', first + (ether ? 2 : 1));

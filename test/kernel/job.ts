@@ -6,7 +6,7 @@ import type { XfrmMessage } from '@xfrm/netlink';
 import { attributeValue, decodeMessage, encodeMessage, splitMessages } from '@xfrm/netlink';
 import { formatHex } from '@xfrm/wire';
 import { formatAddress } from '@xfrm/wire/xfrm';
-import { bytesOf } from '../golden/laboratory.ts';
+import { bytesOf, firstDeviceNumber } from '../golden/laboratory.ts';
 import type {
 	DeliveredPacket,
 	EmittedPacket,
@@ -77,8 +77,8 @@ export class Job {
 
 	constructor(question: Case) {
 		this.question = question;
-		const devices = new DeviceNumbers();
 		const { modules, setup, xfrm, steps, sysctl = {}, encap = [], policies = [] } = question;
+		const devices = new DeviceNumbers(firstDeviceNumber(modules ?? [], false));
 		const start = ['link set lo up', 'link set lan up mtu 1500', 'link set wan up mtu 1500'];
 		const first = new CommandList(start, devices);
 		this.#setup = new CommandList([...setup, ...xfrm], devices);

@@ -55,8 +55,11 @@ interface Waiting {
 	back?: (datagrams: readonly Uint8Array[]) => void;
 }
 
+/** What a guest under qemu loads beside the transforms; its cases name them (`Case.modules`). */
+export const DEVICE_MODULES: readonly string[] = ['xfrm_interface', 'ip_vti', 'ip6_vti'];
+
 /**
- * Where the relay runs: in user-mode Linux, in Debian's kernel under qemu with the module xfrm_interface, or
+ * Where the relay runs: in user-mode Linux, in Debian's kernel under qemu with DEVICE_MODULES, or
  * on this machine, in namespaces that nothing else sees.
  */
 export type Place = 'guest' | 'qemu' | 'here';
@@ -85,7 +88,7 @@ class Guest {
 		this.#child = spawn(program, args, {
 			stdio: ['ignore', 'pipe', 'pipe'],
 			cwd: folder,
-			env: { ...process.env, ORACLE_RUN: this.#run, ORACLE_MODULES: 'xfrm_interface' },
+			env: { ...process.env, ORACLE_RUN: this.#run, ORACLE_MODULES: DEVICE_MODULES.join(' ') },
 		});
 		this.#child.stderr?.on('data', (data: Buffer) => {
 			this.#said = (this.#said + data.toString()).slice(-SAID_CHARACTERS_MAX);

@@ -45,6 +45,8 @@ const SCOPE_LINK = 253;
 const SCOPE_HOST = 254;
 const SCOPE_NOWHERE = 255;
 const RULE_ACTIONS = { blackhole: 6, unreachable: 7, prohibit: 8 };
+/** NLA_F_NESTED. */
+const NESTED = 0x8000;
 const ENCAP_XFRM = 10;
 
 /** Number of a device that has this name; commands that name others are refused by the kernel. */
@@ -203,7 +205,7 @@ function encodeRoute(
 			...attribute(1, le32(ifId)),
 			...(link === undefined ? [] : attribute(2, le32(indexOf(link)))),
 		];
-		message.bytes(22, Uint8Array.from(inside)).bytes(21, Uint8Array.of(ENCAP_XFRM, 0));
+		message.bytes(22 | NESTED, Uint8Array.from(inside)).bytes(21, Uint8Array.of(ENCAP_XFRM, 0));
 	}
 	return message.finish();
 }
