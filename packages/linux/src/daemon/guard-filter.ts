@@ -16,7 +16,15 @@ import { NftBatch } from '../nftables/nft-batch.ts';
 import type { NftSocket } from '../nftables/nft-socket.ts';
 import { FORBID, type GuardEntry, isPossible, LET_GO, laneMark, protects } from './guard-entry.ts';
 import { GuardLayers } from './guard-layers.ts';
-import { decide, defaultChain, policyChain, writeFrame, writeLane } from './guard-rules.ts';
+import {
+	decide,
+	defaultChain,
+	policyChain,
+	writeFrame,
+	writeInterface,
+	writeLane,
+	writeLaneMark,
+} from './guard-rules.ts';
 import { GuardTable } from './guard-table.ts';
 import { CAPTURE_MARK } from './marks.ts';
 
@@ -35,6 +43,16 @@ interface Part {
 	table: GuardTable;
 }
 
+/** Takes the table away, if there is one, by the socket that owns it. 0 or errno. */
+export function removeFilter(socket: NftSocket): number {
+	if (socket.findTable(GUARD_TABLE) !== 0) {
+		return 0;
+	}
+	const batch = new NftBatch(GUARD_TABLE);
+	batch.deleteTable();
+	return socket.commit(batch);
+}
+
 export class GuardFilter implements TableWatcher {
 	readonly #engine: Engine;
 	readonly #socket: NftSocket;
@@ -49,8 +67,10 @@ export class GuardFilter implements TableWatcher {
 	/** Policies that are gone and still protect, by what they are for; the oldest first. */
 	readonly #leaving: Map<string, { readonly policy: XfrmPolicy; readonly dueUs: number }> =
 		new Map();
-	/** Lanes that have a device by now. */
-	#laneCount: number = 0;
+	/** Marks of the lanes that have a device by now. */
+	readonly #laneMarks: number[] = [];
+	/** Devices by if_id. */
+	readonly #interfaces: string[] = [];
 	/** What the kernel was told of defaults and thresholds last; undefined before the first time. */
 	#defaults: string | undefined;
 	#thresholds: string = '';
@@ -94,14 +114,19 @@ export class GuardFilter implements TableWatcher {
 	}
 
 	/** The device of the next lane is there. 0 or errno, as of `update`. */
-	addLane(): number {
-		const lane = this.#laneCount++;
-		if (!this.#drops || this.#defaults === undefined) {
-			return 0;
-		}
+	addLane(mark: number): number {
+		const lane = this.#laneMarks.push(mark) - 1;
 		this.#batch.restart();
-		writeLane(this.#batch, lane);
-		return this.#commit();
+		this.#writeLane(lane, mark);
+		return this.#defaults === undefined || this.#batch.isEmpty ? 0 : this.#commit();
+	}
+
+	/** A device of an if_id is there. 0 or errno, as of `update`. */
+	addInterface(name: string): number {
+		this.#interfaces.push(name);
+		this.#batch.restart();
+		this.#writeInterface(name);
+		return this.#defaults === undefined || this.#batch.isEmpty ? 0 : this.#commit();
 	}
 
 	/**
@@ -158,15 +183,6 @@ export class GuardFilter implements TableWatcher {
 		return errno;
 	}
 
-	/** Takes the table away, whether it is there or not: 0 or errno. */
-	remove(): number {
-		this.#defaults = undefined;
-		this.#batch.restart();
-		this.#batch.addTable();
-		this.#batch.deleteTable();
-		return this.#socket.commit(this.#batch);
-	}
-
 	#note(policy: XfrmPolicy): void {
 		if (policy.socketId === 0) {
 			this.#changed.add(policy);
@@ -186,8 +202,11 @@ export class GuardFilter implements TableWatcher {
 		batch.deleteTable();
 		batch.addTable(this.#flags);
 		writeFrame(batch, this.#drops);
-		for (let lane = 0; this.#drops && lane < this.#laneCount; lane++) {
-			writeLane(batch, lane);
+		for (const [lane, mark] of this.#laneMarks.entries()) {
+			this.#writeLane(lane, mark);
+		}
+		for (const name of this.#interfaces) {
+			this.#writeInterface(name);
 		}
 		for (const direction of DIRECTIONS) {
 			for (const type of TYPES) {
@@ -202,6 +221,21 @@ export class GuardFilter implements TableWatcher {
 		}
 		this.#writeDefaults(false);
 		return this.#socket.commit(batch);
+	}
+
+	#writeLane(lane: number, mark: number): void {
+		if (mark !== 0) {
+			writeLaneMark(this.#batch, lane, mark);
+		}
+		if (this.#drops) {
+			writeLane(this.#batch, lane);
+		}
+	}
+
+	#writeInterface(name: string): void {
+		if (this.#drops) {
+			writeInterface(this.#batch, name);
+		}
 	}
 
 	/** Writes what policies have changed; false when all has to be written anew. */

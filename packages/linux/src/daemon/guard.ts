@@ -13,7 +13,6 @@
 import type { Engine } from '@xfrm/engine';
 import { Errno, Family } from '@xfrm/wire/xfrm';
 import type { Native } from '../native/seam.ts';
-import { NftBatch } from '../nftables/nft-batch.ts';
 import { NftSocket } from '../nftables/nft-socket.ts';
 import {
 	addMarkRule,
@@ -22,7 +21,7 @@ import {
 	replaceDefaultRoute,
 } from '../rtnetlink/rtnetlink-message.ts';
 import { RtnetlinkSocket } from '../rtnetlink/rtnetlink-socket.ts';
-import { GUARD_TABLE, GuardFilter } from './guard-filter.ts';
+import { GUARD_TABLE, GuardFilter, removeFilter } from './guard-filter.ts';
 import {
 	CAPTURE_MARK,
 	CAPTURE_PREFERENCE,
@@ -48,16 +47,21 @@ export class GuardError extends Error {
 /** Takes a guard away that nobody needs any more: packets go as if the daemon had never been. @throws GuardError */
 export function removeGuard(native: Native): void {
 	const routes = new RtnetlinkSocket(native);
+	const socket = openFilter(native);
+	try {
+		removeAll(routes, socket);
+	} finally {
+		socket.close();
+		routes.close();
+	}
+}
+
+/** The table is removed by the socket that owns it, if one does. @throws GuardError */
+function removeAll(routes: RtnetlinkSocket, socket: NftSocket): void {
 	for (let lane = 0; lane <= DEAD_LANE; lane++) {
 		removeLane(routes, lane);
 	}
-	routes.close();
-	const socket = openFilter(native);
-	const batch = new NftBatch(GUARD_TABLE);
-	batch.addTable();
-	batch.deleteTable();
-	const errno = socket.findTable(GUARD_TABLE) === 0 ? socket.commit(batch) : 0;
-	socket.close();
+	const errno = removeFilter(socket);
 	if (errno !== 0) {
 		throw new GuardError(filterRefusal(errno));
 	}
@@ -75,7 +79,6 @@ export function guardStands(native: Native): boolean {
 }
 
 export class Guard {
-	readonly #native: Native;
 	readonly #routes: RtnetlinkSocket;
 	readonly #socket: NftSocket;
 	/** Without: packets are captured, and plaintext may go when the daemon is dead. */
@@ -88,7 +91,6 @@ export class Guard {
 
 	/** @throws GuardError without nf_tables */
 	constructor(native: Native, engine: Engine, drops: boolean) {
-		this.#native = native;
 		this.#drops = drops;
 		this.#routes = new RtnetlinkSocket(native);
 		this.#socket = openFilter(native);
@@ -127,12 +129,17 @@ export class Guard {
 				[Errno.EAFNOSUPPORT, Errno.EOPNOTSUPP, Errno.EINVAL, Errno.EACCES],
 			);
 		}
-		this.#mustFilter(this.filter.addLane());
+		this.#mustFilter(this.filter.addLane(this.lanes[lane] ?? 0));
+	}
+
+	/** A device of an if_id is there. @throws GuardError */
+	openInterface(name: string): void {
+		this.#mustFilter(this.filter.addInterface(name));
 	}
 
 	/** Takes everything away. @throws GuardError */
 	remove(): void {
-		removeGuard(this.#native);
+		removeAll(this.#routes, this.#socket);
 	}
 
 	close(): void {
