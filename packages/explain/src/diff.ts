@@ -11,10 +11,17 @@ import { anyRegion } from './box.ts';
 import { mergeParts } from './box-merge.ts';
 import { hostAddresses, includes } from './direction.ts';
 import type { FlowContext } from './flow-sample.ts';
-import { FlowSets, type Part, type Treatment } from './flow-set.ts';
+import { FlowSets, type KnownDiagrams, type Part, type Treatment } from './flow-set.ts';
 import { FlowLookup } from './lookup.ts';
-import { algorithmText, directionName, endpoints, modeName, stateProtoName } from './names.ts';
-import { type FlowBox, flowBox, treatmentKey } from './prove.ts';
+import {
+	algorithmText,
+	directionName,
+	endpoints,
+	hexNumber,
+	modeName,
+	stateProtoName,
+} from './names.ts';
+import { type FlowBox, flowBox, treatmentsKey } from './prove.ts';
 import type { World } from './world.ts';
 
 /** Flows that are treated in another way. */
@@ -54,19 +61,12 @@ const ASSOCIATIONS_MAX = 32;
 
 /** Compares two worlds with their rules loaded, and prepared. */
 export function diffRules(before: World, after: World): RulesDiff {
-	nameDevices(before, after);
-	const sides = [before, after].map((world) => ({ world, lookup: new FlowLookup(world) }));
 	const changes: FlowChange[] = [];
 	let leftOut = 0;
-	for (const { context, via } of contextsOf(before, after)) {
-		const worlds = sides.map((side, i) => ({
-			...side,
-			via: via === undefined ? [] : [via.spis[i] ?? 0],
-		}));
-		const sets = new FlowSets(worlds, context);
-		for (const part of changedParts(sets)) {
+	for (const { parts, ...compared } of cutChanges(before, after, COUNTED_MAX)) {
+		for (const part of parts) {
 			if (changes.length < CHANGES_MAX) {
-				changes.push(changeOf(worlds, context, part, via?.association));
+				changes.push(changeOf(compared, part));
 			} else {
 				leftOut++;
 			}
@@ -81,19 +81,45 @@ export function diffRules(before: World, after: World): RulesDiff {
 	};
 }
 
-function changedParts(sets: FlowSets): readonly Part[] {
+/** The flows with a context in common that are treated in another way. */
+export interface ChangedSet extends Compared {
+	readonly worlds: readonly {
+		readonly world: World;
+		readonly lookup: FlowLookup;
+		readonly via: readonly number[];
+	}[];
+	readonly parts: readonly Part[];
+}
+
+/** Cuts up all that is compared; `partsMax` changes of each context at most. */
+export function* cutChanges(before: World, after: World, partsMax: number): Generator<ChangedSet> {
+	const other = otherDevice(before, after);
+	nameDevices(other, before, after);
+	const sides = [before, after].map((world) => ({ world, lookup: new FlowLookup(world, other) }));
+	const known: KnownDiagrams = new Map();
+	for (const compared of contextsOf(before, after, other)) {
+		const { context, via } = compared;
+		const worlds = sides.map((side, i) => ({
+			...side,
+			via: via === undefined ? [] : [via.spis[i] ?? 0],
+		}));
+		const sets = new FlowSets(worlds, context, known);
+		yield { ...compared, worlds, parts: changedParts(sets, partsMax) };
+	}
+}
+
+function changedParts(sets: FlowSets, partsMax: number): readonly Part[] {
 	const parts: Part[] = [];
-	for (const part of sets.parts(anyRegion(), differs)) {
-		parts.push(part);
-		if (parts.length >= COUNTED_MAX) {
+	for (const part of sets.parts(anyRegion(), differs, true)) {
+		if (parts.push(part) >= partsMax) {
 			break;
 		}
 	}
-	return mergeParts(parts, sets.protos, ({ treatments }) => treatments.map(treatmentKey).join('|'));
+	return mergeParts(parts, sets.protos, treatmentsKey);
 }
 
 /** Are the two treatments different to those who send and receive? */
-function differs([before, after]: readonly Treatment[]): boolean {
+export function differs([before, after]: readonly Treatment[]): boolean {
 	return before !== undefined && after !== undefined && protection(before) !== protection(after);
 }
 
@@ -103,13 +129,9 @@ function protection({ outcome, verdict, states }: Treatment): string {
 	return `${outcome} ${verdict} ${outcome === 'transform' ? chain.join() : ''}`;
 }
 
-function changeOf(
-	sides: readonly { readonly world: World; readonly via: readonly number[] }[],
-	context: FlowContext,
-	part: Part,
-	via: string | undefined,
-): FlowChange {
-	const [before, after] = sides.map(({ world, via: own }, i) =>
+function changeOf(compared: Omit<ChangedSet, 'parts'>, part: Part): FlowChange {
+	const { worlds, context, words, via } = compared;
+	const [before, after] = worlds.map(({ world, via: own }, i) =>
 		flowBox(world, { ...context, via: own }, part, part.treatments[i]),
 	);
 	if (before === undefined || after === undefined) {
@@ -118,18 +140,34 @@ function changeOf(
 	const { flows, witness, ...was } = before;
 	const { flows: _, witness: __, ...is } = after;
 	return {
-		flows,
+		flows: [flows, ...words].join(' '),
 		dir: directionName(context.direction),
-		...(via === undefined ? {} : { via }),
+		...(via === undefined ? {} : { via: via.association }),
 		witness,
 		before: was,
 		after: is,
 	};
 }
 
+/** A device that no policy names: it stands for all that are like it. */
+function otherDevice(before: World, after: World): string {
+	const worlds = [before, after];
+	const named = new Set(worlds.flatMap((world) => devicesOf([...world.engine.policies()], world)));
+	const own = [...before.host.devices()].find(
+		({ name, loopback }) => !loopback && !named.has(name),
+	);
+	for (let i = 0; ; i++) {
+		const name = own?.name ?? `eth${i}`;
+		if (!named.has(name)) {
+			return name;
+		}
+	}
+}
+
 /** Both worlds know the devices of both: a name stands for the same device. */
-function nameDevices(...worlds: readonly World[]): void {
-	const names = new Set(worlds.flatMap(({ host }) => [...host.devices()].map(({ name }) => name)));
+function nameDevices(other: string, ...worlds: readonly World[]): void {
+	const own = worlds.flatMap(({ host }) => [...host.devices()].map(({ name }) => name));
+	const names = new Set([...own, other]);
 	for (const world of worlds) {
 		for (const name of names) {
 			if (world.host.device(name) === undefined) {
@@ -139,30 +177,57 @@ function nameDevices(...worlds: readonly World[]): void {
 	}
 }
 
-interface Compared {
+/** Flows that are compared, and through which association they came. */
+export interface Compared {
+	/** What they have in common, in words: of if_id and device. */
+	readonly words: readonly string[];
 	readonly context: FlowContext;
 	readonly via?: { readonly association: string; readonly spis: readonly number[] };
 }
 
 /** Every family, direction, if_id and device that a policy of either world tells apart. */
-function* contextsOf(before: World, after: World): Generator<Compared> {
+function* contextsOf(before: World, after: World, other: string): Generator<Compared> {
 	const policies = [...before.engine.policies(), ...after.engine.policies()];
 	for (const family of [Family.Ipv4, Family.Ipv6]) {
 		for (const direction of [Direction.Out, Direction.In, Direction.Fwd]) {
 			const met = policies.filter((one) => isMet(one, family, direction));
-			const ifIds = new Set([0, ...met.map(({ ifId }) => ifId >>> 0)]);
-			const devices = new Set(['', ...devicesOf(met, before), ...devicesOf(met, after)]);
-			for (const ifId of ifIds) {
-				for (const device of direction === Direction.Out ? devices : ['']) {
+			const named = new Set([...devicesOf(met, before), ...devicesOf(met, after)]);
+			const devices =
+				direction === Direction.Out && named.size > 0
+					? [[other, `dev any but ${[...named].join(', ')}`], ...[...named].map(deviceWords)]
+					: [['', '']];
+			for (const [ifId, ifIdWords] of ifIdsOf(met, sameDefaults(before, after))) {
+				for (const [device = '', words = ''] of devices) {
 					const context = { family, direction, ifId, device, via: [] };
-					yield { context };
+					const told = [ifIdWords, words].filter((one) => one !== '');
+					yield { context, words: told };
 					if (direction !== Direction.Out) {
-						yield* arrivals(before, after, context);
+						yield* arrivals(before, after, { context, words: told });
 					}
 				}
 			}
 		}
 	}
+}
+
+function deviceWords(name: string): readonly [string, string] {
+	return [name, `dev ${name}`];
+}
+
+/** if_ids that policies have, 0, and where it may matter one that stands for all others. */
+function ifIdsOf(policies: readonly XfrmPolicy[], same: boolean): (readonly [number, string])[] {
+	const ids = new Set(policies.map(({ ifId }) => ifId >>> 0).filter((ifId) => ifId !== 0));
+	const named = [...ids].map((ifId) => [ifId, `if_id ${hexNumber(ifId)}`] as const);
+	let other = 1;
+	while (ids.has(other)) {
+		other++;
+	}
+	return [[0, ''], ...named, ...(same ? [] : [[other, 'if_id any other'] as const])];
+}
+
+function sameDefaults(before: World, after: World): boolean {
+	const { defaults } = after.engine.net;
+	return before.engine.net.defaults.every((action, direction) => action === defaults[direction]);
 }
 
 function isMet(policy: XfrmPolicy, family: number, direction: number): boolean {
@@ -176,14 +241,15 @@ function devicesOf(policies: readonly XfrmPolicy[], world: World): string[] {
 }
 
 /** Flows that came through an association that both worlds have. */
-function* arrivals(before: World, after: World, context: FlowContext): Generator<Compared> {
+function* arrivals(before: World, after: World, compared: Compared): Generator<Compared> {
+	const { context } = compared;
 	const old = inwardStates(before, context);
 	const now = inwardStates(after, context);
 	let count = 0;
 	for (const [association, state] of old) {
 		const other = now.get(association);
 		if (other !== undefined && count++ < ASSOCIATIONS_MAX) {
-			yield { context, via: { association, spis: [state.spi >>> 0, other.spi >>> 0] } };
+			yield { ...compared, via: { association, spis: [state.spi >>> 0, other.spi >>> 0] } };
 		}
 	}
 }

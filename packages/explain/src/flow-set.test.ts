@@ -11,8 +11,8 @@ import { FlowLookup, writeFlow } from './lookup.ts';
 import { FlowLine, readFlowLine } from './lookup-line.ts';
 import { numbers, randomFlow, randomHost } from './random-rules-fixture.test.ts';
 
-/** Rule sets, policies at most, flows a set; the yardstick of the issue is 1000, 200, 10000. */
-const [SETS, POLICIES, FLOWS] = (process.env['XFRM_SETS'] ?? '40,60,60').split(',').map(Number);
+/** Rule sets, policies at most, flows a set; many more: `npm run test:flow-sets`. */
+const [SETS, POLICIES, FLOWS] = [40, 60, 60];
 
 function isIn(region: Region, line: FlowLine): boolean {
 	const words = [...line.saddr, ...line.daddr, line.proto, line.sport, line.dport, line.mark | 0];
@@ -34,16 +34,16 @@ describe('sets of flows', () => {
 	for (const profile of [linux619, linux61]) {
 		it(`are cut up exactly, ${profile.name}`, () => {
 			let checked = 0;
-			for (let seed = 1; seed <= (SETS ?? 0); seed++) {
+			for (let seed = 1; seed <= SETS; seed++) {
 				const random = numbers(seed);
-				const { explainer } = randomHost(seed, 1 + random(POLICIES ?? 1), profile);
+				const { explainer } = randomHost(seed, 1 + random(POLICIES), profile);
 				const { world } = explainer;
 				const lookup = new FlowLookup(world);
 				const line = new FlowLine();
 				const packet = new PacketBuffer(2048);
 				const parts = new Map<string, readonly Part[]>();
 				const via = random(3) === 0 ? viaOf(world.engine.states()) : [];
-				for (let i = 0; i < (FLOWS ?? 0); i++) {
+				for (let i = 0; i < FLOWS; i++) {
 					const flow = randomFlow(random);
 					readFlowLine(flow, line, splitWords);
 					const { family, direction, ifId, device } = line;
@@ -72,7 +72,7 @@ describe('sets of flows', () => {
 					checked++;
 				}
 			}
-			assert.equal(checked, (SETS ?? 0) * (FLOWS ?? 0));
+			assert.equal(checked, SETS * FLOWS);
 		});
 	}
 

@@ -9,19 +9,21 @@
  */
 import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
 import { Flow, PacketBuffer } from '@xfrm/wire';
-import { Direction, Family, isAnyAddress, Mode, PolicyType, type Template } from '@xfrm/wire/xfrm';
+import { Direction, Family, isAnyAddress, Mode, type Template } from '@xfrm/wire/xfrm';
 import {
 	anyBox,
 	type Box,
 	Dimension,
-	narrow,
 	narrowPrefix,
 	type Region,
 	selectorBox,
 	wordsOf,
 } from './box.ts';
 import { branchesOf, buildDiagram, type Diagram, type ProtoClass, partsOf } from './box-diagram.ts';
+import { decisionText } from './decision-text.ts';
+import { hostAddresses } from './direction.ts';
 import { type FlowContext, sampleOf } from './flow-sample.ts';
+import { type Candidate, candidatesOf, type Table, tablesOf } from './flow-tables.ts';
 import { type FlowLookup, type LookupAnswer, writeFlow } from './lookup.ts';
 import { FlowLine } from './lookup-line.ts';
 import type { World } from './world.ts';
@@ -41,32 +43,21 @@ export interface Part {
 	readonly treatments: readonly Treatment[];
 }
 
-/** A table of policies that a lookup asks: SUB before MAIN, and its direction. */
-interface Table {
-	readonly direction: number;
-	readonly type: number;
-	readonly ifId: number;
-	readonly oif: number;
-	/** The mark that it sees, of a flow's: states on the way in may have changed it. */
-	readonly markValue: number;
-	readonly markMask: number;
-}
-
-/** A policy in a table's kernel list, in the order that the lists are in. */
-interface Candidate {
-	readonly policy: XfrmPolicy;
-	readonly table: number;
-	readonly box: Box;
-}
-
 /** Which policies win, table by table. */
 interface Decision {
 	readonly winners: readonly (XfrmPolicy | null)[];
-	/** Made when it is first asked for. */
-	parts: Diagram<string> | undefined;
+}
+
+/** What is known of the flows behind a decision, in one context. */
+interface Behind {
+	/** By the boxes of states. */
+	readonly parts: Diagram<string>;
 	/** By the boxes that a part is in, what a lookup said. */
 	readonly treatments: Map<string, Treatment>;
 }
+
+/** Diagrams of policies, kept for contexts that differ in the states that flows came through. */
+export type KnownDiagrams = Map<string, Diagram<readonly Decision[]>>;
 
 /** One world's part of the question: its tables, candidates and lookups. */
 class Side {
@@ -76,6 +67,9 @@ class Side {
 	readonly #tables: readonly Table[];
 	readonly candidates: readonly Candidate[];
 	readonly #decisions: Map<string, Decision> = new Map();
+	readonly #behind: Map<Decision, Behind> = new Map();
+	readonly #texts: Map<Decision, string> = new Map();
+	#served: Map<string, XfrmState[]> | undefined;
 	readonly #line: FlowLine = new FlowLine();
 
 	constructor(world: World, lookup: FlowLookup, context: FlowContext) {
@@ -84,6 +78,11 @@ class Side {
 		this.#context = context;
 		this.#tables = tablesOf(lookup, context);
 		this.candidates = candidatesOf(world, this.#tables, context.family);
+	}
+
+	/** The same for contexts whose policies are sorted alike. */
+	get tablesKey(): string {
+		return JSON.stringify(this.#tables);
 	}
 
 	/** What the protocols that are in a flow's place mean to selectors. */
@@ -133,7 +132,7 @@ class Side {
 		if (known !== undefined) {
 			return known;
 		}
-		const decision = { winners, parts: undefined, treatments: new Map() };
+		const decision = { winners };
 		this.#decisions.set(key, decision);
 		return decision;
 	}
@@ -146,24 +145,70 @@ class Side {
 
 	/** The diagram of the boxes by which states are told apart. */
 	partsOf(decision: Decision, protos: readonly ProtoClass[]): Diagram<string> {
-		decision.parts ??= buildDiagram({
-			boxes: this.#stateBoxes(decision),
-			protos,
-			leaf: (set) => set.join(' '),
-		});
-		return decision.parts;
+		return this.#behindOf(decision, protos).parts;
+	}
+
+	#behindOf(decision: Decision, protos: readonly ProtoClass[]): Behind {
+		let behind = this.#behind.get(decision);
+		if (behind === undefined) {
+			const parts = buildDiagram({
+				boxes: this.#stateBoxes(decision),
+				protos,
+				leaf: (set) => set.join(' '),
+			});
+			behind = { parts, treatments: new Map() };
+			this.#behind.set(decision, behind);
+		}
+		return behind;
+	}
+
+	/** What the treatment of flows depends on, but for SPIs and keys. */
+	textOf(decision: Decision): string {
+		let text = this.#texts.get(decision);
+		if (text === undefined) {
+			const { via, family } = this.#context;
+			const states = via.map((spi) => this.#lookup.stateOf(spi, family));
+			const { defaults } = this.#world.engine.net;
+			const { winners } = decision;
+			// A default decides where no policy of its direction does.
+			const unmet = this.#tables.filter(
+				({ direction }) =>
+					!this.#tables.some((table, i) => table.direction === direction && winners[i] != null),
+			);
+			text = decisionText(
+				winners,
+				unmet.map(({ direction }) => defaults[direction]),
+				states,
+				(template, policy) => this.#serving(template, policy),
+			);
+			this.#texts.set(decision, text);
+		}
+		return text;
+	}
+
+	/** Sources that templates may leave to the route. */
+	get addressText(): string {
+		return hostAddresses(this.#world.host)
+			.map(({ address }) => address.join('.'))
+			.join();
 	}
 
 	/** Looks up one flow of a part, unless another one with the same name was. */
-	treat(decision: Decision, name: string, region: Region): Treatment {
-		const known = decision.treatments.get(name);
+	treat(
+		decision: Decision,
+		name: string,
+		region: Region,
+		protos: readonly ProtoClass[],
+	): Treatment {
+		const { treatments } = this.#behindOf(decision, protos);
+		const known = treatments.get(name);
 		if (known !== undefined) {
 			return known;
 		}
 		sampleOf(region, this.#context, this.#line);
 		const { outcome, verdict, policies, states } = this.#lookup.lookLine(this.#line);
 		const treatment = { outcome, verdict, policies: [...policies], states: [...states] };
-		decision.treatments.set(name, treatment);
+		treatments.set(name, treatment);
 		return treatment;
 	}
 
@@ -192,32 +237,36 @@ class Side {
 		let ofFlow = true;
 		for (const template of policy.templates) {
 			ofFlow &&= !hasOwnAddresses(template.mode);
-			for (const state of this.#world.engine.states()) {
-				if (mayServe(state, template, policy)) {
-					boxes.push(...stateBoxes(state, this.#context.family, oif, ofFlow));
-				}
+			for (const state of this.#serving(template, policy)) {
+				boxes.push(...stateBoxes(state, this.#context.family, oif, ofFlow));
 			}
 		}
 		return boxes;
 	}
-}
 
-/** Could the state serve the template, or be in its way, for some flow (S-21, S-26)? */
-function mayServe(state: XfrmState, template: Template, policy: XfrmPolicy): boolean {
-	const { spi, proto } = template.id;
-	if (state.proto !== proto) {
-		return false;
+	/** The states that could serve the template, or be in its way, for some flow (S-21, S-26); newest first. */
+	#serving(template: Template, policy: XfrmPolicy): readonly XfrmState[] {
+		if (this.#served === undefined) {
+			this.#served = new Map();
+			for (const state of this.#world.engine.states()) {
+				const { proto, spi, reqid, mode, ifId } = state;
+				for (const key of [`${proto} spi ${spi}`, `${proto} ${reqid} ${mode} ${ifId}`]) {
+					const known = this.#served.get(key);
+					if (known === undefined) {
+						this.#served.set(key, [state]);
+					} else {
+						known.push(state);
+					}
+				}
+			}
+		}
+		const { spi, proto } = template.id;
+		const key =
+			spi === 0
+				? `${proto} ${template.reqid | 0} ${template.mode} ${policy.ifId}`
+				: `${proto} spi ${spi | 0}`;
+		return this.#served.get(key) ?? [];
 	}
-	const same = state.spi === (spi | 0);
-	if (spi !== 0 && same) {
-		return true;
-	}
-	return (
-		spi === 0 &&
-		state.reqid === (template.reqid | 0) &&
-		state.mode === template.mode &&
-		state.ifId === policy.ifId
-	);
 }
 
 function stateBoxes(state: XfrmState, family: number, oif: number, ofFlow: boolean): Box[] {
@@ -260,80 +309,13 @@ function uniqueBoxes(boxes: readonly Box[]): Box[] {
 	return [...unique.values()];
 }
 
-/** The tables that a lookup asks, as lookup.ts does. */
-function tablesOf(lookup: FlowLookup, context: FlowContext): readonly Table[] {
-	const { family, direction, ifId, device } = context;
-	const plain = { markValue: 0, markMask: 0 };
-	const both = (table: Omit<Table, 'type'>): Table[] => [
-		{ ...table, type: PolicyType.Sub },
-		{ ...table, type: PolicyType.Main },
-	];
-	if (direction === Direction.Out) {
-		const oif = lookup.outputDevice(family, device);
-		return both({ direction, ifId: ifId | 0, oif, ...plain });
-	}
-	const marks = { markValue: 0, markMask: 0 };
-	for (const spi of context.via) {
-		const { outputMarkValue, outputMarkMask } = lookup.stateOf(spi, family);
-		marks.markValue = (outputMarkValue & outputMarkMask) | (marks.markValue & ~outputMarkMask);
-		marks.markMask |= outputMarkMask;
-	}
-	const check = { ifId: ifId | 0, oif: lookup.checkDevice(family, direction), ...marks };
-	if (direction === Direction.In) {
-		return both({ direction, ...check });
-	}
-	return [
-		...both({ direction, ...check }),
-		// Beside a SUB policy MAIN is asked in direction IN (P-22).
-		{ direction: Direction.In, type: PolicyType.Main, ...check },
-		...both({ direction: Direction.Out, ...check, ifId: 0 }),
-	];
-}
-
-function candidatesOf(world: World, tables: readonly Table[], family: number): Candidate[] {
-	const candidates: Candidate[] = [];
-	const policies = [...world.engine.policies()].filter((policy) => policy.socketId === 0);
-	for (const [at, table] of tables.entries()) {
-		for (const policy of policies) {
-			const { direction, type, ifId } = policy;
-			if (
-				policy.family === family &&
-				direction === table.direction &&
-				type === table.type &&
-				ifId === table.ifId
-			) {
-				const box = policyBox(policy, table);
-				if (box !== undefined) {
-					candidates.push({ policy, table: at, box });
-				}
-			}
-		}
-	}
-	return candidates.sort(
-		(a, b) =>
-			a.table - b.table ||
-			a.policy.priority - b.policy.priority ||
-			a.policy.listOrder - b.policy.listOrder,
-	);
-}
-
-/** The flows that a policy is for, their marks as they were before states changed them. */
-function policyBox(policy: XfrmPolicy, table: Table): Box | undefined {
-	const { markValue, markMask } = policy;
-	if (((markValue ^ table.markValue) & markMask & table.markMask) !== 0) {
-		return undefined;
-	}
-	const box = selectorBox(policy.selector, policy.family, table.oif);
-	const open = markMask & ~table.markMask;
-	return box !== undefined && narrow(box, Dimension.Mark, markValue & open, open) ? box : undefined;
-}
-
 /** Sets of flows between one world and nobody, or two worlds to be compared. */
 export class FlowSets {
 	readonly #sides: readonly Side[];
 	readonly #protos: readonly ProtoClass[];
 	readonly #diagram: Diagram<readonly Decision[]>;
 
+	/** @param known diagrams of other contexts of the same worlds, added to; `winners` then knows them only */
 	constructor(
 		worlds: readonly {
 			readonly world: World;
@@ -342,15 +324,24 @@ export class FlowSets {
 			readonly via?: readonly number[];
 		}[],
 		context: FlowContext,
+		known: KnownDiagrams = new Map(),
 	) {
 		this.#sides = worlds.map(
 			({ world, lookup, via }) =>
 				new Side(world, lookup, via === undefined ? context : { ...context, via }),
 		);
-		const boxes = this.#sides.flatMap((side) => side.candidates.map(({ box }) => box));
 		this.#protos = this.#protoClasses(context);
-		this.#diagram = buildDiagram({
-			boxes,
+		const { family, direction } = context;
+		const tables = this.#sides.map((side) => side.tablesKey).join();
+		const key = `${family} ${direction} ${tables}`;
+		this.#diagram = known.get(key) ?? this.#sortFlows();
+		known.set(key, this.#diagram);
+	}
+
+	/** The diagram of the policies that win. */
+	#sortFlows(): Diagram<readonly Decision[]> {
+		return buildDiagram({
+			boxes: this.#sides.flatMap((side) => side.candidates.map(({ box }) => box)),
 			protos: this.#protos,
 			reduce: (set, covers) =>
 				this.#bySide(set, (side, own, at) => reduceSide(side, own, at, covers)),
@@ -386,11 +377,14 @@ export class FlowSets {
 	 * The parts of a region in which all flows are treated alike.
 	 *
 	 * @param wanted leaves out parts; asked as soon as all of their treatments are known
+	 * @param differing leaves out parts of which it is certain that all worlds treat them alike
 	 */
 	*parts(
 		region: Region,
 		wanted: (treatments: readonly Treatment[]) => boolean = () => true,
+		differing: boolean = false,
 	): Generator<Part> {
+		const skips = differing && new Set(this.#sides.map((side) => side.addressText)).size === 1;
 		// What a part of the diagram holds does not depend on the way to it, so once is enough.
 		const known = new Map<Diagram<readonly Decision[]>, boolean>();
 		const isWanted = (part: Diagram<readonly Decision[]>, within: Region): boolean => {
@@ -398,7 +392,7 @@ export class FlowSets {
 			if (answer === undefined) {
 				answer =
 					part.branches === undefined
-						? this.#mayBeWanted(part.leaf, within, wanted)
+						? !(skips && this.#areAlike(part.leaf)) && this.#mayBeWanted(part.leaf, within, wanted)
 						: branchesOf(part.branches, part.dimension, within).some(([child, narrowed]) =>
 								isWanted(child, narrowed),
 							);
@@ -409,6 +403,10 @@ export class FlowSets {
 		for (const { region: within, leaf } of partsOf(this.#diagram, region, isWanted)) {
 			yield* this.#split(leaf, 0, within, [], wanted);
 		}
+	}
+
+	#areAlike(decisions: readonly Decision[]): boolean {
+		return new Set(decisions.map((decision, i) => this.#sides[i]?.textOf(decision))).size === 1;
 	}
 
 	/** Is any part behind these decisions wanted? Only certain where no state's selector has a say. */
@@ -424,7 +422,7 @@ export class FlowSets {
 			if (side === undefined || parts === undefined || parts.branches !== undefined) {
 				return true;
 			}
-			treatments.push(side.treat(decision, parts.leaf, region));
+			treatments.push(side.treat(decision, parts.leaf, region, this.#protos));
 		}
 		return wanted(treatments);
 	}
@@ -445,7 +443,7 @@ export class FlowSets {
 			return;
 		}
 		for (const part of partsOf(side.partsOf(decision, this.#protos), region)) {
-			const treatment = side.treat(decision, part.leaf, part.region);
+			const treatment = side.treat(decision, part.leaf, part.region, this.#protos);
 			yield* this.#split(decisions, at + 1, part.region, [...treatments, treatment], wanted);
 		}
 	}

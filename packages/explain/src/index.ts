@@ -2,7 +2,7 @@ export * from './answer.ts';
 export * from './both-ways.ts';
 export * from './counters.ts';
 export * from './decrypt.ts';
-export * from './diff.ts';
+export { diffRules, diffText, type FlowChange, type Rekeyed, type RulesDiff } from './diff.ts';
 export { type Loaded, loadObject } from './dump-loader.ts';
 export * from './event-text.ts';
 export * from './explainer.ts';
@@ -25,7 +25,7 @@ export {
 export * from './lookup.ts';
 export * from './lookup-text.ts';
 export * from './packet-text.ts';
-export * from './prove.ts';
+export { type FlowBox, type Proof, type ProveOptions, proofText, prove } from './prove.ts';
 export { REASON_CODES, reasonTitle } from './reason-codes.ts';
 export { REASON_PAGES, type ReasonPage } from './reason-pages.ts';
 export * from './recorder.ts';

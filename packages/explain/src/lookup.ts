@@ -79,6 +79,7 @@ export class FlowLookup {
 	/** Of the last lookup. */
 	readonly found: Found = new Found();
 	readonly #world: World;
+	readonly #deviceDefault: string;
 	readonly #line: FlowLine = new FlowLine();
 	readonly #packet: PacketBuffer = new PacketBuffer(2048);
 	readonly #rehearsal: Rehearsal = new Rehearsal();
@@ -86,9 +87,13 @@ export class FlowLookup {
 	readonly #lines: Map<XfrmPolicy | null, KnownLine[]> = new Map();
 	#lineCount: number = 0;
 
-	/** @param world with its rules loaded, and prepared as for packets (`Explainer.prepare`) */
-	constructor(world: World) {
+	/**
+	 * @param world with its rules loaded, and prepared as for packets (`Explainer.prepare`)
+	 * @param deviceDefault by which flows leave that name none; default: the first one that is not `lo`
+	 */
+	constructor(world: World, deviceDefault = '') {
 		this.#world = world;
+		this.#deviceDefault = deviceDefault;
 	}
 
 	/**
@@ -218,7 +223,8 @@ export class FlowLookup {
 		if (route === undefined) {
 			const { host } = this.#world;
 			const devices = [...host.devices()];
-			const named = device === '' ? undefined : host.device(device);
+			const name = device === '' ? this.#deviceDefault : device;
+			const named = name === '' ? undefined : host.device(name);
 			if (device !== '' && named === undefined) {
 				throw new InputError({
 					found: `dev ${device}`,
@@ -404,7 +410,19 @@ export function writeFlow(packet: PacketBuffer, line: FlowLine): void {
 			view.setUint16(upper + 6, line.dport);
 			break;
 		default:
-			view.setUint16(upper, line.sport);
-			view.setUint16(upper + 2, line.dport);
+			if (ipv4 || !isExtensionHeader(line.proto)) {
+				view.setUint16(upper, line.sport);
+				view.setUint16(upper + 2, line.dport);
+			}
 	}
+}
+
+/** Has the next protocol where others have ports, and is itself none that a flow has. */
+function isExtensionHeader(proto: number): boolean {
+	return (
+		proto === IpProto.HopByHop ||
+		proto === IpProto.Routing ||
+		proto === IpProto.Fragment ||
+		proto === IpProto.DestinationOptions
+	);
 }

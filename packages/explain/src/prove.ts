@@ -66,25 +66,20 @@ const COUNTED_MAX = 2000;
  */
 export function prove(world: World, text: string, options: ProveOptions = {}): Proof {
 	const question = parseSetQuestion(splitWords(text));
-	const lookup = new FlowLookup(world);
-	const isAgainst = against(question);
 	const boxes: FlowBox[] = [];
 	const rest = { boxes: 0, outcomes: new Set<string>() };
 	let leftOut = 0;
-	for (const { context, regions } of question.sets) {
-		const sets = new FlowSets([{ world, lookup }], context);
-		for (const part of collectParts(sets, regions, isAgainst)) {
+	for (const { context, against, other } of cutQuestion(world, question, COUNTED_MAX)) {
+		for (const part of against) {
 			if (boxes.length < (options.boxesMax ?? BOXES_MAX)) {
 				boxes.push(flowBox(world, context, part, part.treatments[0]));
 			} else {
 				leftOut++;
 			}
 		}
-		if (question.claim !== undefined) {
-			for (const part of collectParts(sets, regions, (one) => !isAgainst(one))) {
-				rest.boxes++;
-				rest.outcomes.add(part.treatments[0]?.outcome ?? '');
-			}
+		for (const part of other) {
+			rest.boxes++;
+			rest.outcomes.add(part.treatments[0]?.outcome ?? '');
 		}
 	}
 	return {
@@ -97,22 +92,59 @@ export function prove(world: World, text: string, options: ProveOptions = {}): P
 	};
 }
 
-/** The parts of these regions that are wanted, in as few words as there may be; some thousand at most. */
+/** The flows of a question that have their context in common. */
+export interface CutSet {
+	readonly context: FlowContext;
+	/** Those that are asked for, or that go against the claim. */
+	readonly against: readonly Part[];
+	/** All others, where there is a claim. */
+	readonly other: readonly Part[];
+}
+
+/** Cuts up what is in question; `partsMax` at most of each kind. */
+export function* cutQuestion(
+	world: World,
+	question: SetQuestion,
+	partsMax: number,
+): Generator<CutSet> {
+	const lookup = new FlowLookup(world);
+	const isAgainst = against(question);
+	for (const { context, regions } of question.sets) {
+		const sets = new FlowSets([{ world, lookup }], context);
+		const collect = (wanted: (one: Treatment) => boolean): readonly Part[] =>
+			collectParts(sets, regions, wanted, partsMax);
+		yield {
+			context,
+			against: collect(isAgainst),
+			other: question.claim === undefined ? [] : collect((one) => !isAgainst(one)),
+		};
+	}
+}
+
+/** The parts of these regions that are wanted, in as few words as there may be. */
 function collectParts(
 	sets: FlowSets,
 	regions: readonly Region[],
 	wanted: (treatment: Treatment) => boolean,
+	partsMax: number,
 ): readonly Part[] {
 	const parts: Part[] = [];
-	for (const region of regions) {
-		for (const part of sets.parts(region, ([one]) => one === undefined || wanted(one))) {
-			parts.push(part);
-			if (parts.length >= COUNTED_MAX) {
-				break;
+	const all = regions.map((region) =>
+		sets.parts(region, ([one]) => one === undefined || wanted(one)),
+	);
+	for (const some of all) {
+		for (const part of some) {
+			if (parts.push(part) >= partsMax) {
+				return mergeParts(parts, sets.protos, treatmentsKey);
 			}
 		}
 	}
-	return mergeParts(parts, sets.protos, ({ treatments }) => treatments.map(treatmentKey).join('|'));
+	return mergeParts(parts, sets.protos, treatmentsKey);
+}
+
+/** The same for parts whose treatments are the same. */
+export function treatmentsKey({ treatments }: Part): string {
+	return treatments.map(treatmentKey).join('|');
 }
 
 /** The same for treatments that are the same. */
@@ -122,7 +154,7 @@ export function treatmentKey({ outcome, verdict, policies, states }: Treatment):
 }
 
 /** Is a treatment one of those that are asked for, or that go against the claim? */
-function against({ claim }: SetQuestion): (treatment: Treatment) => boolean {
+export function against({ claim }: SetQuestion): (treatment: Treatment) => boolean {
 	return ({ outcome }) =>
 		claim === undefined || claim.outcomes.includes(outcome) === (claim.word === 'never');
 }
