@@ -3,6 +3,7 @@
 import { algorithmSituations } from './algorithm-situations.ts';
 import { commandCases } from './command-cases.ts';
 import { execCases } from './exec-cases.ts';
+import { hostileCases } from './hostile-cases.ts';
 import { lifeSituations } from './life-situations.ts';
 import { observedCases } from './observed-cases.ts';
 import { pathSituations } from './path-situations.ts';
@@ -24,6 +25,7 @@ export const situations: readonly Situation[] = [
 /** What is shown of the daemon alone. */
 export const cases: readonly Case[] = [
 	...safetyCases,
+	...hostileCases,
 	...startCases,
 	...commandCases,
 	...observedCases,

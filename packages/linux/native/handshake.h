@@ -8,17 +8,22 @@
 #define XFRM_HANDSHAKE_H
 #include <errno.h>
 #include <linux/netlink.h>
+#include <linux/xfrm.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DAEMON_PORT 0x58465244u
 #define BYPASS_MARK 0x58465201
 #define NETLINK_XFRM_ 6
 #define HANDSHAKE_MS 5000
+/* How long the daemon is believed to be itself, by requests that have no keys in them. */
+#define TRUST_MS 1000
 
 #ifndef UDP_ENCAP
 #define UDP_ENCAP 100
@@ -26,6 +31,12 @@
 #ifndef SOL_UDP
 #define SOL_UDP 17
 #endif
+
+static inline long long now_ms(void) {
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static inline struct sockaddr_nl daemon_address(void) {
 	struct sockaddr_nl address;
@@ -50,6 +61,18 @@ static inline int is_from_root(struct msghdr *message) {
 	return 0;
 }
 
+/*
+ * Sends, and tries again at once while the daemon's queue is full: who waits to be woken finds that those who
+ * flood it have been quicker. -1 with EAGAIN after a while.
+ */
+static inline long send_soon(int fd, const struct msghdr *message, int flags) {
+	long long until = now_ms() + HANDSHAKE_MS;
+	long octets;
+	while ((octets = syscall(SYS_sendmsg, fd, message, flags | MSG_DONTWAIT)) < 0 && errno == EAGAIN && now_ms() < until)
+		sched_yield();
+	return octets;
+}
+
 /* Asks the daemon for a sign of life on a socket of its own: 0, or -1 with errno ECONNREFUSED. */
 static inline int shake_hands(void) {
 	struct nlmsghdr hello = { .nlmsg_len = NLMSG_HDRLEN, .nlmsg_type = NLMSG_NOOP, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
@@ -58,7 +81,9 @@ static inline int shake_hands(void) {
 	int fd = (int)syscall(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
 	if (fd < 0) return -1;
 	syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof one);
-	if (syscall(SYS_sendto, fd, &hello, sizeof hello, 0, &to, sizeof to) >= 0) {
+	struct iovec words = { &hello, sizeof hello };
+	struct msghdr question = { .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &words, .msg_iovlen = 1 };
+	if (send_soon(fd, &question, 0) >= 0) {
 		struct pollfd wait = { .fd = fd, .events = POLLIN };
 		while (!good && poll(&wait, 1, HANDSHAKE_MS) == 1) {
 			char bytes[256], control[128];
@@ -74,5 +99,12 @@ static inline int shake_hands(void) {
 	errno = saved;
 	if (!good) errno = ECONNREFUSED;
 	return good ? 0 : -1;
+}
+/* May keys be in this datagram? A state's, or one of several messages. By its first octets, of so many. */
+static inline int may_have_keys(const void *bytes, size_t octets, size_t total) {
+	struct nlmsghdr first;
+	if (octets < sizeof first) return total >= sizeof first;
+	memcpy(&first, bytes, sizeof first);
+	return first.nlmsg_type == XFRM_MSG_NEWSA || first.nlmsg_type == XFRM_MSG_UPDSA || first.nlmsg_len < total;
 }
 #endif

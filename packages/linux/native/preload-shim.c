@@ -10,14 +10,14 @@
  *
  * Everything else, bind, groups, port ids, flow control and queues, is the kernel's own. What does not come
  * from the daemon is thrown away unseen, and nothing is sent before the daemon's port id has answered with
- * root's credentials, anew after every ECONNREFUSED: whoever else binds the port id gets no keys.
+ * root's credentials, anew after every ECONNREFUSED and every second, and before each message with keys:
+ * whoever else binds the port id gets none.
  *
- * It has no state but one octet a descriptor, takes no lock, and prints nothing.
+ * It has no state but one octet a descriptor and a time, takes no lock, and prints nothing.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <linux/xfrm.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -27,8 +27,8 @@
 
 /* What a descriptor is: not ours, a socket to the daemon. */
 static unsigned char ours[FD_MAX];
-/* The daemon's port id has answered with root's credentials. */
-static int trusted;
+/* The daemon's port id has answered with root's credentials; until then it counts. */
+static long long trusted_until;
 
 #define REAL(name) \
 	static __typeof__(&name) real; \
@@ -48,13 +48,14 @@ static int real_setsockopt(int fd, int level, int name, const void *value, sockl
 	return real(fd, level, name, value, octets);
 }
 
-static int trust(void) {
-	if (!trusted && shake_hands() == 0) trusted = 1;
-	return trusted ? 0 : -1;
+static int trust(int keys) {
+	if (!keys && now_ms() < trusted_until) return 0;
+	trusted_until = shake_hands() == 0 ? now_ms() + TRUST_MS : 0;
+	return trusted_until ? 0 : -1;
 }
 
 static ssize_t sent(ssize_t octets) {
-	if (octets < 0 && errno == ECONNREFUSED) trusted = 0;
+	if (octets < 0 && errno == ECONNREFUSED) trusted_until = 0;
 	return octets;
 }
 
@@ -111,10 +112,9 @@ int fcntl64(int fd, int command, ...) {
 
 /* Unbound sockets are bound by their first send, as to the kernel. */
 ssize_t sendto(int fd, const void *bytes, size_t octets, int flags, const struct sockaddr *to, socklen_t length) {
-	struct sockaddr_nl daemon = daemon_address();
-	if (!is_ours(fd)) return real_sendto(fd, bytes, octets, flags, to, length);
-	if (trust() < 0) return -1;
-	return sent(real_sendto(fd, bytes, octets, flags, (struct sockaddr *)&daemon, sizeof daemon));
+	struct iovec vector = { (void *)(uintptr_t)bytes, octets };
+	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+	return is_ours(fd) ? sendmsg(fd, &message, flags) : real_sendto(fd, bytes, octets, flags, to, length);
 }
 
 ssize_t send(int fd, const void *bytes, size_t octets, int flags) {
@@ -127,16 +127,23 @@ ssize_t write(int fd, const void *bytes, size_t octets) {
 	return is_ours(fd) ? sendto(fd, bytes, octets, 0, NULL, 0) : real(fd, bytes, octets);
 }
 
+static int message_may_have_keys(const struct msghdr *message) {
+	if (message->msg_iovlen != 1) return 1;
+	return may_have_keys(message->msg_iov->iov_base, message->msg_iov->iov_len, message->msg_iov->iov_len);
+}
+
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 	REAL(sendmsg);
 	struct sockaddr_nl daemon = daemon_address();
 	struct msghdr copy;
+	int may_wait;
 	if (!is_ours(fd)) return real(fd, message, flags);
-	if (trust() < 0) return -1;
+	if (trust(message_may_have_keys(message)) < 0) return -1;
 	copy = *message;
 	copy.msg_name = &daemon;
 	copy.msg_namelen = sizeof daemon;
-	return sent(real(fd, &copy, flags));
+	may_wait = !(flags & MSG_DONTWAIT) && !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	return sent(may_wait ? send_soon(fd, &copy, flags) : real(fd, &copy, flags));
 }
 
 ssize_t writev(int fd, const struct iovec *vectors, int count) {

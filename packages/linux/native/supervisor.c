@@ -24,7 +24,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <linux/xfrm.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
@@ -37,7 +36,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include "handshake.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -58,9 +56,8 @@
 #define CONTROL_MAX 256
 /* Calls that wait for a datagram at once; further ones are told that nothing is there. */
 #define WAITING_MAX 256
-/* How soon a signal for a program that waits is seen, and how long the daemon is believed to be itself. */
+/* How soon a signal for a program that waits is seen. */
 #define LOOK_MS 50
-#define TRUST_MS 1000
 /* What the kernel answers itself when a signal has come: the call is made anew, or ends with EINTR. */
 #define ERESTARTSYS 512
 
@@ -100,12 +97,6 @@ struct receive {
 static struct receive waiting[WAITING_MAX];
 static unsigned waiting_count;
 static char datagram[DATAGRAM_MAX];
-
-static int64_t now_ms(void) {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* The program's memory; 0, or -1 with errno. */
 static int get(int tid, uint64_t at, void *bytes, size_t octets) {
@@ -212,12 +203,12 @@ static void leave_namespace(int entered) {
 	if (entered > 0) setns(own_namespace, CLONE_NEWNET);
 }
 
-/* Is it the daemon who has its port id, where the program is? Asked anew after a while. */
-static int trust(int tid) {
+/* Is it the daemon who has its port id, where the program is? Asked anew after a while, and for keys. */
+static int trust(int tid, int keys) {
 	static int64_t trusted_until;
 	int good, entered = enter_namespace(tid);
 	if (entered < 0) return -1;
-	if (entered == 0 && now_ms() < trusted_until) return 0;
+	if (entered == 0 && !keys && now_ms() < trusted_until) return 0;
 	good = shake_hands();
 	leave_namespace(entered);
 	if (entered == 0) trusted_until = good == 0 ? now_ms() + TRUST_MS : 0;
@@ -282,30 +273,50 @@ static int connect_to_daemon(const struct call *call, int fd) {
 	return connect(fd, (struct sockaddr *)&daemon, sizeof daemon);
 }
 
+/* Looks into the program's datagram. */
+static int datagram_may_have_keys(int tid, uint64_t at, uint64_t octets) {
+	struct nlmsghdr first;
+	if (octets < sizeof first || get(tid, at, &first, sizeof first) != 0) return 1;
+	return may_have_keys(&first, sizeof first, octets);
+}
+
+static int vectors_may_have_keys(int tid, uint64_t at, uint64_t count) {
+	struct iovec only;
+	if (count != 1 || get(tid, at, &only, sizeof only) != 0) return 1;
+	return datagram_may_have_keys(tid, (uintptr_t)only.iov_base, only.iov_len);
+}
+
 static void send_on(const struct call *call, int fd) {
 	const __u64 *args = call->args;
-	int done;
+	int done, keys, tid = call->tid;
 	struct msghdr message;
 	switch (call->nr) {
 	case SYS_connect:
-		done = direct(call->tid, args[1], args[2]);
-		break;
+		if (direct(tid, args[1], args[2]) != 0) answer(call->id, 0, errno);
+		else go_on(call->id);
+		return;
 	case SYS_sendto:
-		done = args[4] ? direct(call->tid, args[4], args[5]) : connect_to_daemon(call, fd);
+		done = args[4] ? direct(tid, args[4], args[5]) : connect_to_daemon(call, fd);
+		keys = datagram_may_have_keys(tid, args[1], args[2]);
 		break;
 	case SYS_sendmsg:
-		if (get(call->tid, args[1], &message, sizeof message) != 0) {
+		if (get(tid, args[1], &message, sizeof message) != 0) {
 			answer(call->id, 0, EFAULT);
 			return;
 		}
-		done = message.msg_name ? direct(call->tid, (uintptr_t)message.msg_name, message.msg_namelen)
-			: connect_to_daemon(call, fd);
+		done = message.msg_name ? direct(tid, (uintptr_t)message.msg_name, message.msg_namelen) : connect_to_daemon(call, fd);
+		keys = vectors_may_have_keys(tid, (uintptr_t)message.msg_iov, message.msg_iovlen);
+		break;
+	case SYS_writev:
+		done = connect_to_daemon(call, fd);
+		keys = vectors_may_have_keys(tid, args[1], args[2]);
 		break;
 	default:
 		done = connect_to_daemon(call, fd);
+		keys = datagram_may_have_keys(tid, args[1], args[2]);
 	}
 	if (done != 0) answer(call->id, 0, errno);
-	else if (call->nr != SYS_connect && trust(call->tid) != 0) answer(call->id, 0, ECONNREFUSED);
+	else if (trust(tid, keys) != 0) answer(call->id, 0, ECONNREFUSED);
 	else go_on(call->id);
 }
 

@@ -31,7 +31,8 @@ const DATAGRAM_OCTETS = 0x4_1000;
 /** Octets of the queue of answers in the kernel. */
 const QUEUE_OCTETS = 0x100_0000;
 /** Of requests: what others have to wait for when somebody floods it. A full one makes its senders wait. */
-const REQUEST_QUEUE_OCTETS = 0x8_0000;
+const REQUEST_QUEUE_OCTETS = 0x2_0000;
+const NLMSG_HEADER_OCTETS = 16;
 /** Groups of NETLINK_XFRM. */
 const GROUPS_MAX = 9;
 /** Requests that are taken before packets get their turn again. */
@@ -183,11 +184,17 @@ export class ControlSocket {
 		const request = takeObservationRequest(datagram);
 		const answers =
 			request === undefined
-				? this.#server.begin(peer.client, datagram, nowUs)
+				? this.#server.begin(peer.client, this.#heard(peer.client, datagram), nowUs)
 				: this.#tell(peer.client, request, nowUs);
 		for (const answer of answers) {
 			this.#queue(peer, answer);
 		}
+	}
+
+	/** Of who has no right only the first message: each is refused alike, and costs us more than them. */
+	#heard({ privileged }: NetlinkClient, datagram: Uint8Array): Uint8Array {
+		const first = datagram.length >= 4 ? viewOf(datagram).getUint32(0, true) : 0;
+		return privileged || first < NLMSG_HEADER_OCTETS ? datagram : datagram.subarray(0, first);
 	}
 
 	#tell(client: NetlinkClient, request: RawMessage, nowUs: number): readonly Uint8Array[] {

@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { viewOf } from '@xfrm/netlink';
+import { Errno } from '@xfrm/wire/xfrm';
 import { senderCredentials } from '../daemon/credentials.ts';
 import { DAEMON_PORT } from '../daemon/marks.ts';
 import { intValue, Level, SocketOption } from '../native/abi.ts';
@@ -38,7 +39,13 @@ export function daemonAnswers(native: Native, waitMs: number): boolean {
 	// Not the port id of this process, by which the daemon would know the program that it becomes.
 	native.bind(fd, sockaddrNl(randomInt(0x8000_0000, 0xffff_ffff)));
 	try {
-		if (native.send(fd, hello(), sockaddrNl(DAEMON_PORT)) < 0) {
+		// A full queue is tried again at once: who waits finds that those who flood it have been quicker.
+		const until = performance.now() + waitMs;
+		let sent = native.send(fd, hello(), sockaddrNl(DAEMON_PORT));
+		while (sent === -Errno.EAGAIN && performance.now() < until) {
+			sent = native.send(fd, hello(), sockaddrNl(DAEMON_PORT));
+		}
+		if (sent < 0) {
 			return false;
 		}
 		const set = new PollSet(1);
