@@ -65,7 +65,7 @@ class Subject {
 		});
 		this.engine.net.watcher = this.filter;
 		for (let lane = 0; lane < LANES; lane++) {
-			this.filter.addLane();
+			this.filter.addLane(0);
 		}
 		this.update();
 	}

@@ -2,6 +2,7 @@
  * The guard's rules of nf_tables that no policy changes: where packets come past, what is never touched, and what
  * a verdict of a policy does.
  *
+ *     arrival      what comes out of a lane's device gets the lane's mark
  *     output       packets made here, after the kernel has chosen their source: marked, and routed anew
  *     prerouting   packets that will be forwarded: marked before they are routed
  *     postrouting  what should have been captured and leaves by another device is dropped
@@ -40,6 +41,8 @@ import { BYPASS_MARK, CAPTURE_MARK, laneDevice } from './marks.ts';
 
 /** In front of what routes and filters by marks of its own; as conntrack has -200. */
 const CAPTURE_PRIORITY = -140;
+/** In front of all that looks at marks. */
+const ARRIVAL_PRIORITY = -310;
 /** Behind all but what confirms connections. */
 const LEAVE_PRIORITY = 290;
 const CHECK_PRIORITY = -10;
@@ -107,6 +110,7 @@ function writeSpared(batch: NftBatch): void {
 }
 
 function writeOutward(batch: NftBatch): void {
+	batch.addChain('arrival', { hook: Hook.Prerouting, priority: ARRIVAL_PRIORITY, type: 'filter' });
 	batch.addChain('output', { hook: Hook.Output, priority: CAPTURE_PRIORITY, type: 'route' });
 	spareMarked(batch, 'output');
 	spareDiscovery(batch, 'output');
@@ -222,6 +226,22 @@ function spareDevice(
 export function writeLane(batch: NftBatch, lane: number): void {
 	spareDevice(batch, 'to-lanes', MetaKey.OifName, laneDevice(lane));
 	spareDevice(batch, 'from-lanes', MetaKey.IifName, laneDevice(lane));
+}
+
+/** What comes from a lane's device gets the mark back that the lane is for: the device cannot carry it. */
+export function writeLaneMark(batch: NftBatch, lane: number, mark: number): void {
+	batch.addRule('arrival', (rule) => {
+		loadMeta(rule, MetaKey.IifName);
+		whenEqual(rule, nameOctets(laneDevice(lane)));
+		loadValue(rule, machineU32(mark));
+		setMark(rule, 0);
+		accept(rule);
+	});
+}
+
+/** A device of an if_id has come: what comes from it has met the policies of the if_id. */
+export function writeInterface(batch: NftBatch, name: string): void {
+	spareDevice(batch, 'from-lanes', MetaKey.IifName, name);
 }
 
 function jumpToPolicies(batch: NftBatch, chain: string, direction: number): void {
