@@ -18,8 +18,9 @@ import {
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
 import type { StateRef } from './answer.ts';
+import { stateRefOf } from './answer-refs.ts';
 import { Digest } from './digest.ts';
-import { type Explainer, stateRefOf } from './explainer.ts';
+import type { Explainer } from './explainer.ts';
 import { keyOctets, stateCommand } from './fix-command.ts';
 import { endsOf } from './fix-parts.ts';
 import { type PacketFacts, packetFacts } from './packet-text.ts';

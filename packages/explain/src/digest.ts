@@ -17,6 +17,7 @@ import {
 	type XfrmState,
 } from '@xfrm/engine';
 import type { DropTrace, HostEffect, IcmpErrorTrace, RouteTrace } from '@xfrm/host';
+import { decodeFlowAt, Flow } from '@xfrm/wire';
 import { IpProto } from '@xfrm/wire/xfrm';
 import type { Outcome } from './answer.ts';
 import type { PacketFacts } from './packet-text.ts';
@@ -75,6 +76,9 @@ export class Digest {
 	current: PacketFacts | undefined;
 	/** The packet as it came. */
 	readonly first: PacketFacts | undefined;
+	readonly #packet: Uint8Array;
+	/** Interface of the last route for output, where that is one which no policy is asked for (disable_xfrm). */
+	exemptBy: number | undefined;
 	/** A state for a mobility header that was found, and may yet be refused. */
 	#binding: XfrmState | undefined;
 	/** Octets of the packet before the first and behind the last transform. */
@@ -84,6 +88,7 @@ export class Digest {
 	constructor(facts: readonly Fact[], packet: Uint8Array, inStream: boolean = false) {
 		this.inStream = inStream;
 		this.#heeded = facts.length > 0;
+		this.#packet = packet;
 		this.first = packetFacts(packet);
 		this.current = this.first;
 		this.sizeBefore = packet.length;
@@ -219,6 +224,7 @@ export class Digest {
 					this.noRoute = fact;
 				} else {
 					this.routeMtu = fact.route.mtu;
+					this.exemptBy = fact.route.noXfrm ? fact.route.ifindex : undefined;
 				}
 				break;
 			case 'reassembly':
@@ -268,6 +274,21 @@ export class Digest {
 	/** A segment without the end of a message: its octets wait for the rest. */
 	get streamWaits(): boolean {
 		return this.inStream && !this.#heeded;
+	}
+
+	/** The flow of the packet as it came, as far as it tells: for packets that met no policy at all. */
+	plainFlow(): Flow | undefined {
+		const { first } = this;
+		if (first === undefined) {
+			return undefined;
+		}
+		const view = new DataView(
+			this.#packet.buffer,
+			this.#packet.byteOffset,
+			this.#packet.byteLength,
+		);
+		const flow = new Flow();
+		return decodeFlowAt(flow, view, 0, this.#packet.length, first.family, false) ? flow : undefined;
 	}
 
 	/** States applied; one that refused the packet is among them when it had done its work before. */

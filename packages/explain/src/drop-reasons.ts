@@ -4,7 +4,7 @@
  */
 import { verdictName, type XfrmState } from '@xfrm/engine';
 import { formatHex32 } from '@xfrm/wire';
-import { errnoName, errnoText, Family, formatAddress } from '@xfrm/wire/xfrm';
+import { errnoName, errnoText, Family, formatAddress, Mode } from '@xfrm/wire/xfrm';
 import type { NearMiss } from './answer.ts';
 import {
 	algorithmText,
@@ -187,8 +187,7 @@ const DROPS: Readonly<Record<string, (asked: Case) => string | undefined>> = {
 		'The headers cannot be read to their end: the packet is cut short or malformed. XfrmInHdrError.',
 	XfrmInBufferError: () =>
 		'More transforms or templates than the kernel takes, six: XfrmInBufferError.',
-	XfrmInStateModeError: (asked) =>
-		`${stateOf(asked)} opened the packet, but what came out does not fit its mode: XfrmInStateModeError.`,
+	XfrmInStateModeError: inModeError,
 	XfrmAcquireError: (asked) =>
 		`${stateOf(asked)} is larval: a key manager has its SPI but has not given the keys yet.`,
 	XfrmInStateInvalid: (asked) => `${stateOf(asked)} is expired or dead: XfrmInStateInvalid.`,
@@ -199,8 +198,7 @@ const DROPS: Readonly<Record<string, (asked: Case) => string | undefined>> = {
 	XfrmOutStateModeError: outModeError,
 	XfrmOutStateProtoError: (asked) =>
 		`${stateOf(asked)} could not transform the packet: XfrmOutStateProtoError.`,
-	XfrmOutBundleGenError: (asked) =>
-		`There is no route for the outer packet that ${policyList(asked)} asks for: XfrmOutBundleGenError.`,
+	XfrmOutBundleGenError: outBundleError,
 	XfrmOutPolError: outPolError,
 	XfrmFwdHdrError: () =>
 		'The packet to forward cannot be decoded or has no route: XfrmFwdHdrError.',
@@ -209,6 +207,10 @@ const DROPS: Readonly<Record<string, (asked: Case) => string | undefined>> = {
 function refusing(asked: Case): XfrmState | undefined {
 	const { digest, counter } = asked;
 	return digest.refused ?? digest.verdictOf(counter)?.state ?? digest.stateLookup?.winner;
+}
+
+function nameOfState(state: XfrmState | undefined): string {
+	return state === undefined ? 'the state' : stateName(state);
 }
 
 function stateOf(asked: Case): string {
@@ -237,6 +239,14 @@ function inNoStates(asked: Case): string {
 			`No ${proto} state takes the ${header}${home === undefined ? '' : ` with ${home}`}`,
 			`(source ${addressText(stateLookup.saddr, family)}, destination ${destination}): XfrmInNoStates.`,
 			careOf(asked) ?? others,
+		);
+	}
+	const outer = asked.digest.applied.at(-1);
+	if (outer !== undefined && (proto === 'ipip' || proto === 'ipv6')) {
+		return sentence(
+			`${upperFirst(stateName(outer))} (${stateText(outer)}) opened the packet, and a whole IP packet was inside:`,
+			`its sender uses tunnel mode, but the state is of mode ${modeName(outer.mode)}. Linux takes it for an ${proto}`,
+			'packet of nobody: XfrmInNoStates.',
 		);
 	}
 	return sentence(
@@ -275,6 +285,12 @@ function inProtoError(asked: Case): string {
 			'The two ends have different algorithms, or cut the ICV differently.',
 		);
 	}
+	if (state !== undefined && /^in\.esp\.(padding|dummy)/.test(code)) {
+		return sentence(
+			`${who} was found and the ICV is right, but what ${algorithmText(state)} makes of the packet is no ESP payload:`,
+			'XfrmInStateProtoError. Its cipher, or the key of its cipher, is not the one of the sender.',
+		);
+	}
 	if (state === undefined || !code.includes('icv')) {
 		return `${who} was found, but the packet is malformed for it: XfrmInStateProtoError.`;
 	}
@@ -288,6 +304,36 @@ function inProtoError(asked: Case): string {
 		'with the key of this state. XfrmInStateProtoError.',
 		'The two ends have different keys, or the packet was changed on its way.',
 		ah,
+	);
+}
+
+function inModeError(asked: Case): string {
+	const state = refusing(asked);
+	return sentence(
+		`${stateOf(asked)} opened the packet, but what came out does not fit its mode: XfrmInStateModeError.`,
+		state !== undefined && state.mode !== Mode.Transport
+			? 'No IP packet was inside: the sender uses another mode, transport as a rule, or its cipher has another key.'
+			: undefined,
+	);
+}
+
+/** No route for the outer packet: there is none, or its source is nobody's here. */
+function outBundleError(asked: Case): string {
+	const { template, stateSelect } = asked.digest;
+	const mark = stateSelect?.winner?.config.outputMark;
+	const head = `There is no route for the outer packet that ${policyList(asked)} asks for`;
+	if (template === undefined) {
+		return `${head}: XfrmOutBundleGenError.`;
+	}
+	const family = template.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	const [from, to] = [template.saddr, template.daddr].map((one) => formatAddress(one, family));
+	const own = asked.setting.owner(family, from ?? '') !== undefined;
+	return sentence(
+		`${head}, ${from} → ${to}: XfrmOutBundleGenError.`,
+		own ? undefined : `${from} is no address of this host.`,
+		mark === undefined || mark.m === 0
+			? undefined
+			: `It is looked for with mark ${hexNumber(mark.v)}, the output-mark of ${nameOfState(stateSelect?.winner)}.`,
 	);
 }
 

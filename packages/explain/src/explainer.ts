@@ -6,7 +6,7 @@
 import type { Available, XfrmPolicy, XfrmState } from '@xfrm/engine';
 import type { StreamOptions } from '@xfrm/host';
 import type { Command, DumpedObject } from '@xfrm/iproute';
-import { formatHex, formatHex32 } from '@xfrm/wire';
+import { formatHex } from '@xfrm/wire';
 import {
 	type Address,
 	addressFrom,
@@ -16,7 +16,8 @@ import {
 	Mode,
 	type Refusal,
 } from '@xfrm/wire/xfrm';
-import type { Answer, EventRef, LeftPacket, PolicyRef, StateRef } from './answer.ts';
+import type { Answer, EventRef, LeftPacket, PolicyRef } from './answer.ts';
+import { packetsOf, stateRefOf } from './answer-refs.ts';
 import { Digest, outcomeOf } from './digest.ts';
 import {
 	addressesText,
@@ -38,10 +39,8 @@ import {
 	directionName,
 	hexNumber,
 	markText,
-	modeName,
 	policyTypeName,
 	selectorText,
-	stateProtoName,
 } from './names.ts';
 import { type PacketOptions, senderText } from './packet-options.ts';
 import { packetText } from './packet-text.ts';
@@ -237,7 +236,7 @@ export class Explainer {
 				: this.#receive(packet, options, device);
 		const facts = recorder.finish(observed.effects);
 		this.#restoreSequence(before);
-		const asked = { packet, direction, options, facts, observed, assumed };
+		const asked = { packet, direction, options, device, facts, observed, assumed };
 		const inStream = direction !== 'out' && this.#sockets.streamOf(packet) !== undefined;
 		const digest = new Digest(facts, packet, inStream);
 		const answer = this.#answer(asked, digest);
@@ -432,13 +431,14 @@ export class Explainer {
 			readonly packet: Uint8Array;
 			readonly direction: 'in' | 'out' | 'fwd';
 			readonly options: PacketOptions;
+			readonly device: string | undefined;
 			readonly facts: readonly Fact[];
 			readonly observed: Observed;
 			readonly assumed: readonly string[];
 		},
 		digest: Digest,
 	): Answer {
-		const { packet, direction, options, facts, observed, assumed } = asked;
+		const { packet, direction, options, device, facts, observed, assumed } = asked;
 		const { engine } = this.world;
 		const own = this.#eventsOf(observed);
 		const meanwhile = this.takeLeft();
@@ -456,9 +456,11 @@ export class Explainer {
 			deviceName: (ifindex) => this.world.deviceName(ifindex),
 			owner: (family, address) => this.#owner(family, address),
 			policies: () => engine.policies(),
+			states: () => engine.states(),
 			localSocket: senderText(options.sender),
 			mark: options.mark ?? 0,
 			ifId: options.ifId ?? 0,
+			unchecked: this.#unchecked(packet, direction, device),
 			showFields: this.showFields,
 		};
 		const { code, reason } = reasonFor({
@@ -494,6 +496,19 @@ export class Explainer {
 			assumed,
 			...(meanwhile.length === 0 ? {} : { meanwhile }),
 		};
+	}
+
+	/** The device, where disable_policy is set for it. */
+	#unchecked(
+		packet: Uint8Array,
+		direction: string,
+		device: string | undefined,
+	): string | undefined {
+		const ip = (packet[0] ?? 0) >> 4 === 4 ? 'ipv4' : 'ipv6';
+		const isSet = (name: string): boolean =>
+			(this.world.host.sysctl(`net.${ip}.conf.${name}.disable_policy`) ?? 0) !== 0;
+		const any = direction === 'in' && device !== undefined && (isSet(device) || isSet('all'));
+		return any ? device : undefined;
 	}
 
 	#owner(family: number, address: string): string | undefined {
@@ -548,42 +563,6 @@ function newest<T>(objects: Iterable<T>): T | undefined {
 		return one;
 	}
 	return undefined;
-}
-
-/** A state as the contract tells of it. */
-export function stateRefOf(state: XfrmState, refused: boolean): StateRef {
-	const family = state.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
-	return {
-		proto: stateProtoName(state.proto),
-		spi: formatHex32(state.spi),
-		src: formatAddress(state.config.saddr, family),
-		dst: formatAddress(state.config.id.daddr, family),
-		mode: modeName(state.mode),
-		reqid: state.reqid >>> 0,
-		...(refused ? { refused: true as const } : {}),
-	};
-}
-
-/** What left or was delivered, in hex: the packet as it had become when a socket got it. */
-function packetsOf(facts: readonly Fact[]): string[] {
-	const packets: string[] = [];
-	let current: Uint8Array | undefined;
-	for (const fact of facts) {
-		if (fact.kind === 'receive') {
-			current = fact.packet;
-		} else if (fact.kind === 'transform') {
-			current = fact.after;
-		} else if (fact.kind === 'effect' && fact.effect.kind === 'emit') {
-			packets.push(formatHex(fact.effect.packet));
-		} else if (fact.kind === 'effect' && fact.effect.kind === 'stream-write') {
-			packets.push(formatHex(fact.effect.octets));
-		} else if (fact.kind === 'effect' && fact.effect.kind === 'stream-message') {
-			packets.push(formatHex(fact.effect.message));
-		} else if (fact.kind === 'effect' && fact.effect.kind === 'deliver') {
-			packets.push(formatHex(current ?? fact.effect.payload));
-		}
-	}
-	return packets;
 }
 
 function ends(packet: Uint8Array): { family: number; source: Uint8Array; destination: Uint8Array } {

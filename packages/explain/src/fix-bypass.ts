@@ -1,15 +1,68 @@
 /** The edit for what came in clear and was to be protected: a policy for just that traffic, told last. */
 import type { PolicyLookupTrace, XfrmPolicy } from '@xfrm/engine';
-import { IpProto, type PolicyConfig, type Selector } from '@xfrm/wire/xfrm';
+import type { Flow } from '@xfrm/wire';
+import {
+	anySelector,
+	IpProto,
+	PolicyAction,
+	type PolicyConfig,
+	PolicyType,
+	type Selector,
+	UNLIMITED,
+} from '@xfrm/wire/xfrm';
 import { addPolicy, hostBits, type Situation, updatePolicy, wordsAddress } from './fix-parts.ts';
 import { type Edit, policyConfig } from './fix-trial.ts';
+
+/** The default blocks, and no policy is there: one for just that traffic, if it is meant to come in clear. */
+export function allowEdit(at: Situation, { flow, direction, ifId }: PolicyLookupTrace): Edit {
+	const bits = hostBits(flow.family);
+	const selector: Selector = {
+		...anySelector(flow.family),
+		saddr: wordsAddress(flow.saddr),
+		daddr: wordsAddress(flow.daddr),
+		prefixlenS: bits,
+		prefixlenD: bits,
+		...exactly(flow),
+	};
+	const config: PolicyConfig = {
+		selector,
+		lifetime: UNLIMITED,
+		priority: 0,
+		index: 0,
+		direction,
+		action: PolicyAction.Allow,
+		flags: 0,
+		share: 0,
+		type: PolicyType.Main,
+		templates: [],
+		...(ifId === 0 ? {} : { ifId: ifId >>> 0 }),
+	};
+	return {
+		text:
+			'the default is block, so everything needs a policy: the sender has to protect it; only if this traffic is meant to' +
+			' go in clear, allow it:',
+		commands: [addPolicy(at, config)],
+		want: 'clear',
+		last: true,
+	};
+}
+
+/** Protocol and destination port of a flow, for a selector. */
+function exactly({ proto, dport }: Flow): Partial<Selector> {
+	const ports = proto === IpProto.Tcp || proto === IpProto.Udp || proto === IpProto.Sctp;
+	return {
+		proto,
+		sport: 0,
+		sportMask: 0,
+		dport: ports ? dport : 0,
+		dportMask: ports ? 0xffff : 0,
+	};
+}
 
 /** The packet came in clear: a policy for just that traffic, if it is meant to. */
 export function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLookupTrace): Edit[] {
 	const { flow } = lookup;
 	const bits = hostBits(flow.family);
-	const ports =
-		flow.proto === IpProto.Tcp || flow.proto === IpProto.Udp || flow.proto === IpProto.Sctp;
 	const config = policyConfig(policy);
 	const selector: Selector = {
 		...config.selector,
@@ -17,11 +70,7 @@ export function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLoo
 		daddr: wordsAddress(flow.daddr),
 		prefixlenS: bits,
 		prefixlenD: bits,
-		proto: flow.proto,
-		sport: 0,
-		sportMask: 0,
-		dport: ports ? flow.dport : 0,
-		dportMask: ports ? 0xffff : 0,
+		...exactly(flow),
 	};
 	const bypass: PolicyConfig = {
 		...config,

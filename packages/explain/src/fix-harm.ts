@@ -17,7 +17,7 @@ import {
 	type Template,
 } from '@xfrm/wire/xfrm';
 import type { Explainer } from './explainer.ts';
-import { network } from './fix-parts.ts';
+import { network, wordsAddress } from './fix-parts.ts';
 
 /** Policies that get a witness; those of the largest tables are the newest. */
 const WITNESSES_MAX = 20_000;
@@ -108,10 +108,24 @@ export function isHarmless(
 	return (
 		protection.witnesses.every(
 			({ flow, direction, ifId }) =>
-				treat(engine, flow, direction, ifId) !== 'clear' || isOwn(flow),
+				treat(engine, flow, direction, ifId) !== 'clear' ||
+				isOwn(flow) ||
+				(direction === Direction.Out && ifId === 0 && isCaughtByInterface(after, flow)),
 		) &&
 		// A template that was changed is no demand any more.
 		[...protection.satisfied].every((key) => demands.get(key) !== false)
+	);
+}
+
+/** Is it routed into an XFRM interface, whose own policies do not let it out in clear? */
+function isCaughtByInterface({ world }: Explainer, flow: Flow): boolean {
+	const to = wordsAddress(flow.daddr);
+	// Forwarded packets have sources that are not this host's: any will do.
+	const route = world.host.lookupRoute(flow.family, to, new Uint8Array(16), flow.mark, 0);
+	const name = route === undefined ? undefined : world.deviceName(route.ifindex);
+	const { virtual } = (name === undefined ? undefined : world.host.device(name)) ?? {};
+	return (
+		virtual?.kind === 'xfrm' && treat(world.engine, flow, Direction.Out, virtual.ifId) !== 'clear'
 	);
 }
 

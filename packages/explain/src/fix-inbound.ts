@@ -127,25 +127,31 @@ function keysOfPeer(at: Situation, state: XfrmState, config: StateConfig): Edit[
 	return at.peerStates
 		.filter(({ id }) => id.spi === config.id.spi && id.proto === config.id.proto)
 		.slice(0, 1)
-		.map(({ aead, auth, crypt, flags }) => ({
+		.map((other) => ({
 			text: `give ${stateName(state)} the algorithms and keys that the peer has for this SPI`,
-			commands: remakeState(
-				at,
-				state,
-				{
-					flags,
-					...(aead === undefined ? {} : { aead }),
-					...(auth === undefined ? {} : { auth }),
-					...(crypt === undefined ? {} : { crypt }),
-				},
-				[
-					...(aead === undefined ? (['aead'] as const) : []),
-					...(auth === undefined ? (['auth'] as const) : []),
-					...(crypt === undefined ? (['crypt'] as const) : []),
-				],
-			),
+			commands: remakeState(at, state, ...keysOf(other, other.flags)),
 			want: 'protected' as const,
 		}));
+}
+
+/** Changes of a state to the algorithms and keys of another, and what it has to lose. */
+export function keysOf(
+	{ aead, auth, crypt }: StateConfig,
+	flags?: number,
+): [changes: Partial<StateConfig>, without: readonly (keyof StateConfig)[]] {
+	return [
+		{
+			...(flags === undefined ? {} : { flags }),
+			...(aead === undefined ? {} : { aead }),
+			...(auth === undefined ? {} : { auth }),
+			...(crypt === undefined ? {} : { crypt }),
+		},
+		[
+			...(aead === undefined ? (['aead'] as const) : []),
+			...(auth === undefined ? (['auth'] as const) : []),
+			...(crypt === undefined ? (['crypt'] as const) : []),
+		],
+	];
 }
 
 /** A state with the packet's SPI that was there once. */
@@ -380,6 +386,9 @@ export const mendIcv: Generator = (at) => {
 	if (answer.code === 'in.mode') {
 		edits.push(...modeEdits(at, state));
 	}
+	if (/^in\.(mode|esp\.)/.test(answer.code)) {
+		edits.push(newKeyEdit(at, state, config));
+	}
 	return edits;
 };
 
@@ -410,7 +419,7 @@ function newKeyEdit(at: Situation, state: XfrmState, config: StateConfig): Edit 
 	};
 }
 
-function modeEdits(at: Situation, state: XfrmState): Edit[] {
+export function modeEdits(at: Situation, state: XfrmState): Edit[] {
 	return [Mode.Tunnel, Mode.Transport, Mode.Beet]
 		.filter((mode) => mode !== state.mode)
 		.map((mode) => ({

@@ -18,6 +18,7 @@ import {
 	addState,
 	deletePolicy,
 	type Generator,
+	isOwnAddress,
 	remakeState,
 	type Situation,
 	selectorTakes,
@@ -43,13 +44,20 @@ interface Gap {
 function gapOf(at: Situation, wanted: TemplateTrace, state: XfrmState): Gap | undefined {
 	const { template, policy } = wanted;
 	const flow = at.digest.lastPolicyLookup?.flow;
-	if (state.proto !== template.id.proto || state.family !== wanted.family) {
+	const { config } = state;
+	if (state.family !== wanted.family) {
+		return undefined;
+	}
+	const special = wrongTemplate(at, wanted, state);
+	if (special !== undefined) {
+		return special;
+	}
+	if (state.proto !== template.id.proto) {
 		return undefined;
 	}
 	const fields: string[] = [];
 	let ofTemplate: Partial<Template> | undefined = {};
 	let ofState: Partial<StateConfig> | undefined = {};
-	const { config } = state;
 	if (state.reqid >>> 0 !== template.reqid >>> 0) {
 		fields.push('reqid');
 		ofTemplate = { ...ofTemplate, reqid: state.reqid >>> 0 };
@@ -92,6 +100,49 @@ function gapOf(at: Situation, wanted: TemplateTrace, state: XfrmState): Gap | un
 		ofState = ofState === undefined ? undefined : { ...ofState, ...own.changes };
 	}
 	return { state, fields, template: ofTemplate, stateChanges: ofState };
+}
+
+/** ESP and AH may have been mixed up; the addresses exchanged; or mode transport, which looks at none, written for tunnel. */
+function wrongTemplate(at: Situation, wanted: TemplateTrace, state: XfrmState): Gap | undefined {
+	const { template, policy } = wanted;
+	const { config, family } = state;
+	const own = ownGap(state, policy, at.digest.lastPolicyLookup?.flow);
+	const agrees = (saddr: Uint8Array, daddr: Uint8Array): boolean =>
+		addressEquals(config.saddr, saddr, family) && addressEquals(config.id.daddr, daddr, family);
+	const sameReqid = state.reqid >>> 0 === template.reqid >>> 0;
+	const isSecurity = (proto: number): boolean => proto === IpProto.Esp || proto === IpProto.Ah;
+	const gap = (fields: string[], changes: Partial<Template>): Gap => ({
+		state,
+		fields,
+		template: changes,
+		stateChanges: undefined,
+	});
+	if (!sameReqid || own.fields.length > 0) {
+		return undefined;
+	}
+	const sameProto = state.proto === template.id.proto;
+	if (sameProto && template.mode === Mode.Transport && state.mode === Mode.Tunnel) {
+		return agrees(template.saddr, template.id.daddr) && !agrees(wanted.saddr, wanted.daddr)
+			? gap(['mode'], { mode: state.mode })
+			: undefined;
+	}
+	if (state.mode !== template.mode) {
+		return undefined;
+	}
+	const bothSecurity = isSecurity(state.proto) && isSecurity(template.id.proto);
+	if (!sameProto && bothSecurity && agrees(wanted.saddr, wanted.daddr)) {
+		return gap(['proto'], { id: { ...template.id, proto: state.proto, spi: 0 } });
+	}
+	const back =
+		isTunnel(template.mode) &&
+		isOwnAddress(at, family, template.id.daddr) &&
+		!isOwnAddress(at, family, config.id.daddr);
+	return sameProto && back && agrees(template.id.daddr, template.saddr)
+		? gap(['src and dst'], {
+				saddr: config.saddr,
+				id: { ...template.id, daddr: config.id.daddr },
+			})
+		: undefined;
 }
 
 function isTunnel(mode: number): boolean {
@@ -201,6 +252,10 @@ function templateValue(field: string, template: Template): string {
 			return modeName(template.mode);
 		case 'spi':
 			return 'any';
+		case 'proto':
+			return stateProtoName(template.id.proto);
+		case 'src and dst':
+			return 'the other way round';
 		case 'src':
 			return formatAddress(template.saddr, template.family === 2 ? Family.Ipv4 : Family.Ipv6);
 		default:

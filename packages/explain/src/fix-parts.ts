@@ -10,6 +10,7 @@ import {
 } from '@xfrm/wire/xfrm';
 import type { Answer } from './answer.ts';
 import type { Digest } from './digest.ts';
+import { hostAddresses, includes } from './direction.ts';
 import type { Explainer, PacketOptions } from './explainer.ts';
 import {
 	type KeyWriter,
@@ -145,6 +146,11 @@ export function endsOf(packet: Uint8Array): {
 		source: v4 ? addressFrom(packet, 12, 4) : addressFrom(packet, 8, 16),
 		destination: v4 ? addressFrom(packet, 16, 4) : addressFrom(packet, 24, 16),
 	};
+}
+
+/** Is it an address of this host? */
+export function isOwnAddress(at: Situation, family: number, address: Uint8Array): boolean {
+	return includes(hostAddresses(at.before.world.host), family, address);
 }
 
 /** The address with its bits behind the prefix cleared. */

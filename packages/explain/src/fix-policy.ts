@@ -15,7 +15,8 @@ import {
 	type Template,
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
-import { bypassEdits } from './fix-bypass.ts';
+import { allowEdit, bypassEdits } from './fix-bypass.ts';
+import { freeInterfaceName } from './fix-interface.ts';
 import {
 	addPolicy,
 	endsOf,
@@ -34,6 +35,7 @@ import { type Edit, policyConfig } from './fix-trial.ts';
 import { flowMismatches } from './flow-mismatch.ts';
 import { directionName, hexNumber, policyName, stateName, stateProtoName } from './names.ts';
 import { misses } from './near-miss.ts';
+import { reversedSelector } from './reversed-selector.ts';
 
 /** Policies that are looked at, the nearest first. */
 const CANDIDATES_MAX = 3;
@@ -195,8 +197,7 @@ function interfaceEdits(at: Situation, policy: XfrmPolicy, flow: Flow): Edit[] {
 	const known = flow.family === 2 ? Family.Ipv4 : Family.Ipv6;
 	const to = formatAddress(wordsAddress(flow.daddr), known);
 	const six = known === Family.Ipv6 ? '-6 ' : '';
-	const present = [...at.before.world.host.devices()].some((device) => device.name === 'ipsec0');
-	const name = present ? `ipsec${ifId}` : 'ipsec0';
+	const name = freeInterfaceName(at);
 	return policy.direction === Direction.Out
 		? [
 				{
@@ -273,17 +274,7 @@ function turned(config: PolicyConfig, direction: number): PolicyConfig {
 	return {
 		...config,
 		direction,
-		selector: {
-			...selector,
-			saddr: selector.daddr,
-			daddr: selector.saddr,
-			prefixlenS: selector.prefixlenD,
-			prefixlenD: selector.prefixlenS,
-			sport: selector.dport,
-			sportMask: selector.dportMask,
-			dport: selector.sport,
-			dportMask: selector.sportMask,
-		},
+		selector: reversedSelector(selector),
 		templates: config.templates
 			.toReversed()
 			.map((one) => ({ ...one, saddr: one.id.daddr, id: { ...one.id, daddr: one.saddr, spi: 0 } })),
@@ -314,7 +305,7 @@ function turnedEdits(at: Situation, lookup: PolicyLookupTrace): Edit[] {
 }
 
 /** A policy for what came out of these states, and nothing else. */
-function policyOfStates(at: Situation, lookup: PolicyLookupTrace): Edit[] {
+function policyOfStates(at: Situation, lookup: PolicyLookupTrace, priority = 0): Edit[] {
 	const { flow, direction, ifId } = lookup;
 	const states = at.digest.applied.filter(
 		(state) => state.proto !== IpProto.Ipip && state.proto !== IpProto.Ipv6,
@@ -339,7 +330,7 @@ function policyOfStates(at: Situation, lookup: PolicyLookupTrace): Edit[] {
 			user: 0,
 		},
 		lifetime: UNLIMITED,
-		priority: 0,
+		priority,
 		index: 0,
 		direction,
 		action: PolicyAction.Allow,
@@ -387,7 +378,7 @@ export const addPolicyFor: Generator = (at) => {
 		return [];
 	}
 	if (at.digest.applied.length === 0) {
-		return [];
+		return [allowEdit(at, lookup)];
 	}
 	return [...turnedEdits(at, lookup), ...nearEdits(at, lookup, 1.5), ...policyOfStates(at, lookup)];
 };
@@ -420,6 +411,10 @@ export const mendTemplates: Generator = (at) => {
 		}
 	}
 	const same = digest.applied.some((state) => state.proto === template.id.proto);
+	const [only] = digest.applied;
+	if (!same && only !== undefined && digest.applied.length === 1 && policy.templates.length === 1) {
+		edits.push(...alignTemplate(at, policy, position, template, only).slice(0, 1));
+	}
 	if (!same) {
 		edits.push({
 			text:
@@ -451,7 +446,11 @@ function alignTemplate(
 	const named = !isAnyAddress(template.id.daddr, template.family || policy.family);
 	const next: Template = {
 		...template,
-		id: { ...template.id, spi: 0, daddr: named ? model.id.daddr : template.id.daddr },
+		id: {
+			proto: model.id.proto,
+			spi: 0,
+			daddr: named ? model.id.daddr : template.id.daddr,
+		},
 		saddr: named ? model.saddr : template.saddr,
 		reqid: template.reqid === 0 ? 0 : model.reqid,
 		mode: model.mode,
@@ -460,6 +459,7 @@ function alignTemplate(
 	const sameMode = template.mode === state.mode;
 	const sameReqid = template.reqid === 0 || template.reqid >>> 0 === state.reqid >>> 0;
 	const what = [
+		...(template.id.proto === state.proto ? [] : [`proto ${stateProtoName(state.proto)}`]),
 		...(sameReqid ? [] : [`reqid ${state.reqid >>> 0}`]),
 		...(sameMode ? [] : ['its mode']),
 	];
@@ -520,7 +520,7 @@ export const preferPolicy: Generator = (at) => {
 		answer.counter === 'XfrmOutPolBlock' ||
 		digest.defaultBlocked;
 	if (blocked) {
-		return [...nearEdits(at, lookup, 1), ...forwardEdits(at, lookup)];
+		return [...nearEdits(at, lookup, 1), ...forwardEdits(at, lookup), ...beforeBlock(at, lookup)];
 	}
 	const clear = answer.outcome === 'pass' && lookup.direction === Direction.Out;
 	if (!clear) {
@@ -530,8 +530,35 @@ export const preferPolicy: Generator = (at) => {
 		({ policy, fields }) =>
 			fields.length === 1 && fields[0] === 'src' && policy.selector.prefixlenD > 0,
 	);
-	return lookup.winner === undefined ? nearEdits(at, lookup, toPeer ? 1.5 : 1) : [];
+	return lookup.winner === undefined
+		? nearEdits(at, lookup, toPeer ? 1.5 : 1)
+		: nearEdits(at, lookup, 0).filter(() => coversMore(lookup));
 };
+
+/** Does what lets the packet pass in clear hide a policy for fewer flows? One for an exception is narrower. */
+function coversMore({ winner, losers, flow, ifId }: PolicyLookupTrace): boolean {
+	return losers.some(({ object }) => {
+		const [wide, narrow] = [winner?.config.selector, object.config.selector];
+		return (
+			wide !== undefined &&
+			asksForStates(object) &&
+			misses(object, flow, ifId) === 0 &&
+			wide.prefixlenS <= narrow.prefixlenS &&
+			wide.prefixlenD <= narrow.prefixlenD &&
+			(wide.proto === 0 || wide.proto === narrow.proto) &&
+			(wide.dportMask === 0 || narrow.dportMask !== 0)
+		);
+	});
+}
+
+/** What a state has opened meets a block: a policy for it comes before. */
+function beforeBlock(at: Situation, lookup: PolicyLookupTrace): Edit[] {
+	const { winner, direction } = lookup;
+	if (winner === undefined || winner.priority === 0 || direction === Direction.Out) {
+		return [];
+	}
+	return policyOfStates(at, lookup, winner.priority - 1);
+}
 
 /** A block of direction fwd takes what an out policy would protect: one before it lets that go on. */
 function forwardEdits(at: Situation, { flow, ifId, direction, winner }: PolicyLookupTrace): Edit[] {

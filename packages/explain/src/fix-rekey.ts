@@ -58,7 +58,11 @@ export const rekeyBothEnds: Generator = (at) => {
 };
 
 /** What was inside, sealed by a host that has the state outbound. */
-function sealAsPeer(at: Situation, config: StateConfig, inner: Uint8Array): Uint8Array | undefined {
+export function sealAsPeer(
+	at: Situation,
+	config: StateConfig,
+	inner: Uint8Array,
+): Uint8Array | undefined {
 	const peer = at.explainer.fresh(noRandom);
 	const family = config.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
 	const [from, to] = [config.saddr, config.id.daddr].map((one) => formatAddress(one, family));

@@ -2,7 +2,7 @@
  * Edits about the way: no route for the plain packet, which has to have one before XFRM looks at it, or for the
  * protected one; a route that leads back into the tunnel; a neighbour who is taken for somebody far away.
  */
-import type { XfrmPolicy } from '@xfrm/engine';
+import type { TemplateTrace, XfrmPolicy } from '@xfrm/engine';
 import {
 	type Address,
 	addressEquals,
@@ -10,6 +10,8 @@ import {
 	Direction,
 	Family,
 	formatAddress,
+	IpProto,
+	isAnyAddress,
 	Mode,
 	PolicyAction,
 	type Selector,
@@ -20,11 +22,14 @@ import {
 	type Generator,
 	hostBits,
 	hostCommand,
+	isOwnAddress,
 	network,
+	remakeState,
 	type Situation,
+	updatePolicy,
 } from './fix-parts.ts';
 import { type Edit, policyConfig } from './fix-trial.ts';
-import { policyName } from './names.ts';
+import { policyName, stateName } from './names.ts';
 
 /** Devices that are tried. */
 const DEVICES_MAX = 2;
@@ -43,11 +48,63 @@ export const addRoute: Generator = (at) => {
 		case 'host.device-loop':
 			return digest.template === undefined
 				? []
-				: routeEdits(at, digest.template.family, digest.template.daddr);
+				: [
+						...ownSource(at, digest.template),
+						...withoutOutputMark(at),
+						...routeEdits(at, digest.template.family, digest.template.daddr),
+					];
 		default:
 			return [];
 	}
 };
+
+/** The template's source is no address of this host: it was before, or is a NAT's. Template and state get one that is. */
+function ownSource(
+	at: Situation,
+	{ policy, template, family, saddr, daddr }: TemplateTrace,
+): Edit[] {
+	const state = at.digest.stateSelect?.winner;
+	if (isOwnAddress(at, family, saddr) || policy.socketId !== 0 || state === undefined) {
+		return [];
+	}
+	const { world } = at.before;
+	const source = world.host.lookupRoute(family, daddr, new Uint8Array(16), 0, 0)?.source;
+	const index = policy.templates.indexOf(template);
+	if (source === undefined || isAnyAddress(source, family) || index < 0) {
+		return [];
+	}
+	const known = family === 2 ? Family.Ipv4 : Family.Ipv6;
+	const templates = policy.templates.map((one, i) =>
+		i === index ? { ...one, saddr: source } : one,
+	);
+	return [
+		{
+			text:
+				`${formatAddress(saddr, known)} is no address of this host: let ${policyName(policy)} and ${stateName(state)} have ` +
+				`${formatAddress(source, known)}, by which ${formatAddress(daddr, known)} is reached (the peer needs it too)`,
+			commands: [
+				updatePolicy(at, policy, { templates }),
+				...remakeState(at, state, { saddr: source }),
+			],
+			want: 'protected',
+		},
+	];
+}
+
+/** The protected packet is routed by the state's output-mark, and there is no way with it. */
+function withoutOutputMark(at: Situation): Edit[] {
+	const state = at.digest.stateSelect?.winner;
+	const mark = state?.config.outputMark;
+	return state === undefined || mark === undefined || mark.m === 0
+		? []
+		: [
+				{
+					text: `take the output-mark from ${stateName(state)}: with it there is no route to its peer`,
+					commands: remakeState(at, state, {}, ['outputMark']),
+					want: 'protected',
+				},
+			];
+}
 
 /** A route to one address by each of the real devices, the one that the packet came by last. */
 function routeEdits(at: Situation, family: number, daddr: Address): Edit[] {
@@ -120,6 +177,9 @@ export const passNeighbours: Generator = (at) => {
 		return [];
 	}
 	const { family, source, destination } = endsOf(packet);
+	if (family === Family.Ipv6 && isNeighbourDiscovery(packet)) {
+		return discoveryEdit(at, policy);
+	}
 	for (const device of at.before.world.host.devices()) {
 		for (const { family: own, address, prefixLength } of device.addresses) {
 			const near =
@@ -134,6 +194,33 @@ export const passNeighbours: Generator = (at) => {
 	}
 	return [];
 };
+
+/** Types 133 to 137 of ICMPv6. */
+function isNeighbourDiscovery(packet: Uint8Array): boolean {
+	const type = packet[40] ?? 0;
+	return packet[6] === IpProto.Icmpv6 && type >= 133 && type <= 137;
+}
+
+/** Without neighbours there is no way for IKE either: their discovery passes before the policy. */
+function discoveryEdit(at: Situation, policy: XfrmPolicy): Edit[] {
+	if (policy.socketId !== 0 || policy.priority === 0) {
+		return [];
+	}
+	const config = policyConfig(policy);
+	const type = at.packet[40] ?? 0;
+	const selector = { ...config.selector, proto: IpProto.Icmpv6, sport: type, sportMask: 0xffff };
+	return [
+		{
+			text:
+				`it is neighbour discovery, which has to work before anything can be protected: let it pass before ` +
+				`${policyName(policy)} (types 135 and 136, and in the other directions)`,
+			commands: [
+				addPolicy(at, { ...config, selector, priority: policy.priority - 1, templates: [] }),
+			],
+			want: 'clear',
+		},
+	];
+}
 
 /** Is it a tunnel to somewhere else, for more than the link? */
 function takesLink(policy: XfrmPolicy, link: Address, bits: number, family: number): boolean {

@@ -22,6 +22,8 @@ export interface EditCommand {
 	readonly shown: string;
 	/** As it is carried out; absent for what only somebody else can do (a firewall rule, the peer). */
 	readonly real?: string;
+	/** A sysctl that it sets, in place of `real`. */
+	readonly sysctl?: { readonly name: string; readonly value: number };
 	/** The state that it makes has a key that nobody told. */
 	readonly unknownKey?: boolean;
 }
@@ -124,7 +126,10 @@ function wouldDecideAlike(
 }
 
 function carryOut(explainer: Explainer, edit: Edit): boolean {
-	for (const { real, unknownKey } of edit.commands) {
+	for (const { real, unknownKey, sysctl } of edit.commands) {
+		if (sysctl !== undefined && explainer.setSysctl(sysctl.name, sysctl.value).status !== 0) {
+			return false;
+		}
 		if (real === undefined) {
 			continue;
 		}

@@ -11,7 +11,10 @@ import type { Fix, Outcome } from './answer.ts';
 import type { Explainer, PacketOptions } from './explainer.ts';
 import type { KeyWriter } from './fix-command.ts';
 import { isHarmless, protectionOf } from './fix-harm.ts';
+import { addAddress, setSysctls } from './fix-host.ts';
 import { findState, mendIcv, mendMismatch, widenWindow } from './fix-inbound.ts';
+import { mendInterface } from './fix-interface.ts';
+import { mendKeys } from './fix-keys.ts';
 import { addPeer } from './fix-node.ts';
 import { addMissingState, alignStates, renewState, turnState } from './fix-outbound.ts';
 import { endsOf, type Generator, type Situation } from './fix-parts.ts';
@@ -20,6 +23,7 @@ import { rekeyBothEnds } from './fix-rekey.ts';
 import { addRoute, passNeighbours } from './fix-route.ts';
 import { shrinkPacket } from './fix-size.ts';
 import { type Attempt, attempt, type Edit, worldBefore } from './fix-trial.ts';
+import { turnPolicy } from './fix-turned.ts';
 import type { Question } from './journal.ts';
 import { misses } from './near-miss.ts';
 
@@ -39,10 +43,12 @@ const GONE_ENTRIES_MAX = 400;
 
 /** In the order in which their edits are preferred. */
 const GENERATORS: readonly Generator[] = [
+	mendInterface,
 	alignStates,
 	findState,
 	mendMismatch,
 	mendTemplates,
+	turnPolicy,
 	addPolicyFor,
 	preferPolicy,
 	addPeer,
@@ -50,8 +56,11 @@ const GENERATORS: readonly Generator[] = [
 	renewState,
 	widenWindow,
 	rekeyBothEnds,
+	mendKeys,
 	mendIcv,
 	shrinkPacket,
+	setSysctls,
+	addAddress,
 	addRoute,
 	passNeighbours,
 	addMissingState,

@@ -189,6 +189,8 @@ function valueText(field: string, value: string): string {
 			return stateProtoName(Number(value));
 		case 'mode':
 			return modeName(Number(value));
+		case 'spi':
+			return formatHex32(Number(value));
 		case 'family':
 			return value === '2' ? 'ipv4' : value === '10' ? 'ipv6' : value;
 		default:

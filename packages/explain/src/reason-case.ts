@@ -1,14 +1,18 @@
 /** What a reason is made of, and phrases that several reasons share. */
-import type { XfrmState } from '@xfrm/engine';
-import type { Outcome } from './answer.ts';
+import type { PolicyLookupTrace, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import { Flow } from '@xfrm/wire';
+import { Direction, Family, formatAddress } from '@xfrm/wire/xfrm';
+import type { NearMiss, Outcome } from './answer.ts';
 import type { Digest } from './digest.ts';
-import { templateText } from './names.ts';
+import { directionName, templateText } from './names.ts';
 import {
+	misses,
 	missInSentence,
 	missText,
 	nearPolicies,
 	nearSelections,
 	otherDirections,
+	policyInSentence,
 } from './near-miss.ts';
 import type { Setting } from './story.ts';
 
@@ -35,15 +39,90 @@ export function sentence(...parts: readonly (string | undefined)[]): string {
 	return parts.filter((part) => part !== undefined && part !== '').join(' ');
 }
 
+/**
+ * The lookup that decided. Where Linux looked for no policy, there being none for output, one that found nothing:
+ * policies for another direction are told all the same.
+ */
+function decidingLookup({ digest, outcome, direction }: Case): PolicyLookupTrace | undefined {
+	const last = digest.lastPolicyLookup;
+	const leaves = outcome === 'pass' && direction !== 'in';
+	if (!leaves || last?.direction === Direction.Out) {
+		return last;
+	}
+	const flow = last?.flow ?? digest.plainFlow();
+	return flow === undefined
+		? undefined
+		: {
+				kind: 'policy',
+				table: 'main',
+				direction: Direction.Out,
+				flow,
+				ifId: 0,
+				winner: undefined,
+				losers: [],
+				embedded: false,
+			};
+}
+
+/** Policies that ask for states and match, but come behind the one that lets the packet pass; nearest first. */
+export function overtaken({ digest }: Case): readonly NearMiss[] {
+	const lookup = digest.lastPolicyLookup;
+	const losers = (lookup?.losers ?? []).filter(
+		({ object, field }) =>
+			(field === 'priority' || field === 'order') &&
+			object.templates.some((template) => template.optional === 0),
+	);
+	return lookup === undefined ? [] : nearPolicies({ ...lookup, losers });
+}
+
+/** A policy of the direction whose selector takes the answer to the flow. */
+function exchanged(lookup: PolicyLookupTrace): XfrmPolicy | undefined {
+	const { flow, ifId, losers } = lookup;
+	const back = new Flow();
+	back.copyFrom(flow);
+	back.saddr.set(flow.daddr);
+	back.daddr.set(flow.saddr);
+	back.sport = flow.dport;
+	back.dport = flow.sport;
+	// One that takes both ways lost by something else.
+	return losers.find(
+		({ object }) => misses(object, back, ifId) === 0 && misses(object, flow, ifId) > 1,
+	)?.object;
+}
+
+/** Policies that may have been meant for the lookup's direction: for output those that begin at this host. */
+function policiesToTurn(
+	{ setting, outcome }: Case,
+	{ direction }: PolicyLookupTrace,
+): readonly XfrmPolicy[] {
+	const all = [...setting.policies()];
+	if (direction !== Direction.Out || outcome !== 'pass') {
+		return all;
+	}
+	return all.filter(({ templates, config }) =>
+		templates.some(({ family, saddr }) => {
+			const known = (family || config.selector.family) === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+			return setting.owner(known, formatAddress(saddr, known)) !== undefined;
+		}),
+	);
+}
+
 /** The nearest policy that did not match, as a sentence. */
 export function nearestPolicy(asked: Case): string | undefined {
-	const lookup = asked.digest.lastPolicyLookup;
+	const lookup = decidingLookup(asked);
 	if (lookup === undefined) {
 		return undefined;
 	}
-	const [other] = otherDirections(lookup, asked.setting.policies());
+	const [other] = otherDirections(lookup, policiesToTurn(asked, lookup));
 	const [near] = nearPolicies(lookup);
 	const parts: string[] = [];
+	const turned = exchanged(lookup);
+	if (turned !== undefined) {
+		return (
+			`${upperFirst(policyInSentence(turned))} would match if its src and dst were exchanged: ` +
+			`src is the sender's side.`
+		);
+	}
 	if (other !== undefined) {
 		parts.push(
 			`${upperFirst(missInSentence(other))} would match, but it is for ${other.want}: ` +
@@ -55,7 +134,14 @@ export function nearestPolicy(asked: Case): string | undefined {
 			`The nearest is ${missInSentence(near)}, which does not match by ${missText(near)}.`,
 		);
 	}
+	if (parts.length === 0 && ![...asked.setting.policies()].some(isOf(lookup.direction))) {
+		parts.push(`There is no policy ${directionName(lookup.direction)} at all.`);
+	}
 	return parts.join(' ');
+}
+
+function isOf(direction: number): (policy: XfrmPolicy) => boolean {
+	return (policy) => policy.direction === direction && policy.socketId === 0;
 }
 
 export function upperFirst(text: string): string {

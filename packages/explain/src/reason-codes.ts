@@ -8,6 +8,8 @@ export const REASON_CODES: Readonly<Record<string, string>> = {
 	// Endings that are no drop.
 	'out.policy.none': 'No out policy matches and the default is accept: it leaves in clear.',
 	'out.policy.allow': 'An out policy without templates allows it: it leaves in clear.',
+	'out.exempt': 'It leaves by a device with disable_xfrm, lo for one: no out policy is asked.',
+	'fwd.exempt': 'It is forwarded by a device with disable_xfrm: no out policy is asked.',
 	'out.optional': 'The states of optional templates are missing: it leaves without them.',
 	'out.transformed': 'An out policy asks for states, they are there: it leaves protected.',
 	'out.acquire': 'A required state is missing: a key manager is asked, the packet is dropped.',
@@ -16,6 +18,7 @@ export const REASON_CODES: Readonly<Record<string, string>> = {
 	'out.fragment': 'A fragment waits for the others of its datagram.',
 	'in.policy.none': 'It came in clear, no policy matches, the default is accept: delivered.',
 	'in.policy.allow': 'It came in clear, and a policy without required templates allows it.',
+	'in.exempt': 'It came by a device with disable_policy: no in policy is asked.',
 	'in.optional': 'It came in clear, and only optional templates ask for states.',
 	'in.delivered': 'Opened by its states, allowed by the policies: delivered to a socket.',
 	'in.iptfs.taken':

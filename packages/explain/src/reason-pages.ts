@@ -89,6 +89,11 @@ const clear = page(
 	POLICIES,
 	'If it should be protected, look at the losers: one field keeps the policy from matching. `--why-not` tells all.',
 );
+const exempt = page(
+	'the sysctl `disable_xfrm` of the device that it leaves by',
+	'`sysctl net.ipv4.conf.DEV.disable_xfrm net.ipv4.conf.all.disable_xfrm`; VTI set-ups set it for the real device.',
+	'Set both to 0, unless somebody wants it so. For lo it is right: what stays on the host needs no protection.',
+);
 const optional = page(
 	"the template's `level use`",
 	POLICIES,
@@ -109,6 +114,8 @@ const virtual = page(
 export const REASON_PAGES: Readonly<Record<string, ReasonPage>> = {
 	'out.policy.none': clear,
 	'out.policy.allow': clear,
+	'out.exempt': exempt,
+	'fwd.exempt': exempt,
 	'out.optional': optional,
 	'out.transformed': page('nobody', STATES, NOTHING),
 	'out.acquire': page(
@@ -125,6 +132,11 @@ export const REASON_PAGES: Readonly<Record<string, ReasonPage>> = {
 	'out.fragment': fragment,
 	'in.policy.none': clear,
 	'in.policy.allow': clear,
+	'in.exempt': page(
+		'the sysctl `disable_policy` of the device that it came by',
+		'`sysctl net.ipv4.conf.DEV.disable_policy net.ipv4.conf.all.disable_policy`; VTI set-ups set it.',
+		'Set both to 0, unless somebody wants it so: by such a device plain packets come in that policies would refuse.',
+	),
 	'in.optional': optional,
 	'in.delivered': page('nobody', STATES, NOTHING),
 	'in.iptfs.taken': page('nobody', STATES, 'Give the packets that follow: the rest is in them.'),

@@ -4,14 +4,16 @@
  * those of drops are in drop-reasons.ts.
  */
 import type { XfrmState } from '@xfrm/engine';
+import { Family, formatAddress } from '@xfrm/wire/xfrm';
 import { dropReason } from './drop-reasons.ts';
-import { algorithmText, directionName, stateName, stateText, templateText } from './names.ts';
-import { policyInSentence } from './near-miss.ts';
+import { algorithmText, stateName, stateText, templateText } from './names.ts';
+import { missInSentence, missText, policyInSentence } from './near-miss.ts';
 import {
 	type Case,
 	listText,
 	nearestPolicy,
 	nearestState,
+	overtaken,
 	type Reason,
 	sentence,
 	upperFirst,
@@ -54,24 +56,81 @@ function passReason(asked: Case): Reason {
 					digest.stateSelect.template.family || 2,
 				)}), so it goes on without.`
 			: undefined;
-	const what = direction === 'in' ? 'is delivered as it came' : 'leaves in clear, untouched';
+	const what = howItGoesOn(asked);
 	if (lookup?.winner !== undefined) {
+		const [hidden] = overtaken(asked);
 		const code = optional === undefined ? `${direction}.policy.allow` : `${direction}.optional`;
 		return {
 			code,
 			reason: sentence(
 				`The packet ${what}: ${policyInSentence(lookup.winner)} allows it.`,
+				hidden === undefined
+					? undefined
+					: `${upperFirst(missInSentence(hidden))}, which would protect it, was not taken, by ${missText(hidden)}.`,
 				optional,
 			),
 		};
 	}
-	const policyDirection = lookup === undefined ? direction : directionName(lookup.direction);
+	const exempt = exemptReason(asked);
+	if (exempt !== undefined) {
+		return exempt;
+	}
+	// What leaves does so by the lookup for output, whatever was checked before.
+	const policyDirection = direction === 'in' ? 'in' : 'out';
 	return {
 		code: `${direction}.policy.none`,
 		reason: sentence(
 			`The packet ${what}: no policy ${policyDirection} matches it, and the default is accept.`,
-			nearestPolicy(asked),
+			stateOfForeign(asked) ?? nearestPolicy(asked),
 		),
+	};
+}
+
+/** A state for the ESP packet that goes by: its destination should be an address of this host. */
+function stateOfForeign({ digest, direction, setting }: Case): string | undefined {
+	const { first } = digest;
+	if (direction !== 'fwd' || first?.spi === undefined) {
+		return undefined;
+	}
+	const family = first.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	for (const state of setting.states()) {
+		const { id } = state.config;
+		if (state.spi >>> 0 === first.spi && formatAddress(id.daddr, family) === first.destination) {
+			return `${upperFirst(stateName(state))} would take it, were ${first.destination} an address of this host.`;
+		}
+	}
+	return undefined;
+}
+
+function howItGoesOn({ digest, direction }: Case): string {
+	const { first } = digest;
+	if (direction === 'in') {
+		return 'is delivered as it came';
+	}
+	return direction === 'fwd' && first?.spi !== undefined
+		? `goes on as it came, protected by somebody else (${first.destination} is no address of this host)`
+		: 'leaves in clear, untouched';
+}
+
+/** It leaves by a device for which no policy is asked; `lo` is one. */
+function exemptReason({ digest, direction, setting }: Case): Reason | undefined {
+	const { exemptBy } = digest;
+	if (direction === 'in' && setting.unchecked !== undefined && digest.policyLookups.length === 0) {
+		return {
+			code: 'in.exempt',
+			reason: `The packet is delivered as it came: disable_policy is set for ${setting.unchecked}, so no policy in is asked.`,
+		};
+	}
+	if (direction === 'in' || exemptBy === undefined) {
+		return undefined;
+	}
+	const device = setting.deviceName(exemptBy) ?? `interface ${exemptBy}`;
+	return {
+		code: `${direction}.exempt`,
+		reason:
+			device === 'lo'
+				? 'The packet is for this host itself and stays on it: it goes by lo, for which no policy is asked (disable_xfrm).'
+				: `The packet leaves in clear, untouched: disable_xfrm is set for ${device}, so no policy out is asked.`,
 	};
 }
 

@@ -57,9 +57,12 @@ export interface Setting {
 	/** The device that has an address of this host. */
 	readonly owner: (family: number, address: string) => string | undefined;
 	readonly policies: () => Iterable<XfrmPolicy>;
+	readonly states: () => Iterable<XfrmState>;
 	readonly localSocket: string;
 	readonly mark: number;
 	readonly ifId: number;
+	/** The device that it came by, where no policy is asked for what comes by it (disable_policy). */
+	readonly unchecked: string | undefined;
 	/** Are packets told by their header fields too? */
 	readonly showFields: boolean;
 }

@@ -1,0 +1,200 @@
+/**
+ * Edits of XFRM interfaces: rules have an if_id that no interface has, or the one it belongs to is down, or policy,
+ * state and interface do not agree.
+ */
+import type { XfrmPolicy } from '@xfrm/engine';
+import type { Host } from '@xfrm/host';
+import { addressEquals, Family, formatAddress, isAnyAddress, PolicyAction } from '@xfrm/wire/xfrm';
+import {
+	addPolicy,
+	deletePolicy,
+	type Generator,
+	hostCommand,
+	remakeState,
+	type Situation,
+} from './fix-parts.ts';
+import { type Edit, policyConfig } from './fix-trial.ts';
+import { hexNumber, policyName, stateName } from './names.ts';
+import { misses } from './near-miss.ts';
+
+type Device = NonNullable<ReturnType<Host['device']>>;
+
+/** The if_id of an XFRM interface, 0 for another device. */
+function ifIdOf({ virtual }: Device): number {
+	return virtual?.kind === 'xfrm' ? virtual.ifId >>> 0 : 0;
+}
+
+function interfaces(at: Situation): readonly Device[] {
+	return [...at.before.world.host.devices()].filter((device) => ifIdOf(device) !== 0);
+}
+
+/** A name that no device has. */
+export function freeInterfaceName(at: Situation): string {
+	const names = new Set([...at.before.world.host.devices()].map(({ name }) => name));
+	for (let number = 0; ; number++) {
+		if (!names.has(`ipsec${number}`)) {
+			return `ipsec${number}`;
+		}
+	}
+}
+
+/** The policy of the lookup's direction that would match but for its if_id, or its mark. */
+function nearPolicy(at: Situation, field: 'if_id' | 'mark'): XfrmPolicy | undefined {
+	const lookup = at.digest.lastPolicyLookup;
+	return lookup?.losers.find(
+		({ object }) =>
+			object.socketId === 0 &&
+			object.action === PolicyAction.Allow &&
+			misses(object, lookup.flow, lookup.ifId) === 1 &&
+			(field === 'if_id' ? object.ifId !== lookup.ifId : !object.markFits(lookup.flow.mark)),
+	)?.object;
+}
+
+export const mendInterface: Generator = (at) => {
+	const { answer, digest } = at;
+	const lookup = digest.lastPolicyLookup;
+	if (answer.code === 'out.acquire' || answer.code === 'out.state.missing') {
+		return policyOfInterface(at);
+	}
+	const policy = nearPolicy(at, 'if_id');
+	if (lookup === undefined || lookup.winner !== undefined || policy === undefined) {
+		return mendVti(at);
+	}
+	const wanted = policy.ifId >>> 0;
+	if (wanted === 0) {
+		return [];
+	}
+	if (answer.code === 'host.link-failure') {
+		return otherIfId(at, lookup.ifId >>> 0, wanted);
+	}
+	const state = digest.applied.at(-1);
+	if (answer.counter !== 'XfrmInNoPols' || state === undefined || lookup.ifId !== 0) {
+		return [];
+	}
+	const [device] = interfaces(at).filter((one) => ifIdOf(one) === wanted);
+	if (state.ifId >>> 0 === wanted) {
+		return device === undefined ? missingInterface(at, wanted) : downInterface(device, wanted);
+	}
+	if (device === undefined || state.ifId !== 0) {
+		return [];
+	}
+	return [
+		{
+			text: `give ${stateName(state)} the if_id of ${device.name} and of ${policyName(policy)}, ${hexNumber(wanted)}`,
+			commands: remakeState(at, state, { ifId: wanted }),
+			want: 'protected',
+		},
+	];
+};
+
+/**
+ * What is routed into an interface meets a policy without its if_id before it comes there, and the state has that if_id:
+ * the policy is the one that lacks it.
+ */
+function policyOfInterface(at: Situation): Edit[] {
+	const { template: wanted, stateSelect, lastPolicyLookup: lookup } = at.digest;
+	const policy = wanted?.policy;
+	const device = interfaces(at).find(({ ifindex }) => ifindex === lookup?.flow.oif);
+	if (policy === undefined || device === undefined || policy.ifId !== 0 || policy.socketId !== 0) {
+		return [];
+	}
+	const ifId = ifIdOf(device);
+	const state = stateSelect?.losers.find(
+		({ object, field }) => field === 'if_id' && object.ifId >>> 0 === ifId,
+	)?.object;
+	return state === undefined
+		? []
+		: [
+				{
+					text:
+						`give ${policyName(policy)} the if_id of ${device.name}, ${hexNumber(ifId)}, as ${stateName(state)} has it: ` +
+						'without, it takes the packet before it comes to the interface',
+					commands: [deletePolicy(at, policy), addPolicy(at, { ...policyConfig(policy), ifId })],
+					want: 'protected',
+				},
+			];
+}
+
+function missingInterface(at: Situation, ifId: number): Edit[] {
+	const name = freeInterfaceName(at);
+	return [
+		{
+			text:
+				`state and policies are for an XFRM interface with if_id ${hexNumber(ifId)}, and there is none: make it ` +
+				'(what it is for has to be routed into it)',
+			commands: [
+				hostCommand(`ip link add ${name} type xfrm if_id ${hexNumber(ifId)}`),
+				hostCommand(`ip link set ${name} up`),
+			],
+			want: 'protected',
+		},
+	];
+}
+
+function downInterface(device: Device, ifId: number): Edit[] {
+	return device.up
+		? []
+		: [
+				{
+					text: `set ${device.name}, the XFRM interface with if_id ${hexNumber(ifId)}, up: while it is down it takes nothing`,
+					commands: [hostCommand(`ip link set ${device.name} up`)],
+					want: 'protected',
+				},
+			];
+}
+
+/** The interface has one if_id, the policies for what is routed into it have another. */
+function otherIfId(at: Situation, has: number, wanted: number): Edit[] {
+	const [device] = interfaces(at).filter((one) => ifIdOf(one) === has);
+	const below = device?.virtual === null ? 0 : (device?.virtual.link ?? 0);
+	const under = below === 0 ? '' : ` dev ${at.before.world.deviceName(below) ?? below}`;
+	return device === undefined
+		? []
+		: [
+				{
+					text: `give ${device.name} the if_id of the policies for what is routed into it, ${hexNumber(wanted)} instead of ${hexNumber(has)}`,
+					commands: [
+						hostCommand(`ip link set ${device.name} type xfrm${under} if_id ${hexNumber(wanted)}`),
+					],
+					want: 'protected',
+				},
+			];
+}
+
+/** What comes out of a VTI bears the mark of its ikey when the policies are asked, and they have another. */
+function mendVti(at: Situation): Edit[] {
+	const { answer, digest } = at;
+	const state = digest.applied.at(-1);
+	const policy = nearPolicy(at, 'mark');
+	if (answer.counter !== 'XfrmInNoPols' || state === undefined || policy === undefined) {
+		return [];
+	}
+	const { family, config } = state;
+	const key = policy.markValue >>> 0;
+	const edits: Edit[] = [];
+	for (const { name, virtual } of at.before.world.host.devices()) {
+		const own =
+			virtual?.kind === 'vti' &&
+			virtual.family === family &&
+			addressEquals(virtual.local, config.id.daddr, family) &&
+			(isAnyAddress(virtual.remote, family) || addressEquals(virtual.remote, config.saddr, family));
+		if (own && virtual.inKey >>> 0 !== key) {
+			const [local, remote] = [virtual.local, virtual.remote].map((one) =>
+				formatAddress(one, family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6),
+			);
+			const type = family === Family.Ipv4 ? 'vti' : 'vti6';
+			const okey = virtual.outKey >>> 0;
+			edits.push({
+				text: `give ${name} ikey ${key}: it is the mark by which ${policyName(policy)} is looked for, and was ${virtual.inKey >>> 0}`,
+				commands: [
+					hostCommand(
+						`ip link set ${name} type ${type} local ${local} remote ${remote} ` +
+							(okey === key ? `key ${key}` : `ikey ${key} okey ${okey}`),
+					),
+				],
+				want: 'protected',
+			});
+		}
+	}
+	return edits;
+}
