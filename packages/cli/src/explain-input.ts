@@ -109,6 +109,7 @@ export function newestTimeOf(rules: readonly RulesText[]): number | undefined {
 /**
  * Carries a file of rules out, after all of it was read.
  *
+ * @param note is told each step before it is carried out
  * @returns the rules that Linux would refuse
  * @throws InputError for a line that cannot be read; nothing of the file was applied then
  */
@@ -116,6 +117,7 @@ export function loadRules(
 	explainer: Explainer,
 	rules: RulesText,
 	secrets: Secrets,
+	note: (file: string, step: RulesStep) => void = () => undefined,
 ): readonly RefusedRule[] {
 	const { file, text, host } = rules;
 	for (const line of text.split('\n').filter((one) => KEYED.test(one))) {
@@ -140,7 +142,10 @@ export function loadRules(
 	for (const assumed of parsed.assumed) {
 		explainer.assume(assumed);
 	}
-	return parsed.steps.flatMap((step) => carryOut(explainer, step, file, secrets));
+	return parsed.steps.flatMap((step) => {
+		note(file, step);
+		return carryOut(explainer, step, file, secrets);
+	});
 }
 
 /** Why a file of rules cannot be read; what stands in the wrong place may be a key, and is hidden. */

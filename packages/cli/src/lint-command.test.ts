@@ -77,6 +77,48 @@ describe('xfrm lint', () => {
 		}
 	});
 
+	it('names the lines of what it is about, of commands and of dumps', () => {
+		const placesOf = (file: string): (string | number)[][] => {
+			const { runs } = JSON.parse(xfrm('lint', '--sarif', file).stdout);
+			const [{ locations, relatedLocations }] = runs[0].results;
+			return [...locations, ...relatedLocations].map(({ physicalLocation: place }) => [
+				decodeURI(place.artifactLocation.uri),
+				place.region.startLine,
+				place.region.endLine,
+			]);
+		};
+		assert.deepEqual(placesOf(rules), [
+			[rules, 2, 2],
+			[rules, 3, 3],
+		]);
+		const dump = join(folder, 'a dump');
+		writeFileSync(
+			dump,
+			`src 192.0.2.1 dst 192.0.2.2
+	proto esp spi 0x00000100 reqid 7 mode tunnel
+	replay-window 0
+	aead rfc4106(gcm(aes)) ${KEY} 128
+src 10.1.0.0/16 dst 10.2.0.0/16
+	dir out priority 0
+	tmpl src 192.0.2.1 dst 192.0.2.2
+		proto esp reqid 5 mode tunnel
+`,
+		);
+		assert.deepEqual(placesOf(dump), [
+			[dump, 1, 4],
+			[dump, 5, 8],
+		]);
+		assert.match(xfrm('lint', rules).stdout, /\n {11}\S+rules:2: state 0x00000100: /);
+		const [{ objects }] = lines(xfrm('lint', '--json', rules).stdout) as [{ objects: object[] }];
+		assert.deepEqual(
+			objects.map((one) => 'file' in one && 'line' in one && [one.file, one.line]),
+			[
+				[rules, 2],
+				[rules, 3],
+			],
+		);
+	});
+
 	it('fails as it is told to', () => {
 		const status = (...args: readonly string[]): number | null => xfrm('lint', ...args).status;
 		assert.deepEqual(

@@ -7,10 +7,12 @@ import {
 	isAtLeast,
 	lintRules,
 	lintText,
+	RulePlaces,
 	Secrets,
 	type Severity,
 	sarifOf,
 } from '@xfrm/explain';
+import type { RulesStep } from '@xfrm/iproute';
 import { loadHost, loadHostText, type RulesText, readBytes, readRules } from './explain-input.ts';
 import { hostWithRules, profileOf } from './offline-rules.ts';
 import { readRunning } from './running-rules.ts';
@@ -50,11 +52,13 @@ export async function lintCommand(args: readonly string[]): Promise<number> {
 		process.stderr.write(`xfrm: ${secrets.hide(text)}\n`);
 	};
 	try {
-		const { explainer, rules } = await load(values, paths, secrets, warn);
+		const places = new RulePlaces();
+		const { explainer, rules } = await load(values, paths, secrets, warn, places);
 		const nat = (values.nft ?? []).map((path) => new TextDecoder().decode(readBytes(path)));
 		const findings = lintRules(explainer.world, {
 			hostKnown: isHostKnown(values),
 			nat: nat.length === 0 ? undefined : nat.join('\n'),
+			places,
 		});
 		const engine = explainer.world.engine;
 		const output =
@@ -124,6 +128,7 @@ async function load(
 	paths: readonly string[],
 	secrets: Secrets,
 	warn: (text: string) => void,
+	places: RulePlaces = new RulePlaces(),
 ): Promise<{ readonly explainer: Explainer; readonly rules: readonly RulesText[] }> {
 	const locals = values.local ?? [];
 	const hosts = values.host ?? [];
@@ -131,7 +136,13 @@ async function load(
 	const running = target === undefined ? undefined : await readRunning(target, { hosts, locals });
 	const rules = [...paths.map(readRules), ...(running === undefined ? [] : [running.rules])];
 	const profile = profileOf(values.profile ?? PROFILE_DEFAULT);
-	const { explainer, refused } = hostWithRules(rules, secrets, { profile }, (one) => {
+	// The text of what is running is nobody's file.
+	const note = (file: string, step: RulesStep): void => {
+		if (file !== running?.rules.file) {
+			places.note(file, step);
+		}
+	};
+	const { explainer, refused } = hostWithRules(rules, secrets, { profile, note }, (one) => {
 		if (running?.host !== undefined) {
 			loadHostText(one, running.host, '(this host)');
 		}

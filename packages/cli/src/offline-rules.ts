@@ -2,6 +2,7 @@
 import { nodeProvider } from '@xfrm/crypto/node';
 import { PROFILES } from '@xfrm/engine';
 import { Explainer, InputError, Secrets } from '@xfrm/explain';
+import type { RulesStep } from '@xfrm/iproute';
 import {
 	loadRules,
 	newestTimeOf,
@@ -20,6 +21,8 @@ export interface OfflineOptions {
 	readonly profile: ProfileName;
 	/** Does a key manager listen? Default: yes. */
 	readonly listener?: boolean;
+	/** Is told of each step of a file, before it is carried out. */
+	readonly note?: (file: string, step: RulesStep) => void;
 }
 
 /**
@@ -42,7 +45,7 @@ export function hostWithRules(
 		listener: options.listener ?? true,
 	});
 	prepare(explainer);
-	const refused = rules.flatMap((one) => loadRules(explainer, one, secrets));
+	const refused = rules.flatMap((one) => loadRules(explainer, one, secrets, options.note));
 	explainer.takeEvents();
 	explainer.prepare();
 	return { explainer, refused };

@@ -19,6 +19,8 @@ export {
 	lintRules,
 	lintText,
 	PAGES as LINT_PAGES,
+	type RulePlace,
+	RulePlaces,
 	type Severity,
 	sarifOf,
 } from './lint/lint.ts';

@@ -15,12 +15,15 @@ import {
 } from '@xfrm/wire/xfrm';
 import { includes, type LocalAddress } from '../direction.ts';
 import type { World } from '../world.ts';
+import type { RulePlaces } from './rule-places.ts';
 
 export interface LintOptions {
 	/** Were the host's addresses told? Otherwise they are implied by the rules. */
 	readonly hostKnown: boolean;
 	/** Rules of nft or iptables-save, as text. */
 	readonly nat: string | undefined;
+	/** Where objects were made. */
+	readonly places: RulePlaces | undefined;
 }
 
 /** A template in its policy. */

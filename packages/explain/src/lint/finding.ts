@@ -11,6 +11,10 @@ export type Severity = 'error' | 'warning' | 'info';
 export interface LintObject extends ObjectRef {
 	/** As `ip xfrm` would print it, in one line. */
 	readonly text: string;
+	/** Where it was made, if a file did: its name and lines, counted from 1. */
+	readonly file?: string;
+	readonly line?: number;
+	readonly last_line?: number;
 }
 
 export interface Finding {
@@ -55,7 +59,8 @@ export function finding(
 	};
 }
 
-function lintObject(object: XfrmPolicy | XfrmState | MissingPolicy): LintObject {
+/** An object as findings name it. */
+export function lintObject(object: XfrmPolicy | XfrmState | MissingPolicy): LintObject {
 	if ('missing' in object) {
 		const { missing, selector } = object;
 		return { kind: 'policy', dir: missing, text: `missing: policy ${missing} ${selector}` };

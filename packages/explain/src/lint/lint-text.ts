@@ -1,6 +1,6 @@
 /** Findings for people: severity, id and objects first, then why, what Linux does, what to do. */
 import { wrap } from '../text.ts';
-import type { Finding, Severity } from './finding.ts';
+import type { Finding, LintObject, Severity } from './finding.ts';
 
 const COLUMNS = 100;
 /** Findings of one id that are told in full. */
@@ -31,7 +31,7 @@ export function lintText(
 			...wrapped(`${reason}.`),
 			...wrapped(consequence),
 			...wrapped(advice),
-			...objects.flatMap(({ text }) => wrapped(text, '  ')),
+			...objects.flatMap((object) => wrapped(objectText(object), '  ')),
 		];
 	});
 	const count = (severity: Severity): number =>
@@ -48,6 +48,11 @@ export function lintText(
 		...lines,
 		`${plural(findings.length, 'finding')}${sum} in ${plural(counts.states, 'state')}, ${policies}`,
 	];
+}
+
+/** The object, behind the line where it was made. */
+function objectText({ text, file, line }: LintObject): string {
+	return file === undefined ? text : `${file}:${line}: ${text}`;
 }
 
 function plural(count: number, word: string): string {

@@ -1,7 +1,7 @@
 /** Looks rules over: everything that is wrong, dangerous or odd about them, without a packet. */
 import type { World } from '../world.ts';
 import { LintFacts, type LintOptions } from './facts.ts';
-import type { Finding, Severity } from './finding.ts';
+import { type Finding, type LintObject, lintObject, type Severity } from './finding.ts';
 import { checkGaps, checkPolicies } from './policies.ts';
 import { checkStates } from './states.ts';
 import { checkDevices, checkNat, checkShadows, checkSizes } from './surroundings.ts';
@@ -18,6 +18,7 @@ export function lintRules(world: World, options: Partial<LintOptions> = {}): rea
 	const facts = new LintFacts(world, {
 		hostKnown: options.hostKnown ?? false,
 		nat: options.nat,
+		places: options.places,
 	});
 	const found = [
 		...checkTemplates(facts),
@@ -30,7 +31,30 @@ export function lintRules(world: World, options: Partial<LintOptions> = {}): rea
 		...checkGaps(facts),
 		...checkSizes(facts),
 	];
-	return withoutEchoes(found).sort((a, b) => RANK[a.severity] - RANK[b.severity]);
+	return withPlaces(facts, withoutEchoes(found)).sort(
+		(a, b) => RANK[a.severity] - RANK[b.severity],
+	);
+}
+
+/** Names the lines at which objects were made. */
+function withPlaces({ policies, states, options }: LintFacts, found: Finding[]): Finding[] {
+	const { places } = options;
+	if (places === undefined) {
+		return found;
+	}
+	const named = new Map<string, LintObject>();
+	for (const object of [...policies, ...states]) {
+		const place = places.placeOf(object);
+		if (place !== undefined) {
+			const { file, line, lastLine } = place;
+			const one = lintObject(object);
+			named.set(one.text, { ...one, file, line, last_line: lastLine });
+		}
+	}
+	return found.map((finding) => ({
+		...finding,
+		objects: finding.objects.map((object) => named.get(object.text) ?? object),
+	}));
 }
 
 /** A state that nearly serves a template is told so; that it serves none says nothing new. */
@@ -53,4 +77,5 @@ export function isAtLeast(severity: Severity, least: Severity): boolean {
 export type { Finding, LintObject, Severity } from './finding.ts';
 export { lintText } from './lint-text.ts';
 export { PAGES } from './pages.ts';
+export { type RulePlace, RulePlaces } from './rule-places.ts';
 export { sarifOf } from './sarif.ts';
