@@ -20,6 +20,7 @@ import { CryptoStatus } from '@xfrm/crypto/provider';
 import {
 	fitsIpv4,
 	fitsIpv6,
+	IPTFS_HEADER_OCTETS,
 	IPV6_HEADER_OCTETS,
 	IPV6_PAYLOAD_OCTETS_MAX,
 	ipv4Protocol,
@@ -63,8 +64,11 @@ const { Bytes, Packets, LastUsed } = Current;
 const { Transformed } = PacketAction;
 const { Ok } = CryptoStatus;
 
-/** BEET may need so much more than a state's header octets for IPv4 options. */
-const BEET_PSEUDO_HEADER_OCTETS = 8;
+/**
+ * More than a state's header octets: BEET's pseudo header for IPv4 options, and the IPTFS header that the next
+ * state may put around what this one makes.
+ */
+const SPARE_HEADER_OCTETS: number = 8 + IPTFS_HEADER_OCTETS;
 /** Most TFC padding that room is kept for: no packet is longer. */
 const TFC_OCTETS_MAX = 65535;
 
@@ -235,8 +239,8 @@ export function sendThrough(net: Namespace, packet: PacketBuffer, first: BundleS
 /** One packet through all its states, a call of the provider each. */
 function transformAlone(net: Namespace, packet: PacketBuffer, first: BundleStep): boolean {
 	for (let step: BundleStep | null = first; step !== null; step = step.next) {
-		if (step !== first && step.state.mode === Iptfs && !wrapWhole(packet)) {
-			return drop(net, packet, Verdict.OutError, Errno.ENOMEM, step.state, 'out.room');
+		if (step !== first && step.state.mode === Iptfs) {
+			wrapWhole(packet);
 		}
 		if (!planStep(net, packet, step)) {
 			return false;
@@ -270,17 +274,16 @@ export function sealPlanned(net: Namespace): void {
 	}
 	net.provider.seal(jobs);
 	for (let job = 0; job < count; job++) {
-		const step = outputRun.steps[job];
-		const packet = outputRun.packets[job];
+		const step = outputRun.steps[job] ?? null;
+		const packet = outputRun.packets[job] ?? null;
 		outputRun.packets[job] = null;
-		if (
-			step !== null &&
-			step !== undefined &&
-			packet !== null &&
-			packet !== undefined &&
-			!(jobs.status[job] === Ok && isDoneBySealing(step.state)) &&
-			finishStep(net, packet, step, job)
-		) {
+		if (step === null || packet === null) {
+			continue;
+		}
+		if (jobs.status[job] === Ok && isDoneBySealing(step.state)) {
+			continue;
+		}
+		if (finishStep(net, packet, step, job)) {
 			takeToStream(packet, step.state);
 		}
 	}
@@ -301,10 +304,8 @@ function isDoneBySealing(state: XfrmState): boolean {
 function planStep(net: Namespace, packet: PacketBuffer, step: BundleStep): boolean {
 	const { tracer, outputRun } = net;
 	const { state } = step;
-	const tfcOctets = state.tfcpad === 0 ? 0 : Math.min(state.tfcpad, TFC_OCTETS_MAX);
-	if (
-		!packet.reserve(state.headerOctets + BEET_PSEUDO_HEADER_OCTETS, state.trailerOctets + tfcOctets)
-	) {
+	const tfcOctets = Math.min(state.tfcpad, TFC_OCTETS_MAX);
+	if (!packet.reserve(state.headerOctets + SPARE_HEADER_OCTETS, state.trailerOctets + tfcOctets)) {
 		return drop(net, packet, Verdict.OutError, Errno.ENOMEM, state, 'out.room');
 	}
 	packet.mark = applyOutputMark(state, packet.mark);
@@ -340,8 +341,8 @@ function planStep(net: Namespace, packet: PacketBuffer, step: BundleStep): boole
 	if (error !== 0) {
 		return dropUntransformed(net, packet, state, error);
 	}
-	// Sealing changes no length of ESP, so that the header can be completed here.
-	if (step.endsGroup && state.proto === Esp) {
+	// Sealing changes no length of ESP, so that the header can be completed here, for what follows to change.
+	if (state.proto === Esp) {
 		finishLengths(packet, outputRun.headerSum);
 	}
 	return true;

@@ -1,12 +1,15 @@
 /** IPTFS outward: what a queue makes of packets, and what it refuses. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { nullProvider } from '@xfrm/crypto/null';
+import type { CryptoProvider } from '@xfrm/crypto/provider';
 import { formatHex, type PacketBuffer } from '@xfrm/wire';
 import type { IptfsConfig, StateConfig } from '@xfrm/wire/xfrm';
 import fc from 'fast-check';
 import { Batch } from '../batch.ts';
 import type { Engine } from '../engine.ts';
 import { arrived, bytes, counted, NOW_US, type StateOptions } from '../input-fixture.test.ts';
+import { linux619 } from '../kernel-profile.ts';
 import {
 	addOut,
 	addOutPolicy,
@@ -29,8 +32,12 @@ interface Bench {
 	readonly state: XfrmState;
 }
 
-function makeOutput(iptfs: IptfsConfig = {}, options: StateOptions = {}): Bench {
-	const { engine, routes } = makeEngine();
+function makeOutput(
+	iptfs: IptfsConfig = {},
+	options: StateOptions = {},
+	provider: CryptoProvider = nullProvider(),
+): Bench {
+	const { engine, routes } = makeEngine(linux619, provider);
 	addOutPolicy(engine, { templates: [tunnelTemplate({ mode: 5 })] });
 	const defaults = { initDelayUs: 0, maxQueueOctets: 10_485_760, packetOctets: 0 };
 	const iptfsConfig: StateConfig['iptfs'] = { ...defaults, ...iptfs };
@@ -131,6 +138,17 @@ describe('the IPTFS queue', () => {
 		const plain = makeOutput({ maxQueueOctets: 36 });
 		send(plain, withTos(0xb8));
 		assert.deepEqual(payloads(plain), [`0: ${hex(withTos(0xb8))}`]);
+	});
+
+	it('hands out nothing that could not be sealed', () => {
+		const provider = nullProvider();
+		provider.seal = (jobs) => {
+			jobs.status.fill(22, 0, jobs.count);
+		};
+		const bench = makeOutput({}, {}, provider);
+		send(bench, sized(40));
+		assert.deepEqual(outer(bench), []);
+		assert.deepEqual(counted(bench.engine.net), { XfrmOutStateProtoError: 1 });
 	});
 
 	it('goes on to its end when the state was deleted: nothing leaves', () => {

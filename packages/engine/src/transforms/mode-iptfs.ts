@@ -60,13 +60,10 @@ export function iptfsOutput(packet: PacketBuffer, step: BundleStep): number {
 
 /**
  * Makes the packet a payload of one block. For a packet that comes out of another state of its bundle, which
- * is neither queued nor cut: Linux sends such ones without an IPTFS header, for nobody to read.
+ * is neither queued nor cut: Linux sends such ones without an IPTFS header, for nobody to read. The state before
+ * has left room for it.
  */
-export function wrapWhole(packet: PacketBuffer): boolean {
-	if (!packet.reserve(IPTFS_HEADER_OCTETS, 0)) {
-		return false;
-	}
+export function wrapWhole(packet: PacketBuffer): void {
 	packet.start -= IPTFS_HEADER_OCTETS;
 	writeIptfs(packet.view, packet.start, 0);
-	return true;
 }
