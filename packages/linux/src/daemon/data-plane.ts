@@ -236,6 +236,7 @@ export class DataPlane {
 		const tun = openTun(this.#native, laneDevice(index));
 		const lane: Lane = { fd: tun.fd, ifindex: tun.ifindex, mark: mark | 0 };
 		this.#lanes.push(lane);
+		this.#transmitter.joinsDatagrams = tun.joinsDatagrams;
 		this.#guard.openLane(index, tun.ifindex);
 		this.#poll.add(tun.fd, () => this.#repeat(() => this.#outbound.pass(lane, nowUs())));
 	}

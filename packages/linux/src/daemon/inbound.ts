@@ -33,8 +33,8 @@ import type { Lane } from './outbound.ts';
 import { type OuterSocket, rawGap, takeRaw } from './outer-sockets.ts';
 import { PacketRows } from './packet-rows.ts';
 import type { PacketSlab } from './packet-slab.ts';
+import { segmentSumStart } from './segment-run.ts';
 import type { SequenceLedger } from './sequence-ledger.ts';
-import { tcpSumStart } from './tcp-run.ts';
 import type { Transmitter } from './transmitter.ts';
 
 /** Tunnels in tunnels: as many as a packet may have states. */
@@ -50,7 +50,7 @@ export class Inbound {
 	readonly #samples: DropSamples;
 	readonly #rows: PacketRows;
 	readonly #segments: PacketRows;
-	/** Of the segments that are being taken apart, and of TCP segments to be joined again. */
+	/** Of what is being taken apart, and of what is to be joined again. */
 	readonly #moves: OctetMoves;
 	/** Rows of the batch's packets in these, `NOT` for none. */
 	readonly #sumRows: Int32Array = new Int32Array(PACKETS_PER_CALL);
@@ -77,7 +77,7 @@ export class Inbound {
 		this.#moves = new OctetMoves(slab.bytes, PACKETS_PER_CALL);
 	}
 
-	/** Receives once from a raw socket; false when nothing was there. */
+	/** Receives once from a raw socket; false when there was no more. */
 	passRaw(socket: OuterSocket, lane: Lane, nowUs: number): boolean {
 		const rows = this.#rows;
 		rows.prepare(rawGap(socket.family));
@@ -92,10 +92,10 @@ export class Inbound {
 		this.#samples.begin(batch.packets, nowUs);
 		this.#engine.input(batch);
 		this.#finish(batch, lane, nowUs);
-		return count > 0;
+		return count === rows.batch.capacity;
 	}
 
-	/** Receives once from beside an IKE daemon's port; false when nothing was there. */
+	/** Receives once from beside an IKE daemon's port; false when there was no more. */
 	passDatagrams(port: EncapPort, lane: Lane, nowUs: number): boolean {
 		const rows = this.#rows;
 		rows.prepare(udpGap(port.family));
@@ -117,7 +117,7 @@ export class Inbound {
 			batch.packets.push(packet);
 		}
 		this.#open(batch, lane);
-		return count > 0;
+		return count === rows.batch.capacity;
 	}
 
 	/** Takes apart what the kernel has joined (UDP_GRO): datagrams of one peer, all but the last of one length. */
@@ -194,8 +194,9 @@ export class Inbound {
 		this.#transmitter.flush();
 	}
 
-	/** Sums the TCP segments that came out of tunnels, if there are any to be joined. */
+	/** Sums the segments and datagrams that came out of tunnels, if there are any to be joined. */
 	#sum({ packets }: Batch): void {
+		const { joinsDatagrams } = this.#transmitter;
 		const moves = this.#moves;
 		const rows = this.#sumRows;
 		moves.count = 0;
@@ -207,10 +208,10 @@ export class Inbound {
 				packet.action === PacketAction.Reinject &&
 				packet.slabAt >= 0 &&
 				this.#locate(packet) &&
-				packet.proto === IpProto.Tcp
+				(packet.proto === IpProto.Tcp || (joinsDatagrams && packet.proto === IpProto.Udp))
 			) {
 				const { slabAt, transportAt, end } = packet;
-				rows[i] = moves.add(slabAt + transportAt, NOT, end - transportAt, tcpSumStart(packet));
+				rows[i] = moves.add(slabAt + transportAt, NOT, end - transportAt, segmentSumStart(packet));
 			}
 		}
 		if (moves.count > 1) {

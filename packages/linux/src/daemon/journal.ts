@@ -65,6 +65,8 @@ export class Journal implements TableWatcher {
 	readonly #changedStates: Set<XfrmState> = new Set();
 	readonly #changedPolicies: Set<XfrmPolicy> = new Set();
 	readonly #gone: number[] = [];
+	/** Of the engine's tables, when all of them was written. */
+	#flushedGeneration: number = -1;
 	#defaults: string = '';
 	#nextNumber: number = 1;
 	#fd: number = -1;
@@ -151,11 +153,18 @@ export class Journal implements TableWatcher {
 
 	/** Makes all changes so far durable. @throws Error of the file system; what was not written is kept for later */
 	flush(): void {
+		const { generation } = this.#engine.net;
+		const changes = this.#gone.length + this.#changedStates.size + this.#changedPolicies.size;
+		// Asked after every round of the loop: mostly there is nothing. Defaults are of the generation.
+		if (changes === 0 && generation === this.#flushedGeneration) {
+			return;
+		}
 		const text = this.#gone.map((number) => writeRecord({ kind: 'gone', number })).join('');
 		const states = [...this.#changedStates].map((state) => this.#stateLine(state)).join('');
 		const policies = [...this.#changedPolicies].map((policy) => this.#policyLine(policy)).join('');
 		const lines = text + states + policies + this.#defaultsLine();
 		if (lines === '') {
+			this.#flushedGeneration = generation;
 			return;
 		}
 		if (this.#octets > 2 * this.#octetsFirst + JOURNAL_SLACK_OCTETS) {
@@ -178,6 +187,7 @@ export class Journal implements TableWatcher {
 	}
 
 	#settled(): void {
+		this.#flushedGeneration = this.#engine.net.generation;
 		this.#gone.length = 0;
 		this.#changedStates.clear();
 		this.#changedPolicies.clear();

@@ -104,7 +104,7 @@ export class Outbound {
 		this.#moves = new OctetMoves(slab.bytes, PACKETS_PER_CALL);
 	}
 
-	/** Reads once from a lane's device and sends what comes of it; false when nothing was there. */
+	/** Reads once from a lane's device and sends what comes of it; false when there was no more. */
 	pass(lane: Lane, nowUs: number): boolean {
 		const rows = this.#rows;
 		rows.prepare(-VNET_HEADER_OCTETS);
@@ -129,7 +129,7 @@ export class Outbound {
 			}
 		}
 		this.#process(batch, lane);
-		return true;
+		return count === rows.batch.capacity;
 	}
 
 	/** Cuts a large packet into those that its sender wants on the wire. */

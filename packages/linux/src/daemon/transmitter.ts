@@ -16,7 +16,7 @@ import type { EncapPort } from './encap-ports.ts';
 import type { OuterSockets } from './outer-sockets.ts';
 import { PacketRows, placeInSlab, SLOT_PACKET_OCTETS } from './packet-rows.ts';
 import type { PacketSlab } from './packet-slab.ts';
-import { TcpRun } from './tcp-run.ts';
+import { SegmentRun } from './segment-run.ts';
 import { VNET_HEADER_OCTETS, writePlainVnet } from './vnet-header.ts';
 
 /** What the kernel would not take. */
@@ -39,7 +39,7 @@ export class Transmitter {
 	readonly #datagrams: DatagramSender;
 	readonly #tun: PacketBatch;
 	/** What the last message to the device may be gone on with. */
-	readonly #run: TcpRun = new TcpRun();
+	readonly #run: SegmentRun = new SegmentRun();
 	#tunFd: number = -1;
 
 	constructor(native: Native, sockets: OuterSockets, slab: PacketSlab) {
@@ -53,6 +53,14 @@ export class Transmitter {
 		this.#out6 = new PacketBatch(bytes, PACKETS_PER_CALL);
 		this.#datagrams = new DatagramSender(native, bytes);
 		this.#tun = new PacketBatch(bytes, PACKETS_PER_CALL);
+	}
+
+	/** Whether the kernel takes datagrams joined. */
+	get joinsDatagrams(): boolean {
+		return this.#run.joinsDatagrams;
+	}
+	set joinsDatagrams(joins: boolean) {
+		this.#run.joinsDatagrams = joins;
 	}
 
 	/** A whole IP packet to the network, to the destination in its header. */
@@ -87,8 +95,8 @@ export class Transmitter {
 	}
 
 	/**
-	 * A whole IP packet to the kernel, as if it had come by this device. `sum` is that of a TCP segment with its
-	 * pseudo header (`tcpSumStart`), `NOT` where it is not known.
+	 * A whole IP packet to the kernel, as if it had come by this device. `sum` is that of a segment with its
+	 * pseudo header (`segmentSumStart`), `NOT` where it is not known.
 	 */
 	toKernel(packet: PacketBuffer, tunFd: number, sum: number): void {
 		if (this.#tunFd !== tunFd) {

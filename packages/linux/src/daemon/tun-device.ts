@@ -35,6 +35,8 @@ export interface TunDevice {
 	readonly fd: number;
 	readonly name: string;
 	readonly ifindex: number;
+	/** Datagrams may be joined, both ways. */
+	readonly joinsDatagrams: boolean;
 }
 
 /** Makes a device, up and ready. @throws StartError */
@@ -53,7 +55,7 @@ export function openTun(native: Native, name: string): TunDevice {
 		native.close(fd);
 		throw new StartError(deviceRefusal(-made, name));
 	}
-	setOffload(native, fd);
+	const joinsDatagrams = setOffload(native, fd);
 	setSysctls(name);
 	const ifindex = interfaceIndex(name) ?? 0;
 	const socket = new RtnetlinkSocket(native);
@@ -63,16 +65,18 @@ export function openTun(native: Native, name: string): TunDevice {
 		native.close(fd);
 		throw new StartError(`the device ${name} cannot be set up (errno ${errno})`);
 	}
-	return { fd, name, ifindex };
+	return { fd, name, ifindex, joinsDatagrams };
 }
 
-/** As much as the kernel has: UDP came with 6.2. */
-function setOffload(native: Native, fd: number): void {
+/** As much as the kernel has: UDP came with 6.2, and then the answer is true. */
+function setOffload(native: Native, fd: number): boolean {
 	const { Checksum, Tcp4, Tcp6, TcpEcn, Udp4, Udp6 } = TunOffload;
 	const tcp = Checksum | Tcp4 | Tcp6 | TcpEcn;
-	if (native.ioctlValue(fd, TunRequest.SetOffload, tcp | Udp4 | Udp6) < 0) {
-		native.ioctlValue(fd, TunRequest.SetOffload, tcp);
+	if (native.ioctlValue(fd, TunRequest.SetOffload, tcp | Udp4 | Udp6) >= 0) {
+		return true;
 	}
+	native.ioctlValue(fd, TunRequest.SetOffload, tcp);
+	return false;
 }
 
 /** What of it the kernel does not have (no IPv6, /proc/sys read-only) is left; doctor tells. */

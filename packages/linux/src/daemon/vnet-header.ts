@@ -14,6 +14,10 @@ export const VNET_HEADER_OCTETS = 10;
 /** The checksum is a pseudo header's only: the rest is to be added from an offset on. */
 const NEEDS_CHECKSUM = 1;
 
+/** Offsets in the headers. */
+const TCP_CHECKSUM_AT = 16;
+const UDP_CHECKSUM_AT = 6;
+
 export const SegmentType = { None: 0, Tcp4: 1, Tcp6: 4, Udp: 5 } as const;
 /** Beside the type: the first segment alone has CWR. */
 const ECN = 0x80;
@@ -40,7 +44,10 @@ export function completeChecksum(packet: PacketBuffer, vnetAt: number): boolean 
 	}
 	const checksum = checksumFold(checksumAddView(view, from, end - from, 0));
 	// UDP's 0 means that there is none (RFC 768).
-	view.setUint16(at, checksum === 0 && view.getUint16(vnetAt + 8, true) === 6 ? 0xffff : checksum);
+	view.setUint16(
+		at,
+		checksum === 0 && view.getUint16(vnetAt + 8, true) === UDP_CHECKSUM_AT ? 0xffff : checksum,
+	);
 	return true;
 }
 
@@ -51,8 +58,8 @@ export function writePlainVnet(view: DataView, at: number): void {
 	view.setInt16(at + 8, 0);
 }
 
-/** Writes a header for TCP segments in one packet, whose checksum is the pseudo header's sum. */
-export function writeTcpVnet(
+/** Writes a header for segments or datagrams in one packet, whose checksum is the pseudo header's sum. */
+export function writeSegmentVnet(
 	view: DataView,
 	at: number,
 	type: number,
@@ -65,5 +72,5 @@ export function writeTcpVnet(
 	view.setUint16(at + 2, headerOctets, true);
 	view.setUint16(at + 4, segmentOctets, true);
 	view.setUint16(at + 6, upperOctets, true);
-	view.setUint16(at + 8, 16, true);
+	view.setUint16(at + 8, type === SegmentType.Udp ? UDP_CHECKSUM_AT : TCP_CHECKSUM_AT, true);
 }

@@ -13,6 +13,8 @@ export class PollSet {
 	readonly bytes: Uint8Array;
 	readonly #view: DataView;
 	readonly #whenReady: (() => void)[] = [];
+	/** Of one round. */
+	readonly #ready: (() => void)[] = [];
 
 	/** @param capacity how many descriptors there can be */
 	constructor(capacity: number) {
@@ -50,8 +52,17 @@ export class PollSet {
 
 	/** Calls back for every descriptor that poll(2) found ready, in the order of adding. */
 	dispatch(): void {
-		for (const whenReady of this.#whenReady.filter((_, index) => this.#isReady(index))) {
-			whenReady();
+		const ready = this.#ready;
+		let count = 0;
+		// Callbacks add and remove descriptors: those to call are written down first.
+		for (let index = 0; index < this.count; index++) {
+			const whenReady = this.#whenReady[index];
+			if (whenReady !== undefined && this.#isReady(index)) {
+				ready[count++] = whenReady;
+			}
+		}
+		for (let i = 0; i < count; i++) {
+			ready[i]?.();
 		}
 	}
 

@@ -1,21 +1,29 @@
-// Segments joined are what the kernel would have cut them from; anything else stays as it is.
+// Segments and datagrams joined are what the kernel would have cut them from; anything else stays as it is.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
 	checksumAddView,
 	fillSegment,
 	fillTcpChecksum,
+	fillUdpChecksum,
 	PacketBuffer,
 	planSegments,
 	SegmentPlan,
+	setIpv4Checksum,
+	setIpv4Id,
+	setIpv4Protocol,
+	setIpv4TotalLength,
+	setIpv6PayloadLength,
 	TcpFlag,
+	UDP_HEADER_OCTETS,
 	writeIpv4,
 	writeIpv6,
 	writeTcp,
+	writeUdp,
 } from '@xfrm/wire';
 import { Family, IpProto, parseAddress } from '@xfrm/wire/xfrm';
 import { NOT } from '../native/octet-moves.ts';
-import { TcpRun, tcpSumStart } from './tcp-run.ts';
+import { SegmentRun, segmentSumStart } from './segment-run.ts';
 
 const TCP_OCTETS = 20;
 const SEGMENT_OCTETS = 1000;
@@ -77,12 +85,12 @@ function cut(whole: PacketBuffer): PacketBuffer[] {
 function sumOf(packet: PacketBuffer): number {
 	const at = packet.start + (packet.family === Family.Ipv4 ? 20 : 40);
 	packet.transportAt = at;
-	return checksumAddView(packet.view, at, packet.end - at, tcpSumStart(packet));
+	return checksumAddView(packet.view, at, packet.end - at, segmentSumStart(packet));
 }
 
 /** How many of the packets one run takes, from the first on. */
 function joined(
-	run: TcpRun,
+	run: SegmentRun,
 	packets: readonly PacketBuffer[],
 	sum: (packet: PacketBuffer) => number,
 ): number {
@@ -119,7 +127,7 @@ function cutAndJoin(
 ): void {
 	const whole = large(family, payload, flags);
 	const segments = cut(whole);
-	const run = new TcpRun();
+	const run = new SegmentRun();
 	assert.equal(joined(run, segments, sum), segments.length, what);
 	run.finish();
 	const [first, ...others] = segments;
@@ -160,19 +168,112 @@ test('what is not the next segment, or not sound, is not joined', () => {
 		for (const [known, sum] of SUMS) {
 			const segments = cut(large(Family.Ipv4, 4000, TcpFlag.Ack));
 			alter(segments[2] as PacketBuffer);
-			assert.equal(joined(new TcpRun(), segments, sum), count, `${what}, ${known}`);
+			assert.equal(joined(new SegmentRun(), segments, sum), count, `${what}, ${known}`);
 		}
 	}
 	// A short segment is the last one.
 	const [a, b] = cut(large(Family.Ipv4, 1500, TcpFlag.Ack));
 	assert.ok(a !== undefined && b !== undefined);
-	const run = new TcpRun();
+	const run = new SegmentRun();
 	assert.equal(joined(run, [a, b], sumOf), 2);
 	assert.equal(run.join(b, sumOf(b)), false);
 	// A first segment that is not sound goes alone.
 	for (const [known, sum] of SUMS) {
 		const spoilt = cut(large(Family.Ipv4, 4000, TcpFlag.Ack));
 		spoilt[0]?.bytes.fill(1, 700, 704);
-		assert.equal(joined(new TcpRun(), spoilt, sum), 1, known);
+		assert.equal(joined(new SegmentRun(), spoilt, sum), 1, known);
 	}
+});
+
+/** Datagrams of these lengths of payload, as one program sends them. */
+function datagrams(family: number, lengths: readonly number[]): PacketBuffer[] {
+	const ipOctets = family === Family.Ipv4 ? 20 : 40;
+	return lengths.map((octets, index) => {
+		const whole = large(family, octets, TcpFlag.Ack);
+		const packet = PacketBuffer.from(
+			whole.copy().subarray(0, ipOctets + UDP_HEADER_OCTETS + octets),
+		);
+		const { view, bytes, start, end } = packet;
+		packet.family = family;
+		if (family === Family.Ipv4) {
+			setIpv4Protocol(view, start, IpProto.Udp);
+			setIpv4TotalLength(view, start, end - start);
+			setIpv4Id(view, start, 7 + index);
+			setIpv4Checksum(view, start);
+		} else {
+			view.setUint8(start + 6, IpProto.Udp);
+			setIpv6PayloadLength(view, start, end - start - 40);
+		}
+		writeUdp(view, start + ipOctets, 5, 6, end - start - ipOctets);
+		const [source, size] = family === Family.Ipv4 ? [12, 4] : [8, 16];
+		const from = start + source;
+		fillUdpChecksum(bytes, view, family, from, from + size, start + ipOctets, end);
+		return packet;
+	});
+}
+
+function datagramRun(): SegmentRun {
+	const run = new SegmentRun();
+	run.joinsDatagrams = true;
+	return run;
+}
+
+for (const [name, family] of [
+	['IPv4', Family.Ipv4],
+	['IPv6', Family.Ipv6],
+] as const) {
+	test(`datagrams joined are cut into the same again: ${name}`, () => {
+		for (const [what, sum] of SUMS) {
+			const packets = datagrams(family, [900, 900, 900, 33]);
+			const before = packets.map((packet) => packet.copy());
+			const run = datagramRun();
+			assert.equal(joined(run, packets, sum), 4, what);
+			run.finish();
+			const [first, ...others] = packets;
+			assert.ok(first !== undefined);
+			const ipOctets = family === Family.Ipv4 ? 20 : 40;
+			const header = ipOctets + UDP_HEADER_OCTETS;
+			const vnet = Uint8Array.of(1, 5, header, 0, 900 & 255, 900 >> 8, ipOctets, 0, 6, 0);
+			assert.deepEqual(first.bytes.slice(first.start - 10, first.start), vnet);
+			const parts = [first.copy(), ...others.map((packet) => packet.copy().slice(header))];
+			const together = PacketBuffer.from(new Uint8Array(parts.flatMap((part) => [...part])));
+			together.family = family;
+			const plan = new SegmentPlan();
+			assert.ok(planSegments(plan, together, 900));
+			const again = before.map((_, index) => {
+				const segment = new PacketBuffer(2000);
+				assert.ok(fillSegment(plan, together, index, segment));
+				return segment.copy();
+			});
+			assert.deepEqual(again, before, what);
+		}
+	});
+}
+
+test('datagrams that are not to be joined', () => {
+	const udpAt = 20;
+	const change: readonly (readonly [string, (packet: PacketBuffer) => void, number])[] = [
+		['nothing', () => {}, 4],
+		['port', ({ view, start }) => view.setUint16(start + udpAt, 9), 2],
+		['no checksum', ({ view, start }) => view.setUint16(start + udpAt + 6, 0), 2],
+		['payload changed', ({ bytes, start }) => bytes.fill(1, start + 60, start + 64), 2],
+		['length', ({ view, start }) => view.setUint16(start + udpAt + 4, 800), 2],
+		['traffic class', ({ view, start }) => view.setUint8(start + 1, 3), 2],
+		['protocol', ({ view, start }) => view.setUint8(start + 9, IpProto.Tcp), 2],
+	];
+	for (const [what, alter, count] of change) {
+		for (const [known, sum] of SUMS) {
+			const packets = datagrams(Family.Ipv4, [900, 900, 900, 900]);
+			alter(packets[2] as PacketBuffer);
+			assert.equal(joined(datagramRun(), packets, sum), count, `${what}, ${known}`);
+		}
+	}
+	const shorter = datagrams(Family.Ipv4, [900, 500, 500]);
+	assert.equal(joined(datagramRun(), shorter, sumOf), 2, 'a short one is the last');
+	const longer = datagrams(Family.Ipv4, [900, 901]);
+	assert.equal(joined(datagramRun(), longer, sumOf), 1, 'a longer one begins anew');
+	const many = datagrams(Family.Ipv4, new Array<number>(70).fill(10));
+	assert.equal(joined(datagramRun(), many, sumOf), 64, 'as many as the kernel cuts');
+	const old = datagrams(Family.Ipv4, [900, 900]);
+	assert.equal(joined(new SegmentRun(), old, sumOf), 1, 'a kernel that does not take them');
 });

@@ -1,11 +1,12 @@
 /**
- * TCP segments that follow each other, made one packet again for the kernel, as a network device with large
- * receive offload does. Only what the kernel can cut into the very same segments again is joined: equal headers
- * but for lengths, checksums and identification, in sequence, all as long as the first but the last, which may
- * be shorter or bear PSH. Each segment's checksum is looked at, as the joined one is made from nothing.
+ * TCP segments, or datagrams, that follow each other, made one packet again for the kernel, as a network device
+ * with large receive offload does. Only what the kernel can cut into the very same packets again is joined: equal
+ * headers but for lengths, checksums and identification, TCP in sequence, all as long as the first but the last,
+ * which may be shorter or bear PSH. Each one's checksum is looked at, as the joined one is made from nothing;
+ * datagrams without one stay alone.
  *
- *     first packet   | IP | TCP | payload |
- *     those behind               | payload |   one message, gathered by the system call
+ *     first packet   | IP | TCP or UDP | payload |
+ *     those behind                      | payload |   one message, gathered by the system call
  *
  * @hotpath
  */
@@ -21,24 +22,34 @@ import {
 	setIpv6PayloadLength,
 	setTcpChecksum,
 	setTcpFlags,
+	setUdpChecksum,
+	setUdpLength,
 	TcpFlag,
 	tcpFlags,
 	tcpHeaderOctets,
 	tcpSequence,
+	UDP_HEADER_OCTETS,
+	udpChecksum,
+	udpLength,
 } from '@xfrm/wire';
 import { Family, IpProto } from '@xfrm/wire/xfrm';
 import { NOT } from '../native/octet-moves.ts';
-import { SegmentType, VNET_HEADER_OCTETS, writeTcpVnet } from './vnet-header.ts';
+import { SegmentType, VNET_HEADER_OCTETS, writeSegmentVnet } from './vnet-header.ts';
 
 const IPV4_OCTETS = 20;
 const IPV6_OCTETS = 40;
 /** Longest joined packet. */
 const JOINED_OCTETS_MAX = 65_535;
 const DONT_FRAGMENT = 0x4000;
+/** Datagrams that the kernel cuts one packet into (UDP_MAX_SEGMENTS). */
+const DATAGRAMS_MAX = 64;
 /** PSH in the word of offset, flags and window. */
 const PSH_IN_WORD: number = TcpFlag.Psh << 16;
 
-export class TcpRun {
+export class SegmentRun {
+	/** Whether the kernel takes datagrams joined. */
+	joinsDatagrams: boolean = false;
+	#proto: number = 0;
 	#first: PacketBuffer | null = null;
 	#firstIsSound: boolean = false;
 	#firstSum: number = NOT;
@@ -57,7 +68,7 @@ export class TcpRun {
 	/**
 	 * Begins with this packet; if it is nothing to be joined with, nothing will be.
 	 *
-	 * @param sum over the segment, begun with `tcpSumStart`; `NOT` when it is not known
+	 * @param sum over the segment, begun with `segmentSumStart`; `NOT` when it is not known
 	 */
 	begin(packet: PacketBuffer, sum: number): void {
 		this.#open = false;
@@ -68,11 +79,20 @@ export class TcpRun {
 		}
 		const { view, start, end } = packet;
 		const at = start + upperOctets;
-		if (!fitsTcp(view, at, end) || tcpFlags(view, at) !== TcpFlag.Ack) {
-			return;
+		const proto = protocolOf(packet);
+		if (proto === IpProto.Tcp) {
+			if (!fitsTcp(view, at, end) || tcpFlags(view, at) !== TcpFlag.Ack) {
+				return;
+			}
+			this.#headerOctets = upperOctets + tcpHeaderOctets(view, at);
+		} else {
+			if (!this.joinsDatagrams || !isWholeDatagram(packet, at)) {
+				return;
+			}
+			this.#headerOctets = upperOctets + UDP_HEADER_OCTETS;
 		}
+		this.#proto = proto;
 		this.#upperOctets = upperOctets;
-		this.#headerOctets = upperOctets + tcpHeaderOctets(view, at);
 		this.#segmentOctets = end - start - this.#headerOctets;
 		this.#payloadOctets = this.#segmentOctets;
 		this.#first = packet;
@@ -97,6 +117,7 @@ export class TcpRun {
 			payload > this.#segmentOctets ||
 			this.#headerOctets + this.#payloadOctets + payload > JOINED_OCTETS_MAX ||
 			upperOctetsOf(packet) !== upperOctets ||
+			protocolOf(packet) !== this.#proto ||
 			!this.#isNext(first, packet, at)
 		) {
 			return false;
@@ -106,7 +127,7 @@ export class TcpRun {
 			this.#open = false;
 			return false;
 		}
-		const pushes = (tcpFlags(view, at) & TcpFlag.Psh) !== 0;
+		const pushes = this.#proto === IpProto.Tcp && (tcpFlags(view, at) & TcpFlag.Psh) !== 0;
 		if (pushes) {
 			const firstAt = first.start + upperOctets;
 			setTcpFlags(first.view, firstAt, tcpFlags(first.view, firstAt) | TcpFlag.Psh);
@@ -135,13 +156,19 @@ export class TcpRun {
 		} else {
 			setIpv6PayloadLength(view, start, octets - IPV6_OCTETS);
 		}
-		const sum = pseudoSum(first, octets - this.#upperOctets);
-		// The kernel adds to it: the sum itself, not its complement.
-		setTcpChecksum(view, at, ~checksumFold(sum) & 0xffff);
-		writeTcpVnet(
+		// The kernel adds to it: the pseudo header's sum itself, not its complement.
+		const sum = ~checksumFold(pseudoSum(first, octets - this.#upperOctets)) & 0xffff;
+		const tcp = this.#proto === IpProto.Tcp;
+		if (tcp) {
+			setTcpChecksum(view, at, sum);
+		} else {
+			setUdpLength(view, at, octets - this.#upperOctets);
+			setUdpChecksum(view, at, sum);
+		}
+		writeSegmentVnet(
 			view,
 			start - VNET_HEADER_OCTETS,
-			ipv4 ? SegmentType.Tcp4 : SegmentType.Tcp6,
+			tcp ? (ipv4 ? SegmentType.Tcp4 : SegmentType.Tcp6) : SegmentType.Udp,
 			this.#upperOctets,
 			this.#headerOctets,
 			this.#segmentOctets,
@@ -160,10 +187,14 @@ export class TcpRun {
 				: sameWords(a, from + 8, view, start + 8, IPV6_OCTETS - 8) &&
 					a.getInt32(from) === view.getInt32(start) &&
 					a.getUint16(from + 6) === view.getUint16(start + 6);
+		if (!same || a.getInt32(firstAt) !== view.getInt32(at)) {
+			return false;
+		}
+		if (this.#proto !== IpProto.Tcp) {
+			return this.#segments < DATAGRAMS_MAX && isWholeDatagram(packet, at);
+		}
 		return (
-			same &&
 			tcpSequence(view, at) === ((tcpSequence(a, firstAt) + this.#payloadOctets) | 0) &&
-			a.getInt32(firstAt) === view.getInt32(at) &&
 			a.getInt32(firstAt + 8) === view.getInt32(at + 8) &&
 			(a.getInt32(firstAt + 12) | PSH_IN_WORD) === (view.getInt32(at + 12) | PSH_IN_WORD) &&
 			a.getUint16(firstAt + 18) === view.getUint16(at + 18) &&
@@ -172,17 +203,33 @@ export class TcpRun {
 	}
 }
 
-/** Offset of the TCP header, -1 for anything that is not joined: options, extension headers, fragments. */
-function upperOctetsOf({ view, start, end, family }: PacketBuffer): number {
+/** Of what is behind the IP header. */
+function protocolOf({ view, start, family }: PacketBuffer): number {
+	return view.getUint8(start + (family === Family.Ipv4 ? 9 : 6));
+}
+
+/** Does the datagram fill its packet, and has it a checksum? */
+function isWholeDatagram({ view, end }: PacketBuffer, at: number): boolean {
+	return (
+		at + UDP_HEADER_OCTETS < end && udpLength(view, at) === end - at && udpChecksum(view, at) !== 0
+	);
+}
+
+/** Offset of the TCP or UDP header, -1 for anything that is not joined: options, extension headers, fragments. */
+function upperOctetsOf(packet: PacketBuffer): number {
+	const { view, start, end, family } = packet;
+	const proto = protocolOf(packet);
+	if (proto !== IpProto.Tcp && proto !== IpProto.Udp) {
+		return -1;
+	}
 	if (family === Family.Ipv4) {
 		const plain =
 			end - start > IPV4_OCTETS &&
 			ipv4HeaderOctets(view, start) === IPV4_OCTETS &&
-			view.getUint8(start + 9) === IpProto.Tcp &&
 			(view.getUint16(start + 6) & ~DONT_FRAGMENT) === 0;
 		return plain ? IPV4_OCTETS : -1;
 	}
-	return end - start > IPV6_OCTETS && view.getUint8(start + 6) === IpProto.Tcp ? IPV6_OCTETS : -1;
+	return end - start > IPV6_OCTETS ? IPV6_OCTETS : -1;
 }
 
 /** Equal but for length and checksum; identification counts where it means something (RFC 6864). */
@@ -213,15 +260,16 @@ function sameWords(a: DataView, from: number, b: DataView, at: number, octets: n
 	return true;
 }
 
-function pseudoSum({ view, start, family }: PacketBuffer, octets: number): number {
+function pseudoSum(packet: PacketBuffer, octets: number): number {
+	const { view, start, family } = packet;
 	const ipv4 = family === Family.Ipv4;
 	const sourceAt = start + (ipv4 ? 12 : 8);
 	const destinationAt = start + (ipv4 ? 16 : 24);
-	return pseudoHeaderSum(view, family, sourceAt, destinationAt, octets, IpProto.Tcp);
+	return pseudoHeaderSum(view, family, sourceAt, destinationAt, octets, protocolOf(packet));
 }
 
-/** What the sum over a TCP segment begins with, so that it is 0xffff where its checksum is right. */
-export function tcpSumStart(packet: PacketBuffer): number {
+/** What the sum over a TCP segment or datagram begins with, so that it is 0xffff where its checksum is right. */
+export function segmentSumStart(packet: PacketBuffer): number {
 	return pseudoSum(packet, packet.end - packet.transportAt);
 }
 
