@@ -1,6 +1,7 @@
 /** Which packets are protected by what: overlapping policies, bypass, block, traps, compression. */
 import assert from 'node:assert/strict';
 import type { Charon } from './charon.ts';
+import { until } from './laboratory.ts';
 import {
 	ALL_PEERS,
 	assertPings,
@@ -14,6 +15,7 @@ import {
 	withCharons,
 	withPeer,
 } from './scenario.ts';
+import { sendTcp } from './traffic.ts';
 import { WireWatch } from './wire-watch.ts';
 
 const group = 'Policies';
@@ -163,4 +165,99 @@ const compressed: Situation = {
 		}),
 };
 
-export const policySituations: readonly Situation[] = [overlapping, shunts, trap, compressed];
+/** By if_id at this end, as a peer does not see: routes lead into a device, not policies. */
+const interfaceByIfId: Situation = {
+	group,
+	name: 'a tunnel by if_id: routes into a device of its own, other traffic in clear',
+	peers: ALL_PEERS,
+	run: (peer) =>
+		withPeer(peer, async (pair) => {
+			const { a, b } = pair;
+			const [left, right] = connectionOf(IPV4, { encap: true });
+			const any = '0.0.0.0/0, ::/0';
+			const [one] = await withCharons(pair, [
+				{ ...left, localTs: any, remoteTs: any, child: 'if_id_in = 42\nif_id_out = 42' },
+				{ ...right, localTs: IPV4.netB, remoteTs: IPV4.netA },
+			]);
+			one.initiate();
+			assert.match(a.tables('state'), /if_id 0x2a/);
+			assert.match(a.tables('policy'), /if_id 0x2a/);
+			const watch = await WireWatch.start(a, 'eth0');
+			// B wants such packets protected, and A has no route into the tunnel yet.
+			assert.equal(a.ping(IPV4.innerB, 2, `-I ${IPV4.innerA}`), peer === 'libipsec' ? 2 : 0);
+			const { plain, esp } = await watch.stop(isInner);
+			assert.equal(plain >= 2, true, 'no route leads into the device');
+			assert.equal(esp.length, peer === 'libipsec' ? 2 : 0);
+			a.must(`ip route add ${IPV4.netB} dev xfrm-42 src ${IPV4.innerA}`);
+			const again = await WireWatch.start(a, 'eth0');
+			assertPings(a, IPV4.innerB, PINGS);
+			assertPings(b, IPV4.innerA, PINGS, `-I ${IPV4.innerB}`);
+			assertPings(a, IPV4.b, PINGS);
+			const seen = await again.stop(isInner);
+			assert.equal(seen.plain, 0);
+			assert.equal(seen.esp.length, 4 * PINGS);
+			await sendTcp(a, IPV4.innerA, b, IPV4.innerB, 300_000);
+			await sendTcp(b, IPV4.innerB, a, IPV4.innerA, 300_000);
+			// The device outlives the daemon: its routes go on leading there, and nowhere.
+			const dead = await WireWatch.start(a, 'eth0');
+			pair.daemonA.kill('SIGKILL');
+			await pair.daemonA.ended;
+			assert.equal(a.ping(IPV4.innerB, 3), 0);
+			const daemon = await a.daemon();
+			await until('traffic again', () => a.ping(IPV4.innerB, 1, '-W 0.2') === 1, 10_000);
+			one.must('--terminate', '--ike', 'gw');
+			await until('policies gone', () => a.tables('policy') === '');
+			daemon.kill('SIGTERM');
+			assert.equal(await daemon.ended, 0);
+			assert.doesNotMatch(a.must('ip link'), /xfrm-42/);
+			assert.equal((await dead.stop(isInner)).plain, 0);
+		}),
+};
+
+/** Two tunnels with the same selectors: which one, a packet's mark says. */
+const marks: Situation = {
+	group,
+	name: 'two tunnels between the same networks, told apart by packets’ marks',
+	peers: WITH_TABLES,
+	run: (peer) =>
+		withPeer(peer, async (pair) => {
+			const { a, b } = pair;
+			const [left, right] = connectionOf(IPV4, { encap: true, startAction: 'none' });
+			const child = (isA: boolean, mark: number): string =>
+				`${ends(isA, IPV4.netB)}\nmark_in = ${mark}\nmark_out = ${mark}\nset_mark_in = ${mark}`;
+			const [one] = await withCharons(pair, [
+				{ ...left, children: { red: child(true, 42), blue: child(true, 43) } },
+				{ ...right, children: { red: child(false, 42), blue: child(false, 43) } },
+			]);
+			// Answers of the peer have the mark of what they answer.
+			b.must('sysctl -qw net.ipv4.fwmark_reflect=1');
+			one.initiate('red');
+			one.initiate('blue');
+			for (const [name, mark] of [
+				['red', 42],
+				['blue', 43],
+			] as const) {
+				const watch = await WireWatch.start(a, 'eth0');
+				assertPings(a, IPV4.innerB, PINGS, `-m ${mark} -I ${IPV4.innerA}`);
+				const { esp, plain } = await watch.stop(isInner);
+				assert.equal(plain, 0);
+				const spi = spiOut(one, name);
+				assert.equal(esp.filter((packet) => packet.spi === spi).length, PINGS, name);
+				assert.equal(esp.length, 2 * PINGS);
+			}
+			// What has no mark is nobody's.
+			const watch = await WireWatch.start(a, 'eth0');
+			a.ping(IPV4.innerB, 2, `-I ${IPV4.innerA}`);
+			const { esp } = await watch.stop(isInner);
+			assert.equal(esp.length, 0);
+		}),
+};
+
+export const policySituations: readonly Situation[] = [
+	overlapping,
+	shunts,
+	trap,
+	compressed,
+	interfaceByIfId,
+	marks,
+];

@@ -26,6 +26,8 @@ interface Asked {
 	readonly provider: ProviderName;
 	readonly json: boolean;
 	readonly readyFd: number | undefined;
+	/** By if_id. */
+	readonly interfaces: ReadonlyMap<number, string>;
 	readonly metrics: MetricsAddress | undefined;
 	readonly metricsToken: string | undefined;
 }
@@ -60,6 +62,16 @@ function metricsAddress(text: string): MetricsAddress {
 	return address;
 }
 
+/** NAME=if_id:N */
+function interfaceOf(word: string, interfaces: Map<number, string>): void {
+	const [, name, number] = /^([^\s/=]{1,15})=if_id:(0x[0-9a-f]{1,8}|\d{1,10})$/i.exec(word) ?? [];
+	const ifId = Number(number);
+	if (name === undefined || !(ifId > 0 && ifId <= 0xffff_ffff)) {
+		throw new UsageError(`found "${word}", expected a device and its if_id, as in ipsec0=if_id:42`);
+	}
+	interfaces.set(ifId, name);
+}
+
 function parse(args: readonly string[]): Asked {
 	let provider: ProviderName = 'auto';
 	let noGuard = false;
@@ -67,6 +79,7 @@ function parse(args: readonly string[]): Asked {
 	let stateDir = STATE_FOLDER;
 	let json = false;
 	let readyFd: number | undefined;
+	const interfaces = new Map<number, string>();
 	let metrics: MetricsAddress | undefined;
 	let metricsToken: string | undefined;
 	for (let at = 0; at < args.length; at++) {
@@ -90,6 +103,9 @@ function parse(args: readonly string[]): Asked {
 			case '--ready-fd':
 				readyFd = numberOf(word, args[++at]);
 				break;
+			case '--interface':
+				interfaceOf(args[++at] ?? '', interfaces);
+				break;
 			case '--metrics':
 				metrics = metricsAddress(args[++at] ?? '');
 				break;
@@ -98,14 +114,14 @@ function parse(args: readonly string[]): Asked {
 				break;
 			default:
 				throw new UsageError(
-					`found "${word}", expected --state-dir DIR, --no-guard, --cleanup, --provider ${PROVIDERS.join('|')}, --log json|text, --ready-fd N, --metrics ADDR:PORT or --metrics-token FILE`,
+					`found "${word}", expected --state-dir DIR, --no-guard, --cleanup, --provider ${PROVIDERS.join('|')}, --log json|text, --ready-fd N, --interface NAME=if_id:N, --metrics ADDR:PORT or --metrics-token FILE`,
 				);
 		}
 	}
 	if (stateDir === '') {
 		throw new UsageError('expected a folder behind --state-dir');
 	}
-	return { cleanup, stateDir, noGuard, provider, json, readyFd, metrics, metricsToken };
+	return { cleanup, stateDir, noGuard, provider, json, readyFd, interfaces, metrics, metricsToken };
 }
 
 function logger(json: boolean): (level: LogLevel, text: string) => void {
@@ -121,7 +137,7 @@ function logger(json: boolean): (level: LogLevel, text: string) => void {
 /** Runs until it is told to end; the exit status. */
 export async function daemonCommand(args: readonly string[]): Promise<number> {
 	const asked = parse(args);
-	const { cleanup, stateDir, noGuard, provider, json, readyFd } = asked;
+	const { cleanup, stateDir, noGuard, provider, json, readyFd, interfaces } = asked;
 	const log = logger(json);
 	let metrics: Awaited<ReturnType<typeof openMetrics>> | undefined;
 	try {
@@ -133,7 +149,7 @@ export async function daemonCommand(args: readonly string[]): Promise<number> {
 		metrics = await metricsOf(asked);
 		// Handled before anything is known that a debugger could read.
 		process.on('SIGUSR1', () => log('info', 'SIGUSR1 is not used'));
-		const daemon = new Daemon({ stateDir, noGuard, provider, log });
+		const daemon = new Daemon({ stateDir, interfaces, noGuard, provider, log });
 		for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 			process.on(signal, () => daemon.stop());
 		}

@@ -260,6 +260,8 @@ has set up against plaintext stays as long as policies demand protection.
        --cleanup         forgets what a daemon that is gone has left, and ends
        --log json|text   a line of JSON for each message, or text
        --ready-fd N      writes the line "ready" there too; systemd is told as well
+       --interface NAME=if_id:N   the device of an if_id, made at once (otherwise xfrm-N, when states or
+                         policies first have it); repeatable
        --metrics ADDR:PORT   serves /metrics for Prometheus: on loopback, or elsewhere with
                          --metrics-token FILE, a word that readers bring (Authorization: Bearer)
 

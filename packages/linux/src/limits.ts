@@ -60,3 +60,6 @@ export const LARGE_SLOTS = 32;
 /** Memory of packets: large slots of both directions, small ones of both and for what is made here. */
 export const SLAB_OCTETS: number =
 	2 * LARGE_SLOTS * LARGE_SLOT_OCTETS + 3 * PACKETS_PER_CALL * PACKET_SLOT_OCTETS;
+
+/** Devices by if_id: each is a descriptor to poll, and a name that people look at. */
+export const INTERFACES_MAX = 64;

@@ -14,6 +14,7 @@ import type { Native } from '../native/seam.ts';
 import { hasNetAdmin } from '../requirement.ts';
 import { openControlSocket } from './control-socket.ts';
 import { removeGuard } from './guard.ts';
+import { type InterfaceNames, removeInterfaces } from './interface-list.ts';
 import { endKeepers, type PortHolders, portHolders, startKeeper } from './keeper.ts';
 import { StartError } from './start-error.ts';
 import { stateFolder } from './state-folder.ts';
@@ -32,6 +33,8 @@ const STOP_MS_MAX = 4500;
 export interface DaemonOptions {
 	/** Under which the daemon has a folder for each boot and network namespace. */
 	readonly stateDir: string;
+	/** Names of devices by if_id, made at the start. */
+	readonly interfaces: InterfaceNames;
 	readonly noGuard: boolean;
 	readonly provider: ProviderName;
 	readonly log: (level: LogLevel, text: string) => void;
@@ -74,6 +77,7 @@ export class Daemon {
 			wakeFd: this.#wakeFd,
 			command: this.#command,
 			folder,
+			interfaces: options.interfaces,
 			noGuard: options.noGuard,
 			provider: options.provider,
 		};
@@ -185,7 +189,9 @@ export function cleanUp(stateDir: string): void {
 	}
 	removeGuard(native);
 	endKeepers();
-	rmSync(stateFolder(native, stateDir), { recursive: true, force: true });
+	const folder = stateFolder(native, stateDir);
+	removeInterfaces(native, folder);
+	rmSync(folder, { recursive: true, force: true });
 }
 
 function controlRefusal(errno: number, holders: PortHolders | undefined): string {

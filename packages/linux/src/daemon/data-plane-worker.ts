@@ -6,7 +6,8 @@ import { GuardError } from './guard.ts';
 import { StartError } from './start-error.ts';
 import { Command, type WorkerMessage, type WorkerOptions } from './worker-protocol.ts';
 
-const { controlFd, wakeFd, command, folder, noGuard, provider } = workerData as WorkerOptions;
+const { controlFd, wakeFd, command, folder, interfaces, noGuard, provider } =
+	workerData as WorkerOptions;
 
 function tell(message: WorkerMessage): void {
 	parentPort?.postMessage(message);
@@ -21,6 +22,7 @@ function start(): DataPlane | undefined {
 			controlFd,
 			wakeFd,
 			folder,
+			interfaces,
 			noGuard,
 			onWake: () => Atomics.load(command, 0) === Command.Stop,
 			log: (level, text) => tell({ kind: 'log', level, text }),

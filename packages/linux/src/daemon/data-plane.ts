@@ -13,6 +13,7 @@ import { POLL_DESCRIPTORS_MAX, SLAB_OCTETS } from '../limits.ts';
 import { PollSet } from '../native/poll-set.ts';
 import type { Native } from '../native/seam.ts';
 import { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
+import { ArrivalDevices } from './arrival-devices.ts';
 import { nowUs } from './clock.ts';
 import { ControlSocket } from './control-socket.ts';
 import { DropSamples } from './drop-samples.ts';
@@ -20,6 +21,7 @@ import { DropTable } from './drop-table.ts';
 import { type EncapPort, EncapPorts } from './encap-ports.ts';
 import { Guard, guardStands } from './guard.ts';
 import { Inbound } from './inbound.ts';
+import { InterfaceList, type InterfaceNames } from './interface-list.ts';
 import { Journal } from './journal.ts';
 import { laneDevice } from './marks.ts';
 import { type OwnCounters, observe } from './observation.ts';
@@ -52,6 +54,8 @@ export interface DataPlaneOptions {
 	readonly log: (level: 'info' | 'warning', text: string) => void;
 	/** Where the journal is kept. */
 	readonly folder: string;
+	/** Devices by if_id that are made at the start, by names of their own. */
+	readonly interfaces: InterfaceNames;
 	/** No filter, no routes below the devices': plaintext may leave when the daemon dies. */
 	readonly noGuard: boolean;
 }
@@ -71,6 +75,7 @@ export class DataPlane {
 	readonly #ports: EncapPorts;
 	readonly #outbound: Outbound;
 	readonly #inbound: Inbound;
+	readonly #interfaces: InterfaceList;
 	readonly #transmitter: Transmitter;
 	readonly #lanes: Lane[] = [];
 	readonly #drops: DropTable = new DropTable();
@@ -111,6 +116,7 @@ export class DataPlane {
 			samples,
 			slab,
 		);
+		this.#interfaces = this.#interfaceList(options);
 		this.#inbound = new Inbound(
 			native,
 			engine,
@@ -118,6 +124,7 @@ export class DataPlane {
 			this.#transmitter,
 			ledger,
 			samples,
+			new ArrivalDevices(this.#lanes, this.#interfaces),
 			slab,
 		);
 		this.#guard = new Guard(native, engine, !options.noGuard);
@@ -138,6 +145,7 @@ export class DataPlane {
 		} catch (error) {
 			if (isNew) {
 				// As it was before.
+				this.#interfaces.close(false);
 				this.#guard.remove();
 				this.#journal.remove();
 			}
@@ -158,8 +166,13 @@ export class DataPlane {
 		for (const text of refused) {
 			log('warning', text);
 		}
-		this.engine.net.watcher = new TableWatchers([this.#journal, this.#guard.filter]);
+		this.engine.net.watcher = new TableWatchers([
+			this.#journal,
+			this.#guard.filter,
+			this.#interfaces,
+		]);
 		this.#updateGuard(nowUs());
+		this.#interfaces.begin(this.engine);
 		this.#watch();
 	}
 
@@ -179,7 +192,8 @@ export class DataPlane {
 
 	/** Closes everything; the guard stays where policies demand protection, and then the answer is true. */
 	close(): boolean {
-		const needed = this.#guard.filter.demandsProtection && !this.#options.noGuard;
+		const demanded = this.#guard.filter.demandsProtection || this.#hasInterfacePolicies();
+		const needed = demanded && !this.#options.noGuard;
 		this.#flushJournal();
 		this.#journal.close();
 		this.#ports.close();
@@ -187,6 +201,7 @@ export class DataPlane {
 		for (const { fd } of this.#lanes) {
 			this.#native.close(fd);
 		}
+		this.#interfaces.close(needed);
 		if (!needed) {
 			this.#guard.remove();
 			this.#journal.remove();
@@ -230,11 +245,37 @@ export class DataPlane {
 		return this.#lanes[0] as Lane;
 	}
 
+	#interfaceList({ native, folder, interfaces, log }: DataPlaneOptions): InterfaceList {
+		return new InterfaceList({
+			native,
+			folder,
+			names: interfaces,
+			opened: this.#interfaceOpened,
+			failed: (text) => log('warning', text),
+		});
+	}
+
+	/** Routes by a device of an if_id must go on leading there. */
+	#hasInterfacePolicies(): boolean {
+		for (const { ifId } of this.engine.policies()) {
+			if (ifId !== 0) {
+				return true;
+			}
+		}
+		return false;
+	}
+
+	readonly #interfaceOpened = (lane: Lane, name: string): void => {
+		this.#options.log('info', `${name} is the device of if_id ${lane.ifId >>> 0}`);
+		this.#guard.openInterface(name);
+		this.#poll.add(lane.fd, () => this.#repeat(() => this.#outbound.pass(lane, nowUs())));
+	};
+
 	/** @throws StartError, GuardError */
 	#openLane(mark: number): void {
 		const index = this.#lanes.length;
 		const tun = openTun(this.#native, laneDevice(index));
-		const lane: Lane = { fd: tun.fd, ifindex: tun.ifindex, mark: mark | 0 };
+		const lane: Lane = { fd: tun.fd, ifindex: tun.ifindex, mark: mark | 0, ifId: 0 };
 		this.#lanes.push(lane);
 		this.#transmitter.joinsDatagrams = tun.joinsDatagrams;
 		this.#guard.openLane(index, tun.ifindex);
@@ -264,6 +305,7 @@ export class DataPlane {
 			this.#flushJournal();
 			this.#sharePorts();
 			this.#updateGuard(nowUs());
+			this.#interfaces.update();
 			this.#control.flush();
 		}
 	}

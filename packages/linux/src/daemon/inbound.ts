@@ -26,6 +26,7 @@ import { LARGE_SLOT_OCTETS, LARGE_SLOTS, PACKET_SLOT_OCTETS, PACKETS_PER_CALL } 
 import { NOT, OctetMoves } from '../native/octet-moves.ts';
 import type { Native } from '../native/seam.ts';
 import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
+import type { ArrivalDevices } from './arrival-devices.ts';
 import type { DropSamples } from './drop-samples.ts';
 import { type EncapPort, takeDatagram, takeTwin, udpGap } from './encap-ports.ts';
 import { hasHelperState } from './helper-state.ts';
@@ -48,6 +49,7 @@ export class Inbound {
 	readonly #transmitter: Transmitter;
 	readonly #ledger: SequenceLedger;
 	readonly #samples: DropSamples;
+	readonly #devices: ArrivalDevices;
 	readonly #rows: PacketRows;
 	readonly #segments: PacketRows;
 	/** Of what is being taken apart, and of what is to be joined again. */
@@ -64,6 +66,7 @@ export class Inbound {
 		transmitter: Transmitter,
 		ledger: SequenceLedger,
 		samples: DropSamples,
+		devices: ArrivalDevices,
 		slab: PacketSlab,
 	) {
 		this.#native = native;
@@ -72,6 +75,7 @@ export class Inbound {
 		this.#transmitter = transmitter;
 		this.#ledger = ledger;
 		this.#samples = samples;
+		this.#devices = devices;
 		this.#rows = new PacketRows(slab, LARGE_SLOT_OCTETS, LARGE_SLOTS);
 		this.#segments = new PacketRows(slab, PACKET_SLOT_OCTETS, PACKETS_PER_CALL);
 		this.#moves = new OctetMoves(slab.bytes, PACKETS_PER_CALL);
@@ -278,10 +282,11 @@ export class Inbound {
 	/** Where the kernel would send it. */
 	#routeOf(packet: PacketBuffer): Route | undefined {
 		const at = packet.start + (packet.family === Family.Ipv4 ? 16 : 24);
-		return this.#routes.lookupIn(packet.family, packet.bytes, at, -1, 0);
+		return this.#routes.lookupIn(packet.family, packet.bytes, at, -1, packet.mark);
 	}
 
 	#deliver(packet: PacketBuffer, local: boolean, sum: number, lane: Lane, nowUs: number): void {
+		const device = this.#devices.choose(packet, lane);
 		packet.flow.oif = local ? LOOPBACK : (this.#routeOf(packet)?.ifindex ?? 0);
 		this.#engine.policyCheck(this.#one, local ? Direction.In : Direction.Fwd);
 		if (packet.action !== PacketAction.Pass) {
@@ -291,7 +296,7 @@ export class Inbound {
 		if (packet.family === Family.Ipv4) {
 			setIpv4Checksum(packet.view, packet.start);
 		}
-		this.#transmitter.toKernel(packet, lane.fd, sum);
+		this.#transmitter.toKernel(packet, device.fd, sum);
 	}
 }
 

@@ -62,6 +62,8 @@ export interface Lane {
 	readonly ifindex: number;
 	/** Mark that its packets had. */
 	readonly mark: number;
+	/** if_id that its packets are looked up by, 0 for none. */
+	readonly ifId: number;
 }
 
 export class Outbound {
@@ -167,6 +169,7 @@ export class Outbound {
 			moves.add(payloadAt + i * plan.gsoOctets, segment.slabAt + at, segment.end - at, 0);
 			segment.forwarded = true;
 			segment.mark = whole.mark;
+			segment.ifId = whole.ifId;
 			segment.route = whole.route;
 			packets.push(segment);
 		}
@@ -190,6 +193,9 @@ export class Outbound {
 	#process(batch: Batch, lane: Lane): void {
 		this.#samples.begin(batch.packets, batch.nowUs);
 		this.#engine.lookup(batch);
+		if (lane.ifId !== 0) {
+			this.#dropUnprotected(batch);
+		}
 		this.#dropTooBig(batch, lane);
 		this.#lease(batch);
 		this.#engine.transform(batch);
@@ -246,12 +252,27 @@ export class Outbound {
 		}
 		packet.forwarded = true;
 		packet.mark = lane.mark;
+		packet.ifId = lane.ifId;
 		const ipv4 = packet.family === Family.Ipv4;
 		const sourceAt = start + (ipv4 ? 12 : 8);
 		const destinationAt = start + (ipv4 ? 16 : 24);
 		const { family } = packet;
 		packet.route = this.#routes.lookupIn(family, bytes, destinationAt, sourceAt, lane.mark) ?? null;
 		return true;
+	}
+
+	/** A device of an if_id takes nowhere what no policy of it wants protected. @spec X-3 */
+	#dropUnprotected(batch: Batch): void {
+		const { packets } = batch;
+		let kept = 0;
+		for (let i = 0; i < packets.length; i++) {
+			const packet = packets[i];
+			if (packet !== undefined && packet.action !== PacketAction.Pass) {
+				packets[kept++] = packet;
+			}
+		}
+		this.#transmitter.counters.failed += packets.length - kept;
+		packets.length = kept;
 	}
 
 	/** Takes packets out of the batch that are too long for their bundle and may not be cut. */

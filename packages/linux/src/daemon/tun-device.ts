@@ -39,8 +39,49 @@ export interface TunDevice {
 	readonly joinsDatagrams: boolean;
 }
 
+export interface TunOptions {
+	readonly mtu: number;
+	/** It stays when its descriptor is closed; one that has stayed is taken over. */
+	readonly persistent: boolean;
+}
+
 /** Makes a device, up and ready. @throws StartError */
-export function openTun(native: Native, name: string): TunDevice {
+export function openTun(
+	native: Native,
+	name: string,
+	{ mtu, persistent }: TunOptions = { mtu: TUN_MTU, persistent: false },
+): TunDevice {
+	const fd = attachTun(native, name);
+	if (fd < 0) {
+		throw new StartError(deviceRefusal(-fd, name));
+	}
+	if (persistent) {
+		native.ioctlValue(fd, TunRequest.SetPersistent, 1);
+	}
+	const joinsDatagrams = setOffload(native, fd);
+	setSysctls(name);
+	const ifindex = interfaceIndex(name) ?? 0;
+	const socket = new RtnetlinkSocket(native);
+	const { errno } = socket.request(setLinkUp(ifindex, mtu));
+	socket.close();
+	if (errno !== 0) {
+		native.close(fd);
+		throw new StartError(`the device ${name} cannot be set up (errno ${errno})`);
+	}
+	return { fd, name, ifindex, joinsDatagrams };
+}
+
+/** Takes a persistent device away that nobody has open; any other device of the name stays. */
+export function removeTun(native: Native, name: string): void {
+	const fd = attachTun(native, name);
+	if (fd >= 0) {
+		native.ioctlValue(fd, TunRequest.SetPersistent, 0);
+		native.close(fd);
+	}
+}
+
+/** A descriptor for the device, or a negative errno. */
+function attachTun(native: Native, name: string): number {
 	const { ReadWrite, NonBlock, CloseOnExec } = OpenFlag;
 	const fd = native.open('/dev/net/tun', ReadWrite | NonBlock | CloseOnExec);
 	if (fd < 0) {
@@ -53,19 +94,9 @@ export function openTun(native: Native, name: string): TunDevice {
 	const made = native.ioctl(fd, TunRequest.SetInterface, request);
 	if (made < 0) {
 		native.close(fd);
-		throw new StartError(deviceRefusal(-made, name));
+		return made;
 	}
-	const joinsDatagrams = setOffload(native, fd);
-	setSysctls(name);
-	const ifindex = interfaceIndex(name) ?? 0;
-	const socket = new RtnetlinkSocket(native);
-	const { errno } = socket.request(setLinkUp(ifindex, TUN_MTU));
-	socket.close();
-	if (errno !== 0) {
-		native.close(fd);
-		throw new StartError(`the device ${name} cannot be set up (errno ${errno})`);
-	}
-	return { fd, name, ifindex, joinsDatagrams };
+	return fd;
 }
 
 /** As much as the kernel has: UDP came with 6.2, and then the answer is true. */

@@ -5,6 +5,7 @@
  */
 
 import type { ProviderName } from '../native/providers.ts';
+import type { InterfaceNames } from './interface-list.ts';
 
 /** What the worker is started with. */
 export interface WorkerOptions {
@@ -14,6 +15,7 @@ export interface WorkerOptions {
 	readonly command: Int32Array;
 	/** Where the journal is kept. */
 	readonly folder: string;
+	readonly interfaces: InterfaceNames;
 	readonly noGuard: boolean;
 	readonly provider: ProviderName;
 }

@@ -69,7 +69,11 @@ export const MtuDiscover = { Probe: 3, Omit: 5 } as const;
 export const SCM_CREDENTIALS = 2;
 
 /** `TUNSETIFF` and what it takes; `TUNSETOFFLOAD`. */
-export const TunRequest = { SetInterface: 0x4004_54ca, SetOffload: 0x4004_54d0 } as const;
+export const TunRequest = {
+	SetInterface: 0x4004_54ca,
+	SetPersistent: 0x4004_54cb,
+	SetOffload: 0x4004_54d0,
+} as const;
 /** What TUN takes off our hands; both halves of UDP segmentation or none. */
 export const TunOffload = {
 	Checksum: 1,

@@ -1,0 +1,152 @@
+/**
+ * Devices by if_id: what `ip link add NAME type xfrm if_id N` is to the kernel. The daemon makes one when an
+ * if_id is first heard of, `xfrm-N`, or at its start by the name that it was told; addresses and routes are
+ * the administrator's or the key manager's to give.
+ *
+ *     sent by it      looked up by its if_id; without a policy and states it goes nowhere
+ *     opened          a packet whose last state has the if_id comes in by it, and meets the policies of the if_id
+ *
+ * The devices outlive the daemon (TUNSETPERSIST), so that routes by them go on leading there, and nowhere: what
+ * is sent meanwhile is lost, and does not leave by another route. Their names are kept in the state folder, by
+ * which a successor, or `--cleanup`, takes them away when nobody needs them.
+ */
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Engine, TableWatcher, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import { INTERFACES_MAX } from '../limits.ts';
+import type { Native } from '../native/seam.ts';
+import type { Lane } from './outbound.ts';
+import { StartError } from './start-error.ts';
+import { openTun, removeTun } from './tun-device.ts';
+
+/** As a device that has no link to take it from. */
+const INTERFACE_MTU = 1500;
+
+const FILE = 'interfaces';
+
+/** Names of devices by if_id, as unsigned numbers. */
+export type InterfaceNames = ReadonlyMap<number, string>;
+
+/** The name of a device that nobody has named. */
+export function interfaceName(ifId: number): string {
+	return `xfrm-${ifId >>> 0}`;
+}
+
+export interface InterfaceOptions {
+	readonly native: Native;
+	/** The daemon's state folder. */
+	readonly folder: string;
+	readonly names: InterfaceNames;
+	/** A device is there: packets may come from it. */
+	readonly opened: (lane: Lane, name: string) => void;
+	/** One could not be made. */
+	readonly failed: (text: string) => void;
+}
+
+export class InterfaceList implements TableWatcher {
+	readonly #options: InterfaceOptions;
+	readonly #lanes: Map<number, Lane> = new Map();
+	readonly #names: Map<number, string> = new Map();
+	/** Were heard of, and have no device yet. */
+	readonly #wanted: Set<number> = new Set();
+	/** Could not be made: not tried again. */
+	readonly #failed: Set<number> = new Set();
+
+	constructor(options: InterfaceOptions) {
+		this.#options = options;
+	}
+
+	/** Makes those that were named, and those of what the engine has already. @throws StartError */
+	begin(engine: Engine): void {
+		for (const [ifId, name] of this.#options.names) {
+			this.#make(ifId | 0, name);
+		}
+		for (const state of engine.states()) {
+			this.#note(state.ifId);
+		}
+		for (const policy of engine.policies()) {
+			this.#note(policy.ifId);
+		}
+		this.update();
+	}
+
+	stateChanged(state: XfrmState): void {
+		this.#note(state.ifId);
+	}
+	stateGone(): void {}
+	policyChanged(policy: XfrmPolicy): void {
+		this.#note(policy.ifId);
+	}
+	policyGone(): void {}
+
+	/** Makes devices for if_ids that were heard of since. */
+	update(): void {
+		for (const ifId of this.#wanted) {
+			try {
+				this.#make(ifId, interfaceName(ifId));
+			} catch (error) {
+				if (!(error instanceof StartError)) {
+					throw error;
+				}
+				this.#failed.add(ifId);
+				this.#options.failed(error.message);
+			}
+		}
+		this.#wanted.clear();
+	}
+
+	/** The device of an if_id, if it has one. */
+	find(ifId: number): Lane | undefined {
+		return this.#lanes.get(ifId);
+	}
+
+	/** @param stay they are needed still: only their descriptors go */
+	close(stay: boolean): void {
+		for (const { fd } of this.#lanes.values()) {
+			this.#options.native.close(fd);
+		}
+		if (!stay) {
+			removeInterfaces(this.#options.native, this.#options.folder);
+		}
+	}
+
+	#note(ifId: number): void {
+		if (ifId !== 0 && !this.#lanes.has(ifId) && !this.#failed.has(ifId)) {
+			this.#wanted.add(ifId);
+		}
+	}
+
+	/** @throws StartError */
+	#make(ifId: number, name: string): void {
+		const { native, folder, opened } = this.#options;
+		if (this.#lanes.size >= INTERFACES_MAX) {
+			throw new StartError(
+				`no device for if_id ${ifId >>> 0}: there are ${INTERFACES_MAX} already`,
+			);
+		}
+		const tun = openTun(native, name, { mtu: INTERFACE_MTU, persistent: true });
+		const lane: Lane = { fd: tun.fd, ifindex: tun.ifindex, mark: 0, ifId };
+		this.#lanes.set(ifId, lane);
+		this.#names.set(ifId, name);
+		const kept = new Set([...keptNames(folder), ...this.#names.values()]);
+		writeFileSync(join(folder, FILE), `${[...kept].join('\n')}\n`, { mode: 0o600 });
+		opened(lane, name);
+	}
+}
+
+/** Takes away the devices that a daemon with this state folder has left. */
+export function removeInterfaces(native: Native, folder: string): void {
+	for (const name of keptNames(folder)) {
+		removeTun(native, name);
+	}
+	rmSync(join(folder, FILE), { force: true });
+}
+
+function keptNames(folder: string): readonly string[] {
+	try {
+		const lines = readFileSync(join(folder, FILE), 'utf8').split('\n');
+		return lines.filter((line) => line !== '');
+	} catch {
+		return [];
+	}
+}
