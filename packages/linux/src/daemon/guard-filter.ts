@@ -71,6 +71,8 @@ export class GuardFilter implements TableWatcher {
 	readonly #laneMarks: number[] = [];
 	/** Devices by if_id. */
 	readonly #interfaces: string[] = [];
+	/** Of the engine's tables, when the kernel was told of them last. */
+	#generation: number = Number.NaN;
 	/** What the kernel was told of defaults and thresholds last; undefined before the first time. */
 	#defaults: string | undefined;
 	#thresholds: string = '';
@@ -135,7 +137,12 @@ export class GuardFilter implements TableWatcher {
 	 * @returns 0, or the errno of a kernel that refuses even to write it anew
 	 */
 	update(nowUs: number): number {
-		const { threshold4, threshold6 } = this.#engine.net.spd;
+		const { generation, spd } = this.#engine.net;
+		if (generation === this.#generation && nowUs < this.dueUs) {
+			return 0;
+		}
+		this.#generation = generation;
+		const { threshold4, threshold6 } = spd;
 		if (this.#defaults === undefined || `${threshold4} ${threshold6}` !== this.#thresholds) {
 			return this.writeAnew();
 		}

@@ -65,18 +65,15 @@ export function shapesOf(policy: XfrmPolicy, protects: boolean): readonly Shape[
 			return [];
 		}
 	}
-	const shape = {
+	return portCases(policy, protects).map((ports) => ({
 		family,
 		prefixS: prefixes & 0xff,
 		prefixD: (prefixes >>> 8) & 0xff,
 		protocol: (words[SelectorWord.Proto] ?? 0) !== 0,
-		markMask,
-		device: ifindex !== 0 && direction === Direction.Fwd,
-	};
-	return portCases(policy, protects).map((ports) => ({
-		...shape,
 		ports,
 		portMasks: maskedPorts(ports, words[SelectorWord.PortMasks] ?? 0),
+		markMask,
+		device: ifindex !== 0 && direction === Direction.Fwd,
 	}));
 }
 
@@ -114,6 +111,19 @@ function portCases({ words, family }: XfrmPolicy, protects: boolean): readonly P
 export function shapeId(shape: Shape): string {
 	const { family, prefixS, prefixD, protocol, ports, portMasks, markMask, device } = shape;
 	return `${family} ${prefixS} ${prefixD} ${protocol} ${ports} ${portMasks} ${markMask} ${device}`;
+}
+
+export function isSameShape(a: Shape, b: Shape): boolean {
+	return (
+		a.prefixS === b.prefixS &&
+		a.prefixD === b.prefixD &&
+		a.family === b.family &&
+		a.protocol === b.protocol &&
+		a.ports === b.ports &&
+		a.portMasks === b.portMasks &&
+		a.markMask === b.markMask &&
+		a.device === b.device
+	);
 }
 
 /** One part of a key. */
@@ -256,13 +266,13 @@ export class ShapeKeys {
 	readonly keyOctets: number;
 	/** As nft(8) has it: six bits a type. What does not fit is not told. */
 	readonly keyType: number;
-	readonly #shape: Shape;
+	readonly shape: Shape;
 	readonly #fields: readonly Field[];
 	readonly #key: Buffer;
 	readonly #view: DataView;
 
 	constructor(shape: Shape) {
-		this.#shape = shape;
+		this.shape = shape;
 		this.#fields = fieldsOf(shape);
 		this.keyOctets = this.#fields.reduce((sum, field) => sum + paddedOctets(field), 0);
 		this.keyType = this.#fields.reduce((joined, { type }) => ((joined << 6) | type) >>> 0, 0);
@@ -286,7 +296,7 @@ export class ShapeKeys {
 
 	/** Writes what a rule does up to the lookup: all packets that go on have their key in the registers. */
 	load(batch: NftBatch): void {
-		const { family, ports } = this.#shape;
+		const { family, ports } = this.shape;
 		loadMeta(batch, MetaKey.NfProto);
 		whenEqual(batch, Uint8Array.of(family));
 		if (ports !== Ports.None) {

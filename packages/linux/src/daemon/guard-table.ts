@@ -17,13 +17,15 @@ import { whenInSet } from '../nftables/nft-expression.ts';
 import type { GuardEntry } from './guard-entry.ts';
 import { LET_GO } from './guard-entry.ts';
 import { decide, jump, policyChain } from './guard-rules.ts';
-import { ShapeKeys, shapeId, shapesOf } from './guard-shape.ts';
+import { isSameShape, type Shape, ShapeKeys, shapeId, shapesOf } from './guard-shape.ts';
 
 /** So many empty sets are nothing to write a table anew for. */
 const EMPTY_SETS_MAX = 64;
 
 interface KeySet {
 	readonly name: string;
+	readonly layer: number;
+	readonly verdict: number;
 	readonly keys: ShapeKeys;
 	/** How many policies want a key, by its octets as text: addresses of different host bits have the same. */
 	readonly wanted: Map<string, number>;
@@ -42,6 +44,8 @@ export class GuardTable {
 	readonly #layers: Layer[] = [];
 	/** Sets whose keys have changed. */
 	readonly #changed: Set<KeySet> = new Set();
+	/** The set that was asked for last: policies in a row are often alike. */
+	#last: KeySet | undefined;
 	#setCount: number = 0;
 	#emptyCount: number = 0;
 
@@ -58,16 +62,12 @@ export class GuardTable {
 
 	/** An entry's keys come into its layer. */
 	add(batch: NftBatch, entry: GuardEntry): void {
-		for (const { set, key } of this.#keys(batch, entry, entry.layer)) {
-			this.#note(set, key, 1);
-		}
+		this.#change(batch, entry, entry.layer, 1);
 	}
 
 	/** And go from the one where they are. */
 	remove(batch: NftBatch, entry: GuardEntry, layer: number): void {
-		for (const { set, key } of this.#keys(batch, entry, layer)) {
-			this.#note(set, key, -1);
-		}
+		this.#change(batch, entry, layer, -1);
 	}
 
 	/** Writes what has changed of keys since the last time. */
@@ -109,21 +109,32 @@ export class GuardTable {
 		this.#changed.add(set);
 	}
 
-	*#keys(
-		batch: NftBatch,
-		{ policy, verdict }: GuardEntry,
-		layer: number,
-	): Generator<{ readonly set: KeySet; readonly key: Buffer }, void, undefined> {
+	#change(batch: NftBatch, { policy, verdict }: GuardEntry, layer: number, change: 1 | -1): void {
 		for (const shape of shapesOf(policy, verdict !== LET_GO)) {
-			const id = `${shapeId(shape)} ${verdict}`;
-			const sets = this.#layer(batch, layer);
-			let set = sets.get(id);
-			if (set === undefined) {
-				set = this.#makeSet(batch, layer, new ShapeKeys(shape), verdict);
-				sets.set(id, set);
-			}
-			yield { set, key: set.keys.keyOf(policy) };
+			const set = this.#set(batch, layer, shape, verdict);
+			this.#note(set, set.keys.keyOf(policy), change);
 		}
+	}
+
+	#set(batch: NftBatch, layer: number, shape: Shape, verdict: number): KeySet {
+		const last = this.#last;
+		if (
+			last !== undefined &&
+			last.layer === layer &&
+			last.verdict === verdict &&
+			isSameShape(last.keys.shape, shape)
+		) {
+			return last;
+		}
+		const id = `${shapeId(shape)} ${verdict}`;
+		const sets = this.#layer(batch, layer);
+		let set = sets.get(id);
+		if (set === undefined) {
+			set = this.#makeSet(batch, layer, new ShapeKeys(shape), verdict);
+			sets.set(id, set);
+		}
+		this.#last = set;
+		return set;
 	}
 
 	#layer(batch: NftBatch, wanted: number): Layer {
@@ -147,6 +158,6 @@ export class GuardTable {
 			whenInSet(rule, name);
 			decide(rule, verdict, this.#direction, this.#type);
 		});
-		return { name, keys, wanted: new Map(), before: new Map() };
+		return { name, layer, verdict, keys, wanted: new Map(), before: new Map() };
 	}
 }

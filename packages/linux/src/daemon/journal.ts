@@ -42,12 +42,22 @@ import {
 import type { NetlinkServer } from '@xfrm/netlink-server';
 import type { PolicySnapshot, StateSnapshot } from '@xfrm/wire/xfrm';
 import { JOURNAL_SLACK_OCTETS } from '../limits.ts';
-import { JOURNAL_VERSION, type JournalTables, readJournal, writeRecord } from './journal-record.ts';
+import {
+	JOURNAL_VERSION,
+	type JournalTables,
+	policyLine,
+	policyOf,
+	readJournal,
+	writeRecord,
+} from './journal-record.ts';
 import { SequenceLedger, type SlotContent } from './sequence-ledger.ts';
 import { StartError } from './start-error.ts';
 
 /** Restored objects come as requests of nobody. */
 const RESTORE_HEADER = { flags: MessageFlag.Request | MessageFlag.Ack, seq: 1, pid: 0 };
+
+/** A whole journal is written in pieces of about so many characters. */
+const CHUNK_LENGTH = 0x1_0000;
 
 /** What a restore came to. */
 export interface Restored {
@@ -221,7 +231,7 @@ export class Journal implements TableWatcher {
 
 	#policyLine(policy: XfrmPolicy): string {
 		const number = this.#numberOf(policy);
-		return writeRecord({ kind: 'policy', number, policy: this.#engine.snapshotPolicy(policy) });
+		return writeRecord({ kind: 'policy', number, policy: policyLine(policy) });
 	}
 
 	#defaultsLine(): string {
@@ -250,19 +260,15 @@ export class Journal implements TableWatcher {
 		this.#octets = 0;
 		this.#defaults = '';
 		try {
-			this.#append(writeRecord({ kind: 'head', version: JOURNAL_VERSION }));
-			// Oldest first, as they are to come back.
-			for (const state of [...this.#engine.states()].reverse()) {
-				if (!state.kernelOwned) {
-					this.#append(this.#stateLine(state));
+			let lines = '';
+			for (const line of this.#allLines()) {
+				lines += line;
+				if (lines.length > CHUNK_LENGTH) {
+					this.#append(lines);
+					lines = '';
 				}
 			}
-			for (const policy of [...this.#engine.policies()].reverse()) {
-				if (policy.socketId === 0) {
-					this.#append(this.#policyLine(policy));
-				}
-			}
-			this.#append(this.#defaultsLine());
+			this.#append(lines);
 			renameSync(draft, this.#path);
 		} catch (error) {
 			closeSync(fd);
@@ -278,6 +284,22 @@ export class Journal implements TableWatcher {
 		this.#octetsFirst = fstatSync(fd).size;
 	}
 
+	/** Oldest first, as they are to come back. */
+	*#allLines(): Generator<string, void, undefined> {
+		yield writeRecord({ kind: 'head', version: JOURNAL_VERSION });
+		for (const state of [...this.#engine.states()].reverse()) {
+			if (!state.kernelOwned) {
+				yield this.#stateLine(state);
+			}
+		}
+		for (const policy of [...this.#engine.policies()].reverse()) {
+			if (policy.socketId === 0) {
+				yield this.#policyLine(policy);
+			}
+		}
+		yield this.#defaultsLine();
+	}
+
 	#restore(server: NetlinkServer, tables: JournalTables, nowUs: number): Restored {
 		const client = server.connect({ portId: 0 });
 		const refused: string[] = [];
@@ -287,7 +309,7 @@ export class Journal implements TableWatcher {
 			this.#nextNumber = Math.max(this.#nextNumber, number + 1);
 			if (record.kind === 'policy') {
 				policies++;
-				this.#restorePolicy(server, client, record.policy, number, nowUs, refused);
+				this.#restorePolicy(server, client, policyOf(record.policy), number, nowUs, refused);
 			} else {
 				states++;
 				const content = this.ledger.read(record.slot, number);

@@ -32,8 +32,6 @@ const APPEND = 0x800;
 /** `NLA_F_NESTED`. */
 const NESTED = 0x8000;
 
-const encoder = new TextEncoder();
-
 /** A chain that packets come to by themselves. */
 export interface BaseChain {
 	/** `Hook`. */
@@ -60,6 +58,7 @@ export class NftBatch {
 	#setId: number = 0;
 	/** Begin of a list of elements in progress, and of what it belongs to. */
 	#list: number = 0;
+	#listType: number = 0;
 	#listOf: string = '';
 	#seq: number = 0;
 
@@ -167,10 +166,12 @@ export class NftBatch {
 		this.#bytes.set(value, at);
 	}
 
-	/** With a zero at its end. */
+	/** Of ASCII, with a zero at its end. */
 	text(type: number, value: string): void {
 		const at = this.#attribute(type, value.length + 1);
-		encoder.encodeInto(value, this.#bytes.subarray(at));
+		for (let i = 0; i < value.length; i++) {
+			this.#bytes[at + i] = value.charCodeAt(i);
+		}
 	}
 
 	/** Begins an attribute of attributes; what is returned ends it. */
@@ -184,14 +185,14 @@ export class NftBatch {
 
 	/** Elements of one set that follow each other share a message. */
 	#element(type: number, flags: number, set: string, key: Uint8Array): void {
-		const listOf = `${type} ${set}`;
-		const goesOn = this.#list !== 0 && this.#listOf === listOf;
+		const goesOn = this.#list !== 0 && this.#listType === type && this.#listOf === set;
 		if (!goesOn || this.#length - this.#list > LIST_OCTETS_MAX) {
 			this.#begin(type, flags);
 			this.text(ElementListAttribute.Table, this.table);
 			this.text(ElementListAttribute.Set, set);
 			this.#list = this.nest(ElementListAttribute.Elements);
-			this.#listOf = listOf;
+			this.#listType = type;
+			this.#listOf = set;
 		}
 		const element = this.nest(LIST_ELEMENT);
 		const outer = this.nest(ElementAttribute.Key);
