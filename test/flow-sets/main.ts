@@ -2,6 +2,7 @@
  * `npm run test:flow-sets`: what `xfrm prove` and `xfrm diff` say of sets of flows, against lookups of single
  * flows, on random rule sets. A contradiction is made as small as it goes and printed; then it ends with 1.
  *
+ *     npm run test:flow-sets -- --large
  *     npm run test:flow-sets -- [--sets 1000] [--policies 200] [--flows 10000] [--seed 1] [--only prove|diff]
  *
  * Set number n has seed S + n - 1: `--seed S --sets 1` repeats it. The whole takes an hour of a processor.
@@ -9,6 +10,7 @@
 import { parseArgs } from 'node:util';
 import { linux61, linux619 } from '@xfrm/engine';
 import { type Contradiction, check, diffSet, flowText, proveSets, type Tally } from './checks.ts';
+import { runLarge } from './large-sets.ts';
 import { shrink } from './shrink.ts';
 
 const { values: options } = parseArgs({
@@ -18,6 +20,7 @@ const { values: options } = parseArgs({
 		flows: { type: 'string', default: '10000' },
 		seed: { type: 'string', default: '1' },
 		only: { type: 'string' },
+		large: { type: 'boolean' },
 	},
 });
 const [sets, policies, flows, seed] = [
@@ -59,6 +62,9 @@ function tell(contradiction: Contradiction): string {
 	].join('\n');
 }
 
+if (options.large === true) {
+	process.exit(runLarge() === 0 ? 0 : 1);
+}
 for (const kind of ['prove', 'diff'] as const) {
 	if (options.only !== undefined && options.only !== kind) {
 		continue;

@@ -11,7 +11,7 @@ import { anyRegion } from './box.ts';
 import { mergeParts } from './box-merge.ts';
 import { hostAddresses, includes } from './direction.ts';
 import type { FlowContext } from './flow-sample.ts';
-import { FlowSets, type KnownDiagrams, type Part, type Treatment } from './flow-set.ts';
+import { FlowSets, KnownSets, type Part, type Treatment } from './flow-set.ts';
 import { FlowLookup } from './lookup.ts';
 import {
 	algorithmText,
@@ -57,7 +57,7 @@ export interface RulesDiff {
 const CHANGES_MAX = 40;
 const COUNTED_MAX = 2000;
 /** Associations through which protected flows are followed. */
-const ASSOCIATIONS_MAX = 32;
+const ASSOCIATIONS_MAX = 256;
 
 /** Compares two worlds with their rules loaded, and prepared. */
 export function diffRules(before: World, after: World): RulesDiff {
@@ -96,7 +96,7 @@ export function* cutChanges(before: World, after: World, partsMax: number): Gene
 	const other = otherDevice(before, after);
 	nameDevices(other, before, after);
 	const sides = [before, after].map((world) => ({ world, lookup: new FlowLookup(world, other) }));
-	const known: KnownDiagrams = new Map();
+	const known = new KnownSets();
 	for (const compared of contextsOf(before, after, other)) {
 		const { context, via } = compared;
 		const worlds = sides.map((side, i) => ({
@@ -123,10 +123,10 @@ export function differs([before, after]: readonly Treatment[]): boolean {
 	return before !== undefined && after !== undefined && protection(before) !== protection(after);
 }
 
-/** The treatment without what a rekey changes. States that a dropped packet came through change nothing. */
-function protection({ outcome, verdict, states }: Treatment): string {
+/** The treatment without what a rekey changes. What is dropped is dropped, whatever came before. */
+function protection({ outcome, states }: Treatment): string {
 	const chain = states.map((state) => `${associationText(state)} ${algorithmText(state)}`);
-	return `${outcome} ${verdict} ${outcome === 'transform' ? chain.join() : ''}`;
+	return `${outcome} ${outcome === 'transform' ? chain.join() : ''}`;
 }
 
 function changeOf(compared: Omit<ChangedSet, 'parts'>, part: Part): FlowChange {

@@ -20,7 +20,7 @@ import {
 	wordsOf,
 } from './box.ts';
 import { branchesOf, buildDiagram, type Diagram, type ProtoClass, partsOf } from './box-diagram.ts';
-import { decisionText } from './decision-text.ts';
+import { policyDecisionText, stateDecisionText } from './decision-text.ts';
 import { hostAddresses } from './direction.ts';
 import { type FlowContext, sampleOf } from './flow-sample.ts';
 import { type Candidate, candidatesOf, type Table, tablesOf } from './flow-tables.ts';
@@ -56,8 +56,27 @@ interface Behind {
 	readonly treatments: Map<string, Treatment>;
 }
 
-/** Diagrams of policies, kept for contexts that differ in the states that flows came through. */
-export type KnownDiagrams = Map<string, Diagram<readonly Decision[]>>;
+/** What contexts have in common that ask the same worlds: kept from one `FlowSets` to the next. */
+export class KnownSets {
+	readonly diagrams: Map<string, SortedFlows> = new Map();
+	/** A world each. */
+	readonly sides: KnownSide[] = [];
+}
+
+interface SortedFlows {
+	readonly diagram: Diagram<readonly Decision[]>;
+	/** Parts of the diagram whose flows all worlds treat alike, whatever they came through, or may not. */
+	readonly alike: Map<Diagram<readonly Decision[]>, boolean>;
+}
+
+class KnownSide {
+	readonly candidates: Map<string, readonly Candidate[]> = new Map();
+	readonly policyTexts: Map<XfrmPolicy, string> = new Map();
+	/** By what templates ask of states. */
+	served: Map<string, XfrmState[]> | undefined;
+	/** Does any template? */
+	namesSpi: boolean | undefined;
+}
 
 /** One world's part of the question: its tables, candidates and lookups. */
 class Side {
@@ -65,24 +84,24 @@ class Side {
 	readonly #lookup: FlowLookup;
 	readonly #context: FlowContext;
 	readonly #tables: readonly Table[];
+	/** The same for contexts whose policies are sorted alike. */
+	readonly tablesKey: string;
 	readonly candidates: readonly Candidate[];
 	readonly #decisions: Map<string, Decision> = new Map();
 	readonly #behind: Map<Decision, Behind> = new Map();
-	readonly #texts: Map<Decision, string> = new Map();
-	#served: Map<string, XfrmState[]> | undefined;
+	readonly #known: KnownSide;
 	readonly #line: FlowLine = new FlowLine();
 
-	constructor(world: World, lookup: FlowLookup, context: FlowContext) {
+	constructor(world: World, lookup: FlowLookup, context: FlowContext, known: KnownSide) {
 		this.#world = world;
 		this.#lookup = lookup;
 		this.#context = context;
+		this.#known = known;
 		this.#tables = tablesOf(lookup, context);
-		this.candidates = candidatesOf(world, this.#tables, context.family);
-	}
-
-	/** The same for contexts whose policies are sorted alike. */
-	get tablesKey(): string {
-		return JSON.stringify(this.#tables);
+		this.tablesKey = JSON.stringify([context.family, this.#tables]);
+		this.candidates =
+			known.candidates.get(this.tablesKey) ?? candidatesOf(world, this.#tables, context.family);
+		known.candidates.set(this.tablesKey, this.candidates);
 	}
 
 	/** What the protocols that are in a flow's place mean to selectors. */
@@ -162,28 +181,37 @@ class Side {
 		return behind;
 	}
 
-	/** What the treatment of flows depends on, but for SPIs and keys. */
-	textOf(decision: Decision): string {
-		let text = this.#texts.get(decision);
-		if (text === undefined) {
-			const { via, family } = this.#context;
-			const states = via.map((spi) => this.#lookup.stateOf(spi, family));
-			const { defaults } = this.#world.engine.net;
-			const { winners } = decision;
-			// A default decides where no policy of its direction does.
-			const unmet = this.#tables.filter(
-				({ direction }) =>
-					!this.#tables.some((table, i) => table.direction === direction && winners[i] != null),
-			);
-			text = decisionText(
-				winners,
-				unmet.map(({ direction }) => defaults[direction]),
-				states,
-				(template, policy) => this.#serving(template, policy),
-			);
-			this.#texts.set(decision, text);
-		}
-		return text;
+	/** What the treatment of flows depends on, but for SPIs, keys and what they came through. */
+	textOf({ winners }: Decision): string {
+		const { defaults } = this.#world.engine.net;
+		const { policyTexts } = this.#known;
+		// A default decides where no policy of its direction does.
+		const unmet = this.#tables.filter(
+			({ direction }) =>
+				!this.#tables.some((table, i) => table.direction === direction && winners[i] != null),
+		);
+		const texts = winners.map((policy) => {
+			let text = policy === null ? '' : policyTexts.get(policy);
+			if (text === undefined && policy !== null) {
+				text = policyDecisionText(policy, (template) => this.#serving(template, policy));
+				policyTexts.set(policy, text);
+			}
+			return text;
+		});
+		return [...texts, ...unmet.map(({ direction }) => defaults[direction])].join('\n');
+	}
+
+	/** The same of what they came through. */
+	get viaText(): string {
+		const { via, family } = this.#context;
+		const known = this.#known;
+		known.namesSpi ??= [...this.#world.engine.policies()].some(({ templates }) =>
+			templates.some(({ id }) => id.spi !== 0),
+		);
+		const withSpi = known.namesSpi;
+		return via
+			.map((spi) => stateDecisionText(this.#lookup.stateOf(spi, family), withSpi))
+			.join('\n');
 	}
 
 	/** Sources that templates may leave to the route. */
@@ -246,16 +274,17 @@ class Side {
 
 	/** The states that could serve the template, or be in its way, for some flow (S-21, S-26); newest first. */
 	#serving(template: Template, policy: XfrmPolicy): readonly XfrmState[] {
-		if (this.#served === undefined) {
-			this.#served = new Map();
+		const known = this.#known;
+		if (known.served === undefined) {
+			known.served = new Map();
 			for (const state of this.#world.engine.states()) {
 				const { proto, spi, reqid, mode, ifId } = state;
 				for (const key of [`${proto} spi ${spi}`, `${proto} ${reqid} ${mode} ${ifId}`]) {
-					const known = this.#served.get(key);
-					if (known === undefined) {
-						this.#served.set(key, [state]);
+					const others = known.served.get(key);
+					if (others === undefined) {
+						known.served.set(key, [state]);
 					} else {
-						known.push(state);
+						others.push(state);
 					}
 				}
 			}
@@ -265,7 +294,7 @@ class Side {
 			spi === 0
 				? `${proto} ${template.reqid | 0} ${template.mode} ${policy.ifId}`
 				: `${proto} spi ${spi | 0}`;
-		return this.#served.get(key) ?? [];
+		return known.served.get(key) ?? [];
 	}
 }
 
@@ -313,9 +342,9 @@ function uniqueBoxes(boxes: readonly Box[]): Box[] {
 export class FlowSets {
 	readonly #sides: readonly Side[];
 	readonly #protos: readonly ProtoClass[];
-	readonly #diagram: Diagram<readonly Decision[]>;
+	readonly #sorted: SortedFlows;
 
-	/** @param known diagrams of other contexts of the same worlds, added to; `winners` then knows them only */
+	/** @param known of other contexts of the same worlds; `winners` is not complete then */
 	constructor(
 		worlds: readonly {
 			readonly world: World;
@@ -324,18 +353,18 @@ export class FlowSets {
 			readonly via?: readonly number[];
 		}[],
 		context: FlowContext,
-		known: KnownDiagrams = new Map(),
+		known: KnownSets = new KnownSets(),
 	) {
-		this.#sides = worlds.map(
-			({ world, lookup, via }) =>
-				new Side(world, lookup, via === undefined ? context : { ...context, via }),
-		);
+		this.#sides = worlds.map(({ world, lookup, via }, i) => {
+			const side = known.sides[i] ?? new KnownSide();
+			known.sides[i] = side;
+			return new Side(world, lookup, via === undefined ? context : { ...context, via }, side);
+		});
 		this.#protos = this.#protoClasses(context);
-		const { family, direction } = context;
 		const tables = this.#sides.map((side) => side.tablesKey).join();
-		const key = `${family} ${direction} ${tables}`;
-		this.#diagram = known.get(key) ?? this.#sortFlows();
-		known.set(key, this.#diagram);
+		const key = `${context.direction} ${tables}`;
+		this.#sorted = known.diagrams.get(key) ?? { diagram: this.#sortFlows(), alike: new Map() };
+		known.diagrams.set(key, this.#sorted);
 	}
 
 	/** The diagram of the policies that win. */
@@ -384,15 +413,17 @@ export class FlowSets {
 		wanted: (treatments: readonly Treatment[]) => boolean = () => true,
 		differing: boolean = false,
 	): Generator<Part> {
-		const skips = differing && new Set(this.#sides.map((side) => side.addressText)).size === 1;
+		const skips =
+			differing &&
+			new Set(this.#sides.map((side) => `${side.addressText}\n${side.viaText}`)).size === 1;
 		// What a part of the diagram holds does not depend on the way to it, so once is enough.
 		const known = new Map<Diagram<readonly Decision[]>, boolean>();
 		const isWanted = (part: Diagram<readonly Decision[]>, within: Region): boolean => {
-			let answer = known.get(part);
+			let answer = skips && this.#areAlike(part) ? false : known.get(part);
 			if (answer === undefined) {
 				answer =
 					part.branches === undefined
-						? !(skips && this.#areAlike(part.leaf)) && this.#mayBeWanted(part.leaf, within, wanted)
+						? this.#mayBeWanted(part.leaf, within, wanted)
 						: branchesOf(part.branches, part.dimension, within).some(([child, narrowed]) =>
 								isWanted(child, narrowed),
 							);
@@ -400,13 +431,23 @@ export class FlowSets {
 			}
 			return answer;
 		};
-		for (const { region: within, leaf } of partsOf(this.#diagram, region, isWanted)) {
+		for (const { region: within, leaf } of partsOf(this.#sorted.diagram, region, isWanted)) {
 			yield* this.#split(leaf, 0, within, [], wanted);
 		}
 	}
 
-	#areAlike(decisions: readonly Decision[]): boolean {
-		return new Set(decisions.map((decision, i) => this.#sides[i]?.textOf(decision))).size === 1;
+	/** Is it certain that all worlds treat all flows of a part alike that came through the same? */
+	#areAlike(part: Diagram<readonly Decision[]>): boolean {
+		const { alike } = this.#sorted;
+		let answer = alike.get(part);
+		if (answer === undefined) {
+			answer =
+				part.branches === undefined
+					? new Set(part.leaf.map((one, i) => this.#sides[i]?.textOf(one))).size === 1
+					: part.branches.every(({ child }) => this.#areAlike(child));
+			alike.set(part, answer);
+		}
+		return answer;
 	}
 
 	/** Is any part behind these decisions wanted? Only certain where no state's selector has a say. */

@@ -86,6 +86,8 @@ export class FlowLookup {
 	readonly #routes: Map<string, Route> = new Map();
 	readonly #lines: Map<XfrmPolicy | null, KnownLine[]> = new Map();
 	#lineCount: number = 0;
+	#protosNamed: ReadonlySet<number> | undefined;
+	#statesBySpi: Map<number, XfrmState[]> | undefined;
 
 	/**
 	 * @param world with its rules loaded, and prepared as for packets (`Explainer.prepare`)
@@ -211,9 +213,12 @@ export class FlowLookup {
 
 	/** Protocols that selectors of policies or states name. */
 	protosNamed(): ReadonlySet<number> {
-		const { engine } = this.#world;
-		const objects = [...engine.policies(), ...engine.states()];
-		return new Set(objects.map(({ selector }) => selector.proto));
+		if (this.#protosNamed === undefined) {
+			const { engine } = this.#world;
+			const objects = [...engine.policies(), ...engine.states()];
+			this.#protosNamed = new Set(objects.map(({ selector }) => selector.proto));
+		}
+		return this.#protosNamed;
 	}
 
 	/** A route by this device, or by the first there is; it leads everywhere, and is always there. */
@@ -252,10 +257,7 @@ export class FlowLookup {
 		const local = hostAddresses(this.#world.host);
 		let best: XfrmState | undefined;
 		let bestRank = -1;
-		for (const state of this.#world.engine.states()) {
-			if (state.spi >>> 0 !== spi) {
-				continue;
-			}
+		for (const state of this.#withSpi(spi)) {
 			const here = includes(local, state.family, state.config.id.daddr);
 			const rank =
 				(state.direction === SaDirection.Out ? 0 : 4) +
@@ -273,6 +275,23 @@ export class FlowLookup {
 			});
 		}
 		return best;
+	}
+
+	/** States by SPI, newest first. */
+	#withSpi(spi: number): readonly XfrmState[] {
+		if (this.#statesBySpi === undefined) {
+			this.#statesBySpi = new Map();
+			for (const state of this.#world.engine.states()) {
+				const own = state.spi >>> 0;
+				const others = this.#statesBySpi.get(own);
+				if (others === undefined) {
+					this.#statesBySpi.set(own, [state]);
+				} else {
+					others.push(state);
+				}
+			}
+		}
+		return this.#statesBySpi.get(spi) ?? [];
 	}
 }
 
