@@ -1,10 +1,11 @@
 /**
  * The data planes that are compared, each set up between the same two hosts: our daemon with rules by `ip xfrm`,
- * strongSwan's kernel-libipsec, wireguard-go. All carry 10.1.0.1 ↔ 10.2.0.1 over 192.168.80.0/24.
+ * strongSwan's kernel-libipsec, wireguard-go. All carry inner addresses of 10.1.0.0/16 ↔ 10.2.0.0/16 over
+ * 192.168.80.0/24, or their like in IPv6.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Host, type Laboratory, type Running, until } from '../test/ike/laboratory.ts';
+import { type Host, type Laboratory, type Running, until, XFRM } from '../test/ike/laboratory.ts';
 
 export interface Gateways {
 	readonly a: Host;
@@ -17,15 +18,50 @@ export interface Plane {
 	readonly pidsB: readonly number[];
 }
 
-const OUTER = { a: '192.168.80.1', b: '192.168.80.2' } as const;
-export const INNER = { a: '10.1.0.1', b: '10.2.0.1' } as const;
+type End = 'a' | 'b';
+
+/** Addresses of one family. */
+export interface Network {
+	readonly outer: Readonly<Record<End, string>>;
+	/** Of the first tunnel. */
+	readonly inner: Readonly<Record<End, string>>;
+	/** All inner addresses of an end, as a prefix. */
+	readonly prefix: Readonly<Record<End, string>>;
+	/** Of one inner address. */
+	readonly hostBits: 32 | 128;
+}
+
+export const IPV4: Network = {
+	outer: { a: '192.168.80.1', b: '192.168.80.2' },
+	inner: { a: '10.1.0.1', b: '10.2.0.1' },
+	prefix: { a: '10.1.0.0/16', b: '10.2.0.0/16' },
+	hostBits: 32,
+};
+export const IPV6: Network = {
+	outer: { a: 'fd00:80::1', b: 'fd00:80::2' },
+	inner: { a: 'fd00:1::1', b: 'fd00:2::1' },
+	prefix: { a: 'fd00:1::/64', b: 'fd00:2::/64' },
+	hostBits: 128,
+};
 const KEY = '0x00112233445566778899aabbccddeeff01020304';
 const ESP_PORT = 4500;
+/** Both ends, and who is at the other. */
+const ENDS = [
+	['a', 'b'],
+	['b', 'a'],
+] as const;
+
+/** Inner addresses of a tunnel, by its number from 0. */
+export function innerOf(end: End, tunnel: number): string {
+	const number = tunnel + 1;
+	return `10.${end === 'a' ? 1 : 2}.${number >> 8}.${number & 255}`;
+}
 
 /** Two hosts with a wire, inner addresses on lo, and a route to the other's. */
 export function gateways(laboratory: Laboratory): Gateways {
 	const [a, b] = [laboratory.host('a'), laboratory.host('b')];
-	laboratory.wire(a, 'eth0', [`${OUTER.a}/24`], b, 'eth0', [`${OUTER.b}/24`]);
+	const addresses = (end: End): string[] => [`${IPV4.outer[end]}/24`, `${IPV6.outer[end]}/64`];
+	laboratory.wire(a, 'eth0', addresses('a'), b, 'eth0', addresses('b'));
 	for (const host of [a, b]) {
 		// As veth devices are: they take large packets whole.
 		host.must('ip link set eth0 gso_max_segs 65535');
@@ -33,54 +69,90 @@ export function gateways(laboratory: Laboratory): Gateways {
 	return { a, b };
 }
 
-function addInner({ a, b }: Gateways): void {
-	for (const [host, own, peer] of [
-		[a, 'a', 'b'],
-		[b, 'b', 'a'],
-	] as const) {
-		host.must(`ip address add ${INNER[own]}/32 dev lo`);
-		host.must(`ip route add ${INNER[peer]}/32 via ${OUTER[peer]} src ${INNER[own]}`);
+function addInner(ends: Gateways, network: Network): void {
+	const { inner, outer, prefix, hostBits } = network;
+	for (const [own, peer] of ENDS) {
+		const host = ends[own];
+		if (hostBits === 32) {
+			// On lo, all of a prefix are the host's own.
+			host.must(`ip address add ${inner[own]}/16 dev lo`);
+		} else {
+			host.must(`ip address add ${inner[own]}/128 dev lo nodad`);
+		}
+		host.must(`ip route add ${prefix[peer]} via ${outer[peer]} src ${inner[own]}`);
 	}
+}
+
+/** What is asked of a plane of ours. */
+export interface OurSetting {
+	readonly provider: string;
+	/** ESP in UDP; wants somebody who has port 4500, as an IKE daemon would. */
+	readonly encap: boolean;
+	/** Default: IPv4. */
+	readonly network?: Network;
+	/** Each with addresses, states and policies of its own; default 1. IPv4 only, if more. */
+	readonly tunnels?: number;
 }
 
 /** Policies and states of one end, as `ip -batch` reads them. */
-function rules(own: 'a' | 'b', peer: 'a' | 'b', encap: boolean): string {
-	const state = (from: 'a' | 'b', to: 'a' | 'b', spi: string): string =>
-		`xfrm state add src ${OUTER[from]} dst ${OUTER[to]} proto esp spi ${spi} reqid 1 mode tunnel ` +
-		`replay-window 32 aead rfc4106(gcm(aes)) ${KEY} 128` +
-		`${encap ? ` encap espinudp ${ESP_PORT} ${ESP_PORT} 0.0.0.0` : ''}\n`;
-	const policy = (from: 'a' | 'b', to: 'a' | 'b', direction: string): string =>
-		`xfrm policy add src ${INNER[from]}/32 dst ${INNER[to]}/32 dir ${direction} ` +
-		`tmpl src ${OUTER[from]} dst ${OUTER[to]} proto esp reqid 1 mode tunnel\n`;
-	const [out, back] = own === 'a' ? ['0x101', '0x102'] : ['0x102', '0x101'];
-	return (
-		state(own, peer, out) +
-		state(peer, own, back) +
-		policy(own, peer, 'out') +
-		policy(peer, own, 'in')
-	);
+function rules(own: End, peer: End, setting: OurSetting): string {
+	const { encap, network = IPV4, tunnels = 1 } = setting;
+	const { outer, hostBits } = network;
+	const lines: string[] = [];
+	for (let tunnel = 0; tunnel < tunnels; tunnel++) {
+		const inner =
+			tunnels > 1 ? { a: innerOf('a', tunnel), b: innerOf('b', tunnel) } : network.inner;
+		const state = (from: End, to: End): string =>
+			`xfrm state add src ${outer[from]} dst ${outer[to]} proto esp ` +
+			`spi ${0x1000 + 2 * tunnel + (from === 'a' ? 0 : 1)} reqid ${tunnel + 1} mode tunnel ` +
+			`replay-window 32 aead rfc4106(gcm(aes)) ${KEY} 128` +
+			`${encap ? ` encap espinudp ${ESP_PORT} ${ESP_PORT} ${hostBits === 32 ? '0.0.0.0' : '::'}` : ''}`;
+		const policy = (from: End, to: End, direction: string): string =>
+			`xfrm policy add src ${inner[from]}/${hostBits} dst ${inner[to]}/${hostBits} dir ${direction} ` +
+			`tmpl src ${outer[from]} dst ${outer[to]} proto esp reqid ${tunnel + 1} mode tunnel`;
+		lines.push(state(own, peer), state(peer, own));
+		lines.push(policy(own, peer, 'out'), policy(peer, own, 'in'));
+	}
+	return `${lines.join('\n')}\n`;
 }
 
-/** Ours; `encap` wants somebody who has port 4500, as an IKE daemon would. */
-export async function ourPlane(ends: Gateways, provider: string, encap: boolean): Promise<Plane> {
-	const { a, b } = ends;
-	addInner(ends);
-	const start = (host: Host): Promise<Running> => host.daemon('--provider', provider);
-	const [daemonA, daemonB] = await Promise.all([start(a), start(b)]);
-	for (const [host, own, peer] of [
-		[a, 'a', 'b'],
-		[b, 'b', 'a'],
-	] as const) {
-		if (encap) {
-			const owner = `require('dgram').createSocket('udp4').bind(${ESP_PORT})`;
+/** By `ip -batch`, however long it takes. */
+async function loadRules(host: Host, text: string): Promise<void> {
+	const batch = join(host.folder, 'rules');
+	writeFileSync(batch, text);
+	const ip = host.start([process.execPath, XFRM, 'exec', '--', 'ip', '-batch', batch]);
+	if ((await ip.ended) !== 0) {
+		throw new Error(`${host.name}: ip -batch: ${ip.stderr}`);
+	}
+}
+
+/** Our daemon at both ends. */
+export async function ourPlane(ends: Gateways, setting: OurSetting): Promise<Plane> {
+	const { network = IPV4 } = setting;
+	addInner(ends, network);
+	const start = (host: Host): Promise<Running> => host.daemon('--provider', setting.provider);
+	const [daemonA, daemonB] = await Promise.all([start(ends.a), start(ends.b)]);
+	for (const [own, peer] of ENDS) {
+		const host = ends[own];
+		if (setting.encap) {
+			const [kind, table] = network.hostBits === 32 ? ['udp4', 'udp'] : ['udp6', 'udp6'];
+			const owner = `require('dgram').createSocket('${kind}').bind(${ESP_PORT})`;
 			host.start([process.execPath, '-e', owner]);
-			await until('the port', () => host.must('cat /proc/net/udp').includes(':1194 '));
+			await until('the port', () => host.must(`cat /proc/net/${table}`).includes(':1194 '));
 		}
-		const batch = join(host.folder, 'rules');
-		writeFileSync(batch, rules(own, peer, encap));
-		host.mustExec(`ip -batch ${batch}`);
+		await loadRules(host, rules(own, peer, setting));
 	}
 	return { pidsA: [daemonA.pid], pidsB: [daemonB.pid] };
+}
+
+/** One daemon alone, with so many states and policies and without traffic. */
+export async function loadedDaemon(host: Host, count: number): Promise<number> {
+	const daemon = await host.daemon();
+	if (count > 0) {
+		const setting = { provider: 'auto', encap: false, tunnels: count / 2 };
+		await loadRules(host, rules('a', 'b', setting));
+	}
+	return daemon.pid;
 }
 
 function charonSettings(folder: string): string {
@@ -96,18 +168,18 @@ function charonSettings(folder: string): string {
 `;
 }
 
-function charonConnection(own: 'a' | 'b', peer: 'a' | 'b'): string {
+function charonConnection(own: End, peer: End, { outer, inner, hostBits }: Network): string {
 	return `connections { gw {
 	version = 2
-	local_addrs = ${OUTER[own]}
-	remote_addrs = ${OUTER[peer]}
+	local_addrs = ${outer[own]}
+	remote_addrs = ${outer[peer]}
 	mobike = no
 	proposals = aes128-sha256-x25519
 	local { auth = psk }
 	remote { auth = psk }
 	children { net {
-		local_ts = ${INNER[own]}/32
-		remote_ts = ${INNER[peer]}/32
+		local_ts = ${inner[own]}/${hostBits}
+		remote_ts = ${inner[peer]}/${hostBits}
 		esp_proposals = aes128gcm16
 	} }
 } }
@@ -116,9 +188,8 @@ secrets { ike-1 { secret = "a secret of the bench" } }
 }
 
 /** strongSwan's own user-space ESP. */
-export async function libipsecPlane(ends: Gateways): Promise<Plane> {
-	const { a, b } = ends;
-	addInner(ends);
+export async function libipsecPlane(ends: Gateways, network: Network): Promise<Plane> {
+	addInner(ends, network);
 	const pids: number[] = [];
 	const swanctl = (host: Host, words: string): string =>
 		host.must([
@@ -130,14 +201,12 @@ export async function libipsecPlane(ends: Gateways): Promise<Plane> {
 			'--uri',
 			`unix://${host.folder}/vici`,
 		]);
-	for (const [host, own, peer] of [
-		[a, 'a', 'b'],
-		[b, 'b', 'a'],
-	] as const) {
+	for (const [own, peer] of ENDS) {
+		const host = ends[own];
 		const { folder } = host;
 		mkdirSync(join(folder, 'swanctl'), { recursive: true });
 		writeFileSync(join(folder, 'strongswan.conf'), charonSettings(folder));
-		writeFileSync(join(folder, 'swanctl', 'swanctl.conf'), charonConnection(own, peer));
+		writeFileSync(join(folder, 'swanctl', 'swanctl.conf'), charonConnection(own, peer, network));
 		const running = host.start(
 			['unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /run; exec /usr/lib/ipsec/charon'],
 			{ STRONGSWAN_CONF: join(folder, 'strongswan.conf') },
@@ -146,7 +215,7 @@ export async function libipsecPlane(ends: Gateways): Promise<Plane> {
 		await until('charon', () => host.run(`test -S ${folder}/vici`).status === 0, 10_000);
 		swanctl(host, '--load-all');
 	}
-	swanctl(a, '--initiate --child net');
+	swanctl(ends.a, '--initiate --child net');
 	return { pidsA: pids.slice(0, 1), pidsB: pids.slice(1) };
 }
 
@@ -156,10 +225,11 @@ export async function wireguardPlane(ends: Gateways): Promise<Plane> {
 	const [secretA, secretB] = [a.must('wg genkey').trim(), b.must('wg genkey').trim()];
 	const publicOf = (host: Host, secret: string): string => host.must('wg pubkey', secret).trim();
 	const pids: number[] = [];
-	for (const [host, own, peer, secret, peerKey] of [
-		[a, 'a', 'b', secretA, publicOf(b, secretB)],
-		[b, 'b', 'a', secretB, publicOf(a, secretA)],
+	for (const [own, peer, secret, peerKey] of [
+		['a', 'b', secretA, publicOf(b, secretB)],
+		['b', 'a', secretB, publicOf(a, secretA)],
 	] as const) {
+		const host = ends[own];
 		const device = `wg${own}`;
 		const running = host.start(['wireguard-go', '-f', device]);
 		pids.push(running.pid);
@@ -168,18 +238,18 @@ export async function wireguardPlane(ends: Gateways): Promise<Plane> {
 		writeFileSync(
 			file,
 			`[Interface]\nPrivateKey = ${secret}\nListenPort = 51820\n[Peer]\nPublicKey = ${peerKey}\n` +
-				`AllowedIPs = ${INNER[peer]}/32\nEndpoint = ${OUTER[peer]}:51820\n`,
+				`AllowedIPs = ${IPV4.inner[peer]}/32\nEndpoint = ${IPV4.outer[peer]}:51820\n`,
 		);
 		await until('its socket', () => host.run(`wg setconf ${device} ${file}`).status === 0);
-		host.must(`ip address add ${INNER[own]}/32 dev ${device}`);
+		host.must(`ip address add ${IPV4.inner[own]}/32 dev ${device}`);
 		host.must(`ip link set ${device} mtu 1420 up`);
-		host.must(`ip route add ${INNER[peer]}/32 dev ${device}`);
+		host.must(`ip route add ${IPV4.inner[peer]}/32 dev ${device}`);
 	}
 	return { pidsA: pids.slice(0, 1), pidsB: pids.slice(1) };
 }
 
 /** No tunnel at all: what the wire and the measuring programs can do. */
 export async function barePlane(ends: Gateways): Promise<Plane> {
-	addInner(ends);
+	addInner(ends, IPV4);
 	return { pidsA: [], pidsB: [] };
 }

@@ -1,171 +1,288 @@
 /**
- * `npm run bench:data-plane`: one TCP stream of iperf3 between two gateways, through our daemon with each of its
- * providers, and through what else does ESP or its like in user space, one after the other.
+ * `npm run bench:data-plane`: our daemon with each of its providers, and what else does ESP or its like in user
+ * space, one after the other between the same two gateways, in at most ten minutes.
  *
- *     npm run bench:data-plane [-- CASE…] [-- --seconds N] [-- --json]
+ *     npm run bench:data-plane [-- SECTION…] [-- --seconds N] [-- --json] [-- --check] [-- --docs]
+ *
+ *     packet    nanoseconds a packet in the daemon's own process, without system calls
+ *     tcp       one TCP stream: throughput, processor time a gigabit
+ *     udp       15,000 datagrams a second of 1372 octets: processor time a packet, loss, median round trip
+ *     small     as many packets of 64 octets as go
+ *     tunnels   15,000 datagrams a second over 1, 10, 100, 1,000 tunnels
+ *     memory    of a daemon with many states and policies
  *
  * Needs root, iperf3, strongSwan with libcharon-extra-plugins, wireguard-go and wireguard-tools; what is not
  * installed is left out and said. Gateways are network namespaces on this machine, which also runs the ends of
- * the stream: read ratios, and processor time of the gateways' own processes.
+ * the streams: read ratios, and processor time of the gateways' own processes. `--docs` writes the figures into
+ * docs/data-plane-speed.md, `--check` ends with 1 where a ratio misses its bound by half.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { type Host, Laboratory, pause, reasonToSkip, until } from '../test/ike/laboratory.ts';
+import { existsSync } from 'node:fs';
+import { type Host, Laboratory, pause, reasonToSkip } from '../test/ike/laboratory.ts';
+import { packetCosts, sealingCost } from './data-plane-packet.ts';
+import { writePage } from './data-plane-page.ts';
 import {
 	barePlane,
 	type Gateways,
 	gateways,
-	INNER,
+	IPV4,
+	IPV6,
 	libipsecPlane,
+	loadedDaemon,
+	type Network,
+	type OurSetting,
 	ourPlane,
 	type Plane,
 	wireguardPlane,
 } from './data-plane-peers.ts';
-import { type Comparison, Report } from './report.ts';
+import {
+	datagrams,
+	residentOctets,
+	roundTrip,
+	type Spent,
+	spreadDatagrams,
+	tcpStream,
+} from './data-plane-traffic.ts';
+import { type Comparison, Report, type Row } from './report.ts';
 
-/** What a case needs that may not be installed. */
+/** A plane that is measured, with what it needs that may not be installed. */
 interface Case {
 	readonly name: string;
 	readonly needs?: string;
-	/** Bounds against kernel-libipsec: throughput at least, processor time at most. */
-	readonly least?: number;
-	readonly most?: number;
 	up(ends: Gateways): Promise<Plane>;
 }
 
+/** Bounds against kernel-libipsec: throughput at least, processor time and round trip at most. */
+interface Bounds {
+	readonly least?: number;
+	readonly most?: number;
+}
+
 const LIBIPSEC = 'kernel-libipsec';
+const UDP_PACKETS_PER_SECOND = 15_000;
+/** Payload of an IPv4 packet of 1372 octets, and of one of 64. */
+const UDP_OCTETS = 1344;
+const SMALL_OCTETS = 36;
+const PINGS = 200;
 
-/** libipsec comes first: the others are compared with it. */
-const CASES: readonly Case[] = [
-	{
-		name: LIBIPSEC,
-		needs: '/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so',
-		up: libipsecPlane,
-	},
-	{ name: 'addon', least: 8, most: 0.1, up: (ends) => ourPlane(ends, 'addon', true) },
-	{ name: 'ffi', least: 4, up: (ends) => ourPlane(ends, 'ffi', true) },
-	{ name: 'addon, plain ESP', up: (ends) => ourPlane(ends, 'addon', false) },
-	{ name: 'ffi, plain ESP', up: (ends) => ourPlane(ends, 'ffi', false) },
-	{ name: 'wireguard-go', needs: '/usr/bin/wireguard-go', up: wireguardPlane },
-	{ name: 'no tunnel', up: barePlane },
-];
+const libipsec = (name: string, network: Network): Case => ({
+	name,
+	needs: '/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so',
+	up: (ends) => libipsecPlane(ends, network),
+});
+const wireguard: Case = {
+	name: 'wireguard-go',
+	needs: '/usr/bin/wireguard-go',
+	up: wireguardPlane,
+};
+const ours = (name: string, setting: OurSetting): Case => ({
+	name,
+	up: (ends) => ourPlane(ends, setting),
+});
+const addon: Case = ours('addon', { provider: 'addon', encap: true });
+const ffi: Case = ours('ffi', { provider: 'ffi', encap: true });
 
-/** Of one stream. */
-interface Measured {
-	readonly megabits: number;
-	/** Payload segments a second. */
-	readonly packets: number;
-	/** Processor seconds a gigabit. */
-	readonly processorA: number;
-	readonly processorB: number;
-}
-
-const TICKS_PER_SECOND = 100;
-
-/** Processor seconds that processes have used, threads included (proc(5)). */
-function processorSeconds(pids: readonly number[]): number {
-	let ticks = 0;
-	for (const pid of pids) {
-		const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-		const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-		ticks += Number(fields[11]) + Number(fields[12]);
+/** Runs a plane between fresh hosts. undefined, and said, when it is not to be had here. */
+async function inLaboratory<T>(
+	{ name, needs, up }: Case,
+	act: (ends: Gateways, plane: Plane) => Promise<T>,
+): Promise<T | undefined> {
+	if (needs !== undefined && !existsSync(needs)) {
+		process.stderr.write(`bench data-plane: ${name} is left out: no ${needs}\n`);
+		return undefined;
 	}
-	return ticks / TICKS_PER_SECOND;
-}
-
-interface IperfReport {
-	readonly error?: string;
-	readonly start: { readonly tcp_mss_default: number };
-	readonly end: { readonly sum_received: { readonly bytes: number; readonly seconds: number } };
-}
-
-async function stream(from: Host, seconds: number): Promise<IperfReport> {
-	const command = ['iperf3', '-J', '-c', INNER.b, '-B', INNER.a, '-t', String(seconds)];
-	const running = from.start(command);
-	await running.ended;
-	const report = JSON.parse(running.stdout) as IperfReport;
-	if (report.error !== undefined) {
-		throw new Error(`iperf3: ${report.error}`);
-	}
-	return report;
-}
-
-async function measure({ a, b }: Gateways, plane: Plane, seconds: number): Promise<Measured> {
-	b.start(['iperf3', '-s', '-B', INNER.b]);
-	await until('iperf3', () => b.must('cat /proc/net/tcp').includes(':1451 '));
-	// Compilers of JavaScript, congestion windows and caches are warm then.
-	await stream(a, 1);
-	const before = [processorSeconds(plane.pidsA), processorSeconds(plane.pidsB)] as const;
-	const report = await stream(a, seconds);
-	const { bytes, seconds: took } = report.end.sum_received;
-	const gigabits = (bytes * 8) / 1e9;
-	return {
-		megabits: (gigabits * 1000) / took,
-		packets: bytes / report.start.tcp_mss_default / took,
-		processorA: (processorSeconds(plane.pidsA) - before[0]) / gigabits,
-		processorB: (processorSeconds(plane.pidsB) - before[1]) / gigabits,
-	};
-}
-
-async function runCase({ up }: Case, seconds: number): Promise<Measured> {
 	const laboratory = new Laboratory();
 	try {
 		const ends = gateways(laboratory);
 		const plane = await up(ends);
 		await pause(300);
-		return await measure(ends, plane, seconds);
+		return await act(ends, plane);
+	} catch (error) {
+		const why = error instanceof Error ? error.message : String(error);
+		process.stderr.write(`bench data-plane: ${name} failed: ${why}\n`);
+		return undefined;
 	} finally {
 		await laboratory.close();
 	}
 }
 
-function comparison(ratio: number, bounds: Partial<Comparison>): Comparison {
-	return { against: LIBIPSEC, ratio, ...bounds };
-}
+const processorOf = ({ processorA, processorB }: Spent): number => processorA + processorB;
 
-function tell(report: Report, one: Case, measured: Measured, libipsec: Measured | undefined): void {
-	const { name, least, most } = one;
-	const { megabits, packets, processorA, processorB } = measured;
-	const beside = libipsec === measured ? undefined : libipsec;
-	const throughput =
-		beside && comparison(megabits / beside.megabits, least === undefined ? {} : { least });
-	report.add(`${name}: TCP`, megabits, 'Mbit/s', throughput);
-	report.add(`${name}: packets`, packets, '/s');
-	const both = processorA + processorB;
-	if (both > 0) {
-		report.add(`${name}: processor, sender`, processorA, 's/Gbit');
-		report.add(`${name}: processor, receiver`, processorB, 's/Gbit');
-		const ratio = beside === undefined ? 0 : both / (beside.processorA + beside.processorB);
-		const cost = beside && comparison(ratio, most === undefined ? {} : { most });
-		report.add(`${name}: processor, both`, both, 's/Gbit', cost);
+/** The ratio of a figure to the first case's, which is libipsec's. */
+class Beside {
+	#first: number | undefined;
+
+	of(value: number, bounds: Bounds = {}): Comparison | undefined {
+		if (this.#first === undefined) {
+			this.#first = value;
+			return undefined;
+		}
+		return { against: LIBIPSEC, ratio: value / this.#first, ...bounds };
 	}
 }
+
+/** The Go implementation's own report, for 1400 octets of AES-GCM-128. */
+const GO = { outward: 818, inward: 709 } as const;
+
+async function packetSection(report: Report): Promise<void> {
+	for (const provider of ['addon', 'ffi', 'node'] as const) {
+		for (const { name, octets, outward, inward } of [
+			...packetCosts(provider),
+			sealingCost(provider),
+		]) {
+			const beside = (go: number, ns: number): Comparison | undefined =>
+				octets === 1400 ? { against: `what a Go ESP reports, ${go}`, ratio: ns / go } : undefined;
+			report.add(`${provider}, ${name}: out`, outward, 'ns', beside(GO.outward, outward));
+			report.add(`${provider}, ${name}: in`, inward, 'ns', beside(GO.inward, inward));
+		}
+	}
+}
+
+const TCP_CASES: readonly (Case & { readonly network?: Network; readonly bounds?: Bounds })[] = [
+	libipsec(LIBIPSEC, IPV4),
+	{ ...addon, bounds: { least: 8, most: 0.1 } },
+	{ ...ffi, bounds: { least: 4 } },
+	ours('addon, plain ESP', { provider: 'addon', encap: false }),
+	ours('ffi, plain ESP', { provider: 'ffi', encap: false }),
+	{
+		...ours('addon, IPv6', { provider: 'addon', encap: true, network: IPV6 }),
+		network: IPV6,
+	},
+	wireguard,
+	{ name: 'no tunnel', up: barePlane },
+];
+
+async function tcpSection(report: Report, seconds: number): Promise<void> {
+	const [rates, costs] = [new Beside(), new Beside()];
+	for (const one of TCP_CASES) {
+		const { name, network = IPV4, bounds = {} } = one;
+		const result = await inLaboratory(one, (ends, plane) =>
+			tcpStream(ends, plane, seconds, network),
+		);
+		if (result === undefined) {
+			continue;
+		}
+		const { gigabits, seconds: took, packets } = result;
+		const megabits = (gigabits * 1000) / took;
+		const { most, ...least } = bounds;
+		report.add(`${name}: throughput`, megabits, 'Mbit/s', rates.of(megabits, least));
+		report.add(`${name}: packets`, packets / took, '/s');
+		if (processorOf(result) > 0) {
+			report.add(`${name}: processor, sender`, result.processorA / gigabits, 's/Gbit');
+			report.add(`${name}: processor, receiver`, result.processorB / gigabits, 's/Gbit');
+			const both = processorOf(result) / gigabits;
+			const beside = costs.of(both, most === undefined ? {} : { most });
+			report.add(`${name}: processor, both`, both, 's/Gbit', beside);
+		}
+	}
+}
+
+async function udpSection(report: Report, seconds: number): Promise<void> {
+	const [costs, trips] = [new Beside(), new Beside()];
+	for (const one of [libipsec(LIBIPSEC, IPV4), addon, ffi, wireguard]) {
+		const { name } = one;
+		const bounds = name === 'addon' ? { most: 0.5 } : {};
+		await inLaboratory(one, async (ends, plane) => {
+			const rate = UDP_PACKETS_PER_SECOND;
+			const result = await datagrams(ends, plane, seconds, UDP_OCTETS, rate);
+			// Behind the stream: compilers have done their work then.
+			const trip = roundTrip(ends, PINGS);
+			const each = (processorOf(result) * 1e6) / result.arrived;
+			report.add(`${name}: processor, both`, each, 'µs/packet', costs.of(each, bounds));
+			report.add(`${name}: lost`, (100 * (result.sent - result.arrived)) / result.sent, '%');
+			report.add(`${name}: median round trip`, trip, 'µs', trips.of(trip, bounds));
+		});
+	}
+}
+
+async function smallSection(report: Report, seconds: number): Promise<void> {
+	const [rates, costs] = [new Beside(), new Beside()];
+	const plain = ours('addon, plain ESP', { provider: 'addon', encap: false });
+	for (const one of [libipsec(LIBIPSEC, IPV4), addon, ffi, plain, wireguard]) {
+		const { name } = one;
+		await inLaboratory(one, async (ends, plane) => {
+			const result = await datagrams(ends, plane, seconds, SMALL_OCTETS, 0);
+			const rate = result.arrived / result.seconds;
+			report.add(`${name}: arrived`, rate, '/s', rates.of(rate));
+			const each = (processorOf(result) * 1e6) / result.arrived;
+			report.add(`${name}: processor, both`, each, 'µs/packet', costs.of(each));
+		});
+	}
+}
+
+async function tunnelSection(report: Report, seconds: number): Promise<void> {
+	let first: number | undefined;
+	for (const tunnels of [1, 10, 100, 1000]) {
+		const name = `${tunnels} tunnel${tunnels === 1 ? '' : 's'}`;
+		const one = ours(name, { provider: 'addon', encap: true, tunnels });
+		await inLaboratory(one, async (ends, plane) => {
+			const rate = UDP_PACKETS_PER_SECOND;
+			const result = await spreadDatagrams(ends, plane, seconds, tunnels, UDP_OCTETS, rate);
+			const each = (processorOf(result) * 1e6) / result.arrived;
+			const beside =
+				first === undefined ? undefined : { against: 'one tunnel', ratio: each / first };
+			first ??= each;
+			report.add(`${name}: processor, both`, each, 'µs/packet', beside);
+			report.add(`${name}: arrived`, result.arrived / result.seconds, '/s');
+		});
+	}
+}
+
+const MEMORY_MEGABYTES_MAX = 150;
+
+async function memorySection(report: Report): Promise<void> {
+	for (const count of [0, 1000, 10_000]) {
+		const laboratory = new Laboratory();
+		try {
+			const host: Host = gateways(laboratory).a;
+			const pid = await loadedDaemon(host, count);
+			await pause(2000);
+			const megabytes = residentOctets(pid) / 1e6;
+			const against = `the bound of ${MEMORY_MEGABYTES_MAX} MB`;
+			const beside = { against, ratio: megabytes / MEMORY_MEGABYTES_MAX, most: 1 };
+			report.add(`${count} states, ${count} policies: resident`, megabytes, 'MB', beside);
+		} finally {
+			await laboratory.close();
+		}
+	}
+}
+
+/** In the order in which they run. */
+const SECTIONS: ReadonlyMap<string, (report: Report, seconds: number) => Promise<void>> = new Map([
+	['packet', packetSection],
+	['tcp', tcpSection],
+	['udp', udpSection],
+	['small', smallSection],
+	['tunnels', tunnelSection],
+	['memory', memorySection],
+]);
 
 async function main(): Promise<void> {
 	const words = process.argv.slice(2);
 	const at = words.indexOf('--seconds');
 	const seconds = at < 0 ? 5 : Number(words[at + 1]);
 	const names = words.filter((word, i) => !word.startsWith('--') && (at < 0 || i !== at + 1));
-	const missing = reasonToSkip() ?? (existsSync('/usr/bin/iperf3') ? undefined : 'needs iperf3');
-	if (missing !== undefined) {
-		process.stderr.write(`bench data-plane: ${missing}\n`);
+	const unknown = names.find((name) => !SECTIONS.has(name));
+	const refusal =
+		unknown === undefined
+			? (reasonToSkip() ?? (existsSync('/usr/bin/iperf3') ? undefined : 'needs iperf3'))
+			: `no section ${unknown}; there are ${[...SECTIONS.keys()].join(', ')}`;
+	if (refusal !== undefined) {
+		process.stderr.write(`bench data-plane: ${refusal}\n`);
 		process.exitCode = 2;
 		return;
 	}
-	const report = new Report('data-plane');
-	let libipsec: Measured | undefined;
-	for (const one of CASES) {
-		if (names.length > 0 && !names.includes(one.name)) {
-			continue;
+	const tables = new Map<string, readonly Row[]>();
+	for (const [name, run] of SECTIONS) {
+		if (names.length === 0 || names.includes(name)) {
+			const report = new Report(`data-plane ${name}`);
+			await run(report, seconds);
+			report.finish();
+			tables.set(name, report.rows);
 		}
-		if (one.needs !== undefined && !existsSync(one.needs)) {
-			process.stderr.write(`bench data-plane: ${one.name} is left out: no ${one.needs}\n`);
-			continue;
-		}
-		const measured = await runCase(one, seconds);
-		libipsec ??= one.name === LIBIPSEC ? measured : undefined;
-		tell(report, one, measured, libipsec);
 	}
-	report.finish();
+	if (words.includes('--docs')) {
+		writePage(tables);
+	}
 }
 
 await main();

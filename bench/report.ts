@@ -32,6 +32,8 @@ export class Report {
 	readonly #json: boolean = process.argv.includes('--json');
 	readonly #check: boolean = process.argv.includes('--check');
 	readonly #missed: string[] = [];
+	/** All that was added. */
+	readonly rows: Row[] = [];
 
 	constructor(bench: string) {
 		this.#bench = bench;
@@ -40,6 +42,7 @@ export class Report {
 	add(name: string, value: number, unit: string, comparison: Comparison = NOTHING): void {
 		const { against, ratio, most, least } = comparison;
 		const row: Row = { bench: this.#bench, case: name, value, unit, against, ratio };
+		this.rows.push(row);
 		process.stdout.write(this.#json ? `${JSON.stringify(row)}\n` : textOf(row, comparison));
 		if (against !== '' && (ratio > (most ?? ratio) * SLACK || ratio < (least ?? 0) / SLACK)) {
 			this.#missed.push(`FAILED ${this.#bench}: ${name}: ${ratioText(comparison)}`);
