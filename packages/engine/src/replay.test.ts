@@ -4,7 +4,14 @@ import { AeventFlag, type StateConfig } from '@xfrm/wire/xfrm';
 import fc from 'fast-check';
 import { addState, makeNamespace, NOW_US, type StateOptions } from './input-fixture.test.ts';
 import type { Namespace } from './namespace.ts';
-import { replayAdvance, replayCheck, replayNext, replayRecheck, replaySeqHi } from './replay.ts';
+import {
+	isAboveWindow,
+	replayAdvance,
+	replayCheck,
+	replayNext,
+	replayRecheck,
+	replaySeqHi,
+} from './replay.ts';
 import { ReplayCounter, ReplayMode } from './replay-window.ts';
 import type { XfrmState } from './state.ts';
 import { handleTimeout } from './timeouts.ts';
@@ -148,6 +155,37 @@ test('the circular bitmap has its top at (top - 1) mod window', () => {
 	assert.deepEqual([...state.replay.bitmap], [0b101, 0]);
 	assert.equal(receive(net, state, 4), true);
 	assert.deepEqual([...state.replay.bitmap], [0b1101, 0]);
+	for (const seq of [104, 99]) {
+		assert.equal(receive(net, state, seq), true);
+	}
+	assert.deepEqual([...state.replay.bitmap], [1, 0b10000100]);
+});
+
+// @spec R-4 R-5
+test('a number that is marked again changes nothing', () => {
+	for (const [name, , options] of windows) {
+		const { net, state } = made(options);
+		for (const seq of [1, 3, 5]) {
+			assert.equal(receive(net, state, seq), true);
+		}
+		const before = [...state.replay.bitmap];
+		for (const seq of [1, 3, 5]) {
+			replayAdvance(net, state, seq);
+		}
+		assert.deepEqual([...state.replay.bitmap], before, name);
+		assert.equal(state.replay.counters[ReplayCounter.Seq], 5);
+	}
+});
+
+// @spec R-6 R-7
+test('the bottom of a window that begins in the subspace before is in it', () => {
+	const { net, state } = made({ ...esnConfig(32, { seq: 5, seqHi: 1 }), flags: ESN });
+	const bottom = (5 - 31) | 0;
+	assert.equal(replaySeqHi(state.replay, bottom), 0);
+	assert.equal(receive(net, state, bottom), true);
+	assert.equal(receive(net, state, bottom), false);
+	assert.deepEqual([...state.stats], [0, 1, 0]);
+	assert.equal(replaySeqHi(state.replay, bottom - 1), 1);
 });
 
 // @spec R-5; the kernel's own slip, which a copy of its bitmap has to share
@@ -177,6 +215,25 @@ test('without a window everything passes and nothing moves', () => {
 		assert.equal(receive(net, state, seq), true);
 	}
 	assert.deepEqual([...state.replay.counters], [0, 0, 0, 0]);
+});
+
+// @spec R-3 R-6 R-7
+test('a number is above the window in the subspace of its top, where the window lies in one', () => {
+	const esn = (seq: number): StateOptions => ({ ...esnConfig(32, { seq }), flags: ESN });
+	const legacy = (seq: number): StateOptions => ({ replay: { oseq: 0, seq, bitmap: 0 } });
+	const rows: readonly (readonly [string, StateOptions, number, boolean])[] = [
+		['the next one', legacy(5), 6, true],
+		['the top itself', legacy(5), 5, false],
+		['above 2^31', legacy(0x80000005), 0x80000006 | 0, true],
+		['ESN, the window begins at 0', esn(31), 32, true],
+		['ESN, it begins in the subspace before', esn(30), 31, false],
+		['ESN, above 2^31', esn(0x80000005), 0x80000006 | 0, true],
+		['ESN, far ahead', esn(31), -1, true],
+		['ESN, behind', esn(31), 30, false],
+	];
+	for (const [name, options, seq, expected] of rows) {
+		assert.equal(isAboveWindow(made(options).state.replay, seq), expected, name);
+	}
 });
 
 // @spec R-8

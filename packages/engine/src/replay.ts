@@ -165,7 +165,7 @@ function advanceElsewhere(window: ReplayWindow, seq: number): void {
 		}
 		return;
 	}
-	const behind = (top - low) >>> 0;
+	const behind = (top - low) | 0;
 	const bit = window.mode === Legacy ? behind : circularBit(top, behind, packets);
 	bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) | (1 << (bit & 31));
 }
@@ -199,7 +199,7 @@ function moveElsewhere(window: ReplayWindow, top: number, ahead: number): void {
 	}
 	bitmap.fill(0, 0, ((packets - 1) >> 5) + 1);
 	const bit = (topPlace(top, packets) + (ahead >>> 0)) % packets;
-	bitmap[bit >> 5] = (bitmap[bit >> 5] ?? 0) | (1 << (bit & 31));
+	bitmap[bit >> 5] = 1 << (bit & 31);
 }
 
 /**

@@ -136,6 +136,7 @@ test('by SPI the newest state whose mark fits is met, whatever its if_id', () =>
 	const five = new XfrmState(stateConfig({ mark: { v: 5, m: 0xff }, ifId: 9 }));
 	sad.insert(five);
 	sad.insert(any);
+	assert.ok(any.order > five.order);
 	const daddr = addressWords(address('192.0.2.2'), 2);
 	assert.equal(sad.bySpi(2, daddr, any.spi, 50, 5), any);
 	sad.remove(any);
