@@ -405,6 +405,8 @@ function inTemplateMismatch(asked: Case): string {
 			? 'the packet came in clear text'
 			: `the packet came through ${listText(digest.applied.map((one) => `${stateName(one)} (${stateText(one)})`))}`;
 	const [near] = nearStates(failed?.losers ?? []);
+	const port = digest.applied.length === 0 ? digest.first?.udp?.dport : undefined;
+	const encap = [...asked.setting.states()].some((one) => one.encap?.dport === port);
 	return sentence(
 		`${who} matches, but ${came}:`,
 		failed === undefined
@@ -412,6 +414,10 @@ function inTemplateMismatch(asked: Case): string {
 			: `its template (${templateText(failed.template, failed.template.family || 2)}) is not satisfied.`,
 		near === undefined ? undefined : `${upperFirst(missText(near))}.`,
 		'XfrmInTmplMismatch.',
+		port !== undefined && encap
+			? 'It is ESP in UDP, but policies are asked about the UDP packet before its socket takes it, and this socket has no' +
+					' policy of its own that lets it pass, as those of IKE daemons have.'
+			: undefined,
 	);
 }
 

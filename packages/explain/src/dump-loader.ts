@@ -15,10 +15,11 @@ import {
 	attributeValue,
 	encodeMessage,
 	parseAck,
+	policyConfigOf,
 	splitMessages,
 	stateConfigOf,
 } from '@xfrm/netlink';
-import { errnoText } from '@xfrm/wire/xfrm';
+import { errnoText, type PolicyConfig } from '@xfrm/wire/xfrm';
 import type { CommandOutcome, World } from './world.ts';
 
 /** What became of an object. */
@@ -29,7 +30,12 @@ export interface Loaded {
 	readonly note?: string;
 	/** The state that was made. */
 	readonly state?: XfrmState;
+	/** The policy of a socket, which is not here. */
+	readonly socketPolicy?: PolicyConfig;
 }
+
+/** By how much the direction of a socket's policy is greater in a dump (P-19). */
+const SOCKET_DIRECTIONS = 3;
 
 const DONE: CommandOutcome = { status: 0, stdout: '', stderr: '', errno: 0 };
 
@@ -40,12 +46,22 @@ export function loadObject(world: World, object: DumpedObject): Loaded {
 			// Comes with the state of IPComp that it belongs to.
 			return { outcome: DONE };
 		case 'socket':
-			return { outcome: DONE, note: 'a policy of a socket: that socket is not here' };
+			return {
+				outcome: DONE,
+				note: 'a policy of a socket: that socket is not here',
+				...(object.kind === 'policy' ? { socketPolicy: socketPolicyOf(object) } : {}),
+			};
 		case 'larval':
 			return loadLarval(world, object);
 		case 'add':
 			return add(world, object);
 	}
+}
+
+function socketPolicyOf({ message }: DumpedObject & { readonly kind: 'policy' }): PolicyConfig {
+	const { body, attributes } = message;
+	const config = policyConfigOf(body, { get: (name) => attributeValue(attributes, name) });
+	return { ...config, direction: body.direction - SOCKET_DIRECTIONS };
 }
 
 function loadLarval(world: World, object: DumpedObject): Loaded {

@@ -163,6 +163,9 @@ export class Explainer {
 		const made = adds ? newest(this.world.engine.policies()) : undefined;
 		this.#journal.note('setting', (other) => other.load(object), made);
 		this.#keepEvents(this.world.observe(0));
+		if (loaded.socketPolicy !== undefined) {
+			this.#sockets.notePolicy(loaded.socketPolicy);
+		}
 		if (loaded.state !== undefined) {
 			this.#hidden.note(loaded.state, object.untold.hiddenKeys);
 		}

@@ -78,18 +78,30 @@ export function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLoo
 		templates: [],
 		priority: Math.max(0, policy.priority - 1),
 	};
+	const inUdp = isEncapsulated(at);
 	return [
 		{
-			text:
-				'the sender has to protect it (look at its out policy and source address); only if this traffic is meant to' +
-				' come in clear, allow it before the policy:',
+			text: inUdp
+				? 'let ESP in UDP pass to its socket: the policy is asked about the UDP packet first (IKE daemons set a policy' +
+					' on the socket itself)'
+				: 'the sender has to protect it (look at its out policy and source address); only if this traffic is meant to' +
+					' come in clear, allow it before the policy:',
 			// Of equal priority the older one wins: it has to stand back.
 			commands: [
 				...(policy.priority === 0 ? [updatePolicy(at, policy, { priority: 1 })] : []),
 				addPolicy(at, bypass),
 			],
-			want: 'clear',
-			last: true,
+			want: inUdp ? 'protected' : 'clear',
+			last: !inUdp,
 		},
 	];
+}
+
+/** Does a state take what is in this UDP packet? */
+function isEncapsulated({ digest, explainer }: Situation): boolean {
+	const udp = digest.first?.udp;
+	return (
+		udp !== undefined &&
+		[...explainer.world.engine.states()].some(({ encap }) => encap?.dport === udp.dport)
+	);
 }

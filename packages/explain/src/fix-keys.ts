@@ -3,12 +3,25 @@
  * behind a NAT.
  */
 import type { XfrmState } from '@xfrm/engine';
-import { addressEquals, EncapType, IpProto, type StateConfig } from '@xfrm/wire/xfrm';
+import {
+	addressEquals,
+	EncapType,
+	IpProto,
+	type StateConfig,
+	type Template,
+} from '@xfrm/wire/xfrm';
 import { stateDelete } from './fix-command.ts';
 import { keysOf, modeEdits } from './fix-inbound.ts';
-import { addState, endsOf, type Generator, remakeState, type Situation } from './fix-parts.ts';
+import {
+	addState,
+	endsOf,
+	type Generator,
+	remakeState,
+	type Situation,
+	updatePolicy,
+} from './fix-parts.ts';
 import { sealAsPeer } from './fix-rekey.ts';
-import { configOf, type Edit } from './fix-trial.ts';
+import { configOf, type Edit, type EditCommand } from './fix-trial.ts';
 import { stateName } from './names.ts';
 
 /** States whose keys are tried. */
@@ -93,14 +106,26 @@ function behindNat(at: Situation, state: XfrmState): Edit[] {
 					text:
 						'a NAT is on the way (a private and a public address), and AH protects the addresses that it changes: use ESP in' +
 						' UDP at both ends instead, encap espinudp',
-					commands: [
-						{ shown: gone, real: gone },
-						{ shown, real },
-					],
+					commands: [{ shown: gone, real: gone }, { shown, real }, ...templatesForEsp(at, state)],
 					packet,
 					want: 'protected',
 				},
 			];
+}
+
+/** Policies that ask for AH of this tunnel ask for ESP then. */
+function templatesForEsp(at: Situation, state: XfrmState): EditCommand[] {
+	const isIts = ({ id, reqid }: Template): boolean =>
+		id.proto === IpProto.Ah && (reqid === 0 || reqid >>> 0 === state.reqid >>> 0);
+	return [...at.before.world.engine.policies()]
+		.filter((policy) => policy.socketId === 0 && policy.templates.some(isIts))
+		.map((policy) =>
+			updatePolicy(at, policy, {
+				templates: policy.templates.map((one) =>
+					isIts(one) ? { ...one, id: { ...one.id, proto: IpProto.Esp, spi: 0 } } : one,
+				),
+			}),
+		);
 }
 
 /** RFC 1918 and RFC 6598. */

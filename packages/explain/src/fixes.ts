@@ -174,8 +174,8 @@ class Search {
 			for (const from of level) {
 				this.#expand(from, successes, next);
 			}
-			// A fix that only makes way in clear does not end the search for a real one.
-			if (successes.some(({ last }) => !last)) {
+			// A fix that only makes way in clear, or hangs on a key nobody knows, does not end the search for a real one.
+			if (successes.some(({ last, tried }) => !last && !isUnknown(tried))) {
 				break;
 			}
 			level = next.slice(0, BREADTH_MAX);
@@ -283,8 +283,12 @@ class Search {
 
 /** Smaller is better: protected before clear, certain before unknown, fewer edits. Otherwise order stays. */
 function rank({ tried, last }: Success): number {
-	const unknown = tried.question.answer.outcome === 'unknown';
-	return (last ? 100 : 0) + (unknown ? 10 : 0) + tried.edits.length;
+	return (last ? 100 : 0) + (isUnknown(tried) ? 10 : 0) + tried.edits.length;
+}
+
+/** Does it hang on a key that has to be filled in? */
+function isUnknown({ question }: Attempt): boolean {
+	return question.answer.outcome === 'unknown';
 }
 
 /** Has the packet come further, or at least to another end? */

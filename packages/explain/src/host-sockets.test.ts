@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { linux619 } from '@xfrm/engine';
+import { parseRulesFile } from '@xfrm/iproute';
 import { formatHex, frameMessage, parseHex } from '@xfrm/wire';
 import { ask, gateway, gatewayAt, policy, state } from './explainer-fixture.test.ts';
 
@@ -93,4 +94,53 @@ it('what a queue held back is told with the next packet', () => {
 		meanwhile.map(({ device, packet }) => [device, packet.slice(40, 48)]),
 		[['wan', formatHex(Uint8Array.of(0, 0, 1, 2))]],
 	);
+});
+
+/** What `ip xfrm` prints of an association in UDP, its policy, and the policies of the IKE daemon's socket. */
+function dumpOf(daemon: boolean): string {
+	const socket = ['in', 'out'].map(
+		(dir) => `src 0.0.0.0/0 dst 0.0.0.0/0 \n\tsocket ${dir} priority 0 \n`,
+	);
+	return `src ${PEER} dst ${OURS}
+	proto esp spi 0x00000303 reqid 1 mode transport
+	replay-window 32 
+	aead rfc4106(gcm(aes)) 0x3f1a5be2c8d04976aa10e5cd27b3648f9e02c571 128
+	encap type espinudp sport 4500 dport 4500 addr 0.0.0.0
+	sel src 0.0.0.0/0 dst 0.0.0.0/0 
+src ${PEER}/32 dst ${OURS}/32 
+	dir in priority 0 
+	tmpl src 0.0.0.0 dst 0.0.0.0
+		proto esp reqid 1 mode transport
+${daemon ? socket.join('') : ''}`;
+}
+
+it('a policy of an IKE daemon’s socket lets ESP in UDP pass where others would refuse it', () => {
+	const transport = state(PEER, OURS, '0x303', 'encap espinudp 4500 4500 0.0.0.0 reqid 1').replace(
+		'mode tunnel',
+		'mode transport',
+	);
+	const peer = gatewayAt('10.2.0.1/16', `${PEER}/24`, [
+		transport,
+		'xfrm policy add dir out tmpl proto esp reqid 1 mode transport',
+	]);
+	const sealed = parseHex(ask(peer, `src ${PEER} dst ${OURS} proto udp dir out`).packets[0] ?? '');
+	assert.ok(sealed instanceof Uint8Array);
+	const answers = [true, false].map((daemon) => {
+		const explainer = gateway();
+		const { steps = [] } = parseRulesFile(dumpOf(daemon), explainer.world.context);
+		for (const step of steps) {
+			if (step.kind !== 'command') {
+				explainer.load(step);
+			}
+		}
+		return explainer.ask(sealed, { device: 'wan' });
+	});
+	assert.deepEqual(
+		answers.map(({ outcome, counter }) => [outcome, counter]),
+		[
+			['transform', null],
+			['drop', 'XfrmInTmplMismatch'],
+		],
+	);
+	assert.match(answers[1]?.reason ?? '', /policies are asked about the UDP packet before/);
 });

@@ -9,12 +9,14 @@ import {
 	type Address,
 	addressEquals,
 	addressFrom,
+	Direction,
 	EncapType,
 	Errno,
 	Family,
 	formatAddress,
 	IpProto,
 	isAnyAddress,
+	type PolicyConfig,
 	type Refusal,
 } from '@xfrm/wire/xfrm';
 import type { World } from './world.ts';
@@ -28,6 +30,8 @@ interface OpenStream {
 export class HostSockets {
 	readonly #world: World;
 	readonly #streams: OpenStream[] = [];
+	/** Policies of sockets that a dump tells of: an IKE daemon's, as a rule, that let its packets pass. */
+	readonly #policies: PolicyConfig[] = [];
 	/** Are sockets taken to be there that nobody named? */
 	#implied: boolean = true;
 
@@ -44,6 +48,11 @@ export class HostSockets {
 	/** From now on only those sockets listen that are named; nobody named: none. */
 	listenNowhere(): void {
 		this.#world.host.assumeSockets = false;
+	}
+
+	/** Some socket has this policy; the implied ones with UDP_ENCAP are taken for those that have. */
+	notePolicy(config: PolicyConfig): void {
+		this.#policies.push(config);
 	}
 
 	/** A socket listens, for both families: a raw one, or UDP with a port. */
@@ -92,14 +101,27 @@ export class HostSockets {
 				continue;
 			}
 			opened.add(key);
-			const type = encap.type === EncapType.EspInUdpNonIke ? 'espinudp-nonike' : 'espinudp';
-			if (this.#world.openEncapSocket(family, encap.dport, type) === 0) {
+			if (this.#openEncap(family, encap.dport, encap.type)) {
+				const passes = this.#policies.length === 0 ? '' : ', with the socket policies of the dump';
 				assumed.push(
-					`a socket with UDP_ENCAP on port ${encap.dport}, as a state with encap implies`,
+					`a socket with UDP_ENCAP on port ${encap.dport}, as a state with encap implies${passes}`,
 				);
 			}
 		}
 		return assumed;
+	}
+
+	#openEncap(family: number, port: number, encap: number): boolean {
+		const { host, nowUs } = this.#world;
+		const socket = host.openUdp({ family, port, encap }).value;
+		const own = this.#policies.filter(({ selector }) => selector.family === family);
+		for (const direction of socket === undefined ? [] : [Direction.In, Direction.Out]) {
+			const policy = own.find((one) => one.direction === direction);
+			if (socket !== undefined && policy !== undefined) {
+				host.setSocketPolicy(socket, direction, policy, nowUs);
+			}
+		}
+		return socket !== undefined;
 	}
 
 	#implyStream({ family, encap, config }: XfrmState, inward: boolean): readonly string[] {
