@@ -12,7 +12,7 @@ const MAIN = `xfrm: Linux's IPsec and Mobile IPv6 framework in user space, and a
   xfrm lint FILE… | --kernel | --daemon                  what is wrong about rules
   xfrm [OPTIONS] state|policy|monitor …                  as ip xfrm, on the daemon or the kernel
   xfrm save [-o FILE]                                    states and policies in force as JSON
-  xfrm load [--dry-run] FILE                             rules into the kernel, all or none
+  xfrm load [--dry-run] FILE                             rules into kernel or daemon, all or none
   xfrm stat [--watch]                                    the counters, and what they mean
   xfrm top                                               states by traffic, drops by cause, live
   xfrm doctor                                            what this machine lacks or has wrong
@@ -209,11 +209,12 @@ Examples
   sudo xfrm save -o site-a.json
   sudo xfrm save --show-keys -o site-a.json && sudo ip netns exec b xfrm load site-a.json`;
 
-const LOAD = `xfrm load [--dry-run] [--json] FILE…
+const LOAD = `xfrm load [--dry-run] [--json] [--kernel|--daemon] FILE…
 
-Loads rules into the running kernel, all or none: ip xfrm commands, a dump as ip xfrm prints it, or
-a snapshot; - is stdin. They are tried in a network namespace of their own first, beside what the
-kernel has; what is refused there is reported, and nothing is changed. Exit status 1 then.
+Loads rules into the daemon of this network namespace if one runs, else into the kernel, all or
+none: ip xfrm commands, a dump as ip xfrm prints it, or a snapshot; - is stdin. They are tried
+elsewhere first, beside what is there already; what is refused then is reported, and nothing is
+changed. Exit status 1 in that case.
 
        --dry-run         only tells what would be refused
        --json            refusals as JSON

@@ -36,6 +36,46 @@ const THERE = 'ip xfrm policy add src 10.0.0.0/8 dst 10.1.0.0/16 dir out priorit
 const GOOD = 'policy add src 10.9.0.0/16 dst 10.1.0.0/16 dir in priority 3 action block';
 const REFUSED = 'policy add src 10.0.0.0/8 dst 10.1.0.0/16 dir out priority 7';
 
+/** Starts a daemon in a namespace of its own, and ends it behind the script. */
+function withDaemon(script: string, input: string): Run {
+	return inNamespace(
+		`d=$(mktemp -d); $XFRM daemon --state-dir $d/state --provider ffi > $d/out 2> $d/err & p=$!
+		n=0; until grep -q ready $d/out; do sleep 0.1; n=$((n + 1)); [ $n -lt 200 ] || exit 9; done
+		${script}; s=$?; kill $p; wait $p; rm -r $d; exit $s`,
+		input,
+	);
+}
+
+const lacksDaemon = skip || (withDaemon('true', '').status === 0 ? false : 'needs /dev/net/tun');
+
+describe('rules into the daemon, all or none', { skip: lacksDaemon }, () => {
+	const WHICH = 'for t in daemon kernel; do $XFRM policy --$t | grep -c "dir in"; done';
+	const both = (where: string): Run =>
+		withDaemon(`cat > $d/rules; $XFRM load ${where} $d/rules; echo $?; ${WHICH}`, GOOD);
+
+	it('it is the daemon if one runs, or what is named', () => {
+		assert.equal(both('').stdout, '0\n1\n0\n');
+		assert.equal(both('--daemon').stdout, '0\n1\n0\n');
+		assert.equal(both('--kernel').stdout, '0\n0\n1\n');
+		const { status, stderr } = inNamespace('$XFRM load --daemon -', GOOD);
+		assert.equal(status, 2);
+		assert.match(stderr, /no xfrm daemon runs/);
+		assert.equal(inNamespace('$XFRM load --daemon --kernel -', GOOD).status, 2);
+	});
+
+	it('one refused rule, and nothing is changed; what was saved is loaded again', () => {
+		const script = `cat > $d/rules; head -1 $d/rules | $XFRM load - && $XFRM save -o $d/saved
+			$XFRM load $d/rules; echo $?; $XFRM policy | grep -c dir
+			$XFRM policy flush; $XFRM load $d/saved; echo $?; $XFRM policy | grep -c dir`;
+		const { stdout, stderr } = withDaemon(script, `${REFUSED}\n${GOOD}\n${REFUSED}\n`);
+		assert.equal(stdout, '1\n1\n0\n1\n');
+		assert.match(
+			stderr,
+			/rules:1: .*File exists\n.*rules:3: .*File exists\n.*2 rules of 3 refused/,
+		);
+	});
+});
+
 describe('rules into the running kernel, all or none', { skip }, () => {
 	it('a good file is loaded, also from a dump, in its order', () => {
 		const rules = `${GOOD}\n${GOOD.replace('in', 'fwd')}\npolicy setdefault in block\n`;

@@ -1,14 +1,15 @@
 /**
- * `xfrm load FILE`: rules of any form into the running kernel, all or none of them. They are tried in a
- * network namespace of their own first, beside what is in the kernel already; only if all of them are
- * accepted there are they carried out, and what was done is taken back if one is refused after all.
+ * `xfrm load FILE`: rules of any form into the running kernel or the daemon, all or none of them. They are tried
+ * elsewhere first, beside what is there already; only if all of them are accepted there are they carried out, and
+ * what was done is taken back if one is refused after all.
  */
 import { parseArgs } from 'node:util';
 import { InputError, Secrets } from '@xfrm/explain';
 import { type CommandContext, parseRulesFile, type RulesStep } from '@xfrm/iproute';
-import { type NetlinkSocket, TransportError, XfrmClient } from '@xfrm/netlink';
+import { XfrmClient } from '@xfrm/netlink';
 import { readRules, unreadable } from './explain-input.ts';
 import { type KernelTables, readTables } from './kernel-tables.ts';
+import { openRehearsal, type Rehearsal } from './load-rehearsal.ts';
 import {
 	carryOutRule,
 	type Exchange,
@@ -18,12 +19,14 @@ import {
 	takeBack,
 } from './rule-loading.ts';
 import { exchangeOver } from './socket-exchange.ts';
+import { namedTarget, type Target, transportTo } from './target.ts';
 import { utcOffsetSeconds } from './time-zone.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 
 const OPTIONS = {
 	'dry-run': { type: 'boolean' },
 	kernel: { type: 'boolean' },
+	daemon: { type: 'boolean' },
 	json: { type: 'boolean' },
 } as const;
 
@@ -47,8 +50,9 @@ const NO_TABLES: KernelTables = {
 
 /** Loads files of rules; 0 done, 1 a rule is refused and nothing was changed, 2 unreadable. */
 export async function loadCommand(args: readonly string[]): Promise<number> {
-	const { files, dryRun, json } = parseLoadArguments(args);
+	const { files, dryRun, json, target: named } = parseLoadArguments(args);
 	const library = await import('@xfrm/linux');
+	const target = named ?? (library.hasDaemon() ? 'daemon' : 'kernel');
 	const { interfaceIndex, interfaceName } = library;
 	const context: CommandContext = { interfaceIndex, interfaceName, utcOffsetSeconds };
 	const secrets = new Secrets(false);
@@ -62,10 +66,10 @@ export async function loadCommand(args: readonly string[]): Promise<number> {
 			say(`${file}:${step.line} is left out: ${note}`);
 		}
 	}
-	const client = new XfrmClient(library.linuxTransport());
+	const client = new XfrmClient(transportTo(target, library));
 	try {
 		const before = await readTables(client);
-		const scratch = openScratch(library, dryRun);
+		const scratch = openRehearsal(target, library, dryRun);
 		const refused = scratch === undefined ? [] : await rehearse(rules, before, scratch, context);
 		if (refused.length > 0) {
 			tell(refused, json, say);
@@ -78,7 +82,7 @@ export async function loadCommand(args: readonly string[]): Promise<number> {
 			say(`xfrm load: ${counted(rules.length, 'rule')} would be accepted; nothing was changed`);
 			return 0;
 		}
-		return await loadForGood({ rules, before, client, context, json, say }, library);
+		return await loadForGood({ rules, before, client, context, json, say, target }, library);
 	} finally {
 		client.close();
 	}
@@ -92,6 +96,7 @@ function parseLoadArguments(args: readonly string[]): {
 	readonly files: readonly string[];
 	readonly dryRun: boolean;
 	readonly json: boolean;
+	readonly target: Target | undefined;
 } {
 	try {
 		const parsed = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
@@ -103,6 +108,7 @@ function parseLoadArguments(args: readonly string[]): {
 			files: positionals,
 			dryRun: values['dry-run'] === true,
 			json: values.json === true,
+			target: namedTarget(values),
 		};
 	} catch (error) {
 		throw error instanceof UsageError ? error : usageErrorOf(error, 'load');
@@ -137,30 +143,15 @@ function readAll(
 	return rules;
 }
 
-/** A namespace to try the rules in; without the right to make one they are loaded untried. */
-function openScratch(
-	library: typeof import('@xfrm/linux'),
-	needed: boolean,
-): NetlinkSocket | undefined {
-	try {
-		return library.openScratchSocket();
-	} catch (error) {
-		if (error instanceof TransportError && !needed) {
-			return undefined;
-		}
-		throw error;
-	}
-}
-
 /** Every rule that is refused beside the tables as they are. */
 async function rehearse(
 	rules: readonly Placed[],
 	tables: KernelTables,
-	scratch: NetlinkSocket,
+	scratch: Rehearsal,
 	context: CommandContext,
 ): Promise<readonly PlacedRefusal[]> {
 	try {
-		const exchange: Exchange = (datagram) => exchangeOver(scratch, datagram);
+		const { exchange } = scratch;
 		await takeBack(tables, NO_TABLES, exchange);
 		const refused: PlacedRefusal[] = [];
 		for (const { file, step } of rules) {
@@ -182,6 +173,7 @@ interface Loading {
 	readonly context: CommandContext;
 	readonly json: boolean;
 	readonly say: (text: string) => void;
+	readonly target: Target;
 }
 
 /** Carries the rules out where it matters; the exit status. */
@@ -189,8 +181,8 @@ async function loadForGood(
 	loading: Loading,
 	library: typeof import('@xfrm/linux'),
 ): Promise<number> {
-	const { rules, before, client, context, json, say } = loading;
-	const socket = library.linuxTransport().open();
+	const { rules, before, client, context, json, say, target } = loading;
+	const socket = transportTo(target, library).open();
 	try {
 		const exchange: Exchange = (datagram) => exchangeOver(socket, datagram);
 		for (const { file, step } of rules) {
