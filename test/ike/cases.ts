@@ -2,7 +2,9 @@
 
 import { algorithmSituations } from './algorithm-situations.ts';
 import { commandCases } from './command-cases.ts';
+import { crowdSituations } from './crowd-situations.ts';
 import { execCases } from './exec-cases.ts';
+import { guideCases } from './guide-cases.ts';
 import { hostileCases } from './hostile-cases.ts';
 import { lifeSituations } from './life-situations.ts';
 import { observedCases } from './observed-cases.ts';
@@ -12,6 +14,7 @@ import { safetyCases } from './safety-cases.ts';
 import type { Case, Situation } from './scenario.ts';
 import { startCases } from './start-cases.ts';
 import { tunnelSituations } from './tunnel-situations.ts';
+import { wireCases } from './wire-cases.ts';
 
 /** Rows of the table, in its order. */
 export const situations: readonly Situation[] = [
@@ -20,12 +23,15 @@ export const situations: readonly Situation[] = [
 	...policySituations,
 	...lifeSituations,
 	...pathSituations,
+	...crowdSituations,
 ];
 
 /** What is shown of the daemon alone. */
 export const cases: readonly Case[] = [
 	...safetyCases,
 	...hostileCases,
+	...wireCases,
+	...guideCases,
 	...startCases,
 	...commandCases,
 	...observedCases,

@@ -239,7 +239,7 @@ export class Host {
 		const running = this.start([process.execPath, XFRM, 'daemon', ...options]);
 		const isUp = (): boolean =>
 			running.stdout.startsWith('ready ') || running.process.exitCode !== null;
-		await until(`${this.name}: daemon`, isUp, 10_000);
+		await until(`${this.name}: daemon`, isUp, 30_000);
 		if (!running.stdout.startsWith('ready ')) {
 			throw new Error(`${this.name}: daemon ended: ${running.stderr}`);
 		}

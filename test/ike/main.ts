@@ -3,6 +3,8 @@
  *
  *     npm run test:ike -- WORD…            the cases whose names contain one of the words
  *     npm run test:ike -- --peer kernel    situations with this peer only; may be repeated
+ *     npm run test:ike -- safety --kills 200   so many rounds of the case that kills the daemon
+ *     npm run test:ike -- --soak SECONDS   traffic over rekeys for so long, and nothing else
  *     npm run test:ike -- --docs           all of them, and docs/interoperability.md is written anew
  *
  * Exit status 1 when one fails.
@@ -11,12 +13,22 @@ import { parseArgs } from 'node:util';
 import { cases, situations } from './cases.ts';
 import { type Cell, writeTable } from './interoperability-page.ts';
 import { type Plane, reasonToSkip } from './laboratory.ts';
-import { type Case, closeGuest } from './scenario.ts';
+import { type Case, closeGuest, type Situation } from './scenario.ts';
+import { soak } from './soak.ts';
 
 const { values, positionals: words } = parseArgs({
 	allowPositionals: true,
-	options: { peer: { type: 'string', multiple: true }, docs: { type: 'boolean' } },
+	options: {
+		peer: { type: 'string', multiple: true },
+		docs: { type: 'boolean' },
+		kills: { type: 'string' },
+		soak: { type: 'string' },
+	},
 });
+
+if (values.kills !== undefined) {
+	process.env['IKE_KILLS'] = values.kills;
+}
 
 const reason = reasonToSkip();
 if (reason !== undefined) {
@@ -29,6 +41,23 @@ function isWanted(name: string): boolean {
 }
 
 let failed = 0;
+
+/** One that passes although it cannot yet is as bad as one that fails. */
+async function runSituation({ group, name, lacks, run }: Situation, peer: Plane): Promise<Cell> {
+	const title = `${group}: ${name} [${peer}]`;
+	if (lacks === undefined) {
+		return runCase({ name: title, run: () => run(peer) });
+	}
+	try {
+		await run(peer);
+	} catch {
+		process.stdout.write(`not yet ${title} (${lacks})\n`);
+		return { passed: false, note: lacks };
+	}
+	failed++;
+	process.stdout.write(`not ok ${title}\n    it passes: say so\n`);
+	return { passed: true, note: '' };
+}
 
 async function runCase({ name, run }: Case): Promise<Cell> {
 	const begun = performance.now();
@@ -46,16 +75,22 @@ async function runCase({ name, run }: Case): Promise<Cell> {
 	}
 }
 
+if (values.soak !== undefined) {
+	const seconds = Number(values.soak);
+	await runCase({ name: 'soak', run: () => soak(seconds) });
+	process.exit(failed === 0 ? 0 : 1);
+}
+
 const cells = new Map<string, Cell>();
 // One peer after the other: the guest is there for its own only.
 for (const peer of ['ourselves', 'kernel', 'libipsec'] as readonly Plane[]) {
 	if (values.peer !== undefined && !values.peer.includes(peer)) {
 		continue;
 	}
-	for (const { group, name, peers, run } of situations) {
-		const title = `${group}: ${name} [${peer}]`;
-		if (peers.includes(peer) && isWanted(title)) {
-			cells.set(`${group}\t${name}\t${peer}`, await runCase({ name: title, run: () => run(peer) }));
+	for (const situation of situations) {
+		const { group, name, peers } = situation;
+		if (peers.includes(peer) && isWanted(`${group}: ${name} [${peer}]`)) {
+			cells.set(`${group}\t${name}\t${peer}`, await runSituation(situation, peer));
 		}
 	}
 	await closeGuest();
