@@ -2,7 +2,6 @@
 
 import { algorithmSituations } from './algorithm-situations.ts';
 import { commandCases } from './command-cases.ts';
-import { crowdSituations } from './crowd-situations.ts';
 import { execCases } from './exec-cases.ts';
 import { guideCases } from './guide-cases.ts';
 import { hostileCases } from './hostile-cases.ts';
@@ -23,7 +22,6 @@ export const situations: readonly Situation[] = [
 	...policySituations,
 	...lifeSituations,
 	...pathSituations,
-	...crowdSituations,
 ];
 
 /** What is shown of the daemon alone. */
