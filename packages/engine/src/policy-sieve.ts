@@ -5,9 +5,10 @@
  *     rows[hash of a prefix of an address]: the columns of the tuples that have a policy of this prefix
  *
  * A lookup reads a row for each prefix length in use, of the destination and then of the source, and asks the
- * tuples whose column is there on both sides. From the 33rd tuple on they share columns, prefixes of equal hash
- * share a row, and what went is forgotten only when the rows are made anew: a column that is there says nothing,
- * one that is not there says that there is nothing.
+ * tuples whose column is there on both sides. In large tables every short prefix of a destination has some policy:
+ * its hash is of the source too, as far as all tuples look at that. From the 33rd tuple on they share columns,
+ * equal hashes share a row, and what went is forgotten only when the rows are made anew: a column that is there says
+ * nothing, one that is not there says that there is nothing.
  *
  * @hotpath
  */
@@ -19,8 +20,9 @@ const EVERY_COLUMN = -1;
 /** To ask so many tuples takes no longer than to look which of them; until there are fewer than the other number. */
 const UNSIFTED_MAX = 4;
 const SIFTED_MIN = 2;
-/** Of two rows. */
+/** Of two rows; otherwise there are more. */
 const SHIFT_UNSIFTED = 31;
+const ROWS_LOG_MIN = 4;
 /** When there are more, rows are made anew: one or two a policy, which sets its column in two of them. */
 const POLICIES_A_ROW_MAX = 2;
 /** A sum times this has something of all its bits in the upper ones, of which a row's number is made. */
@@ -45,6 +47,11 @@ class Side {
 		this.sums = sums;
 	}
 
+	/** The shortest length in use; only asked when there is one. */
+	get shortest(): number {
+		return this.lengths[0] ?? 0;
+	}
+
 	clear(): void {
 		this.columns.fill(0);
 		this.lengthCount = 0;
@@ -59,8 +66,11 @@ class Side {
 		columns[prefix] = (columns[prefix] ?? 0) | column;
 	}
 
-	/** Which of the wanted columns are there for the asked address? Words that count whole are added up once. */
-	sift(rows: Int32Array, shift: number, wanted: number): number {
+	/**
+	 * Which of the wanted columns are there for the asked address, and `common` of the other one? Words that count
+	 * whole are added up once.
+	 */
+	sift(rows: Int32Array, shift: number, common: number, wanted: number): number {
 		const { at, sums, lengths, lengthCount, columns } = this;
 		let found = 0;
 		let word = 0;
@@ -77,7 +87,7 @@ class Side {
 					bits === 0 ? 0 : wordPart((asked[at + word] ?? 0) & (-1 << (32 - bits)), at + word);
 				const sum = (whole + part) | 0;
 				sums[prefix] = sum;
-				found |= (rows[rowOf(sum, shift)] ?? 0) & some;
+				found |= (rows[rowOf(sum + common, shift)] ?? 0) & some;
 			}
 		}
 		return found;
@@ -89,14 +99,17 @@ export class PolicySieve {
 	private readonly sideS: Side = new Side(KeyWord.Saddr, sumsS);
 	private rows: Int32Array = everyRow();
 	private shift: number = SHIFT_UNSIFTED;
+	/** Bits of a source's first word by which rows of destinations are told apart: no tuple looks at fewer. */
+	private sourceBits: number = 0;
+	private sourceMask: number = 0;
 	/** Policies in rows since these were made. */
 	private noted: number = 0;
 
 	/** The columns of tuples that may have a policy for the asked key. */
 	sift(): number {
 		const { rows, shift } = this;
-		const found = this.sideD.sift(rows, shift, EVERY_COLUMN);
-		return found === 0 ? 0 : this.sideS.sift(rows, shift, found);
+		const found = this.sideD.sift(rows, shift, this.sourceSum(), EVERY_COLUMN);
+		return found === 0 ? 0 : this.sideS.sift(rows, shift, 0, found);
 	}
 
 	/** A column for one more tuple: of those that the fewest have. */
@@ -115,17 +128,20 @@ export class PolicySieve {
 
 	/** Tuples came or went: these are all. Policies of those that came are still to be noted. */
 	setTuples(tuples: readonly Tuple[]): void {
-		this.sideD.clear();
-		this.sideS.clear();
+		const { sideD, sideS } = this;
+		sideD.clear();
+		sideS.clear();
 		for (const { shape, column } of tuples) {
-			this.sideD.add(shape.prefixD, column);
-			this.sideS.add(shape.prefixS, column);
+			sideD.add(shape.prefixD, column);
+			sideS.add(shape.prefixS, column);
 		}
-		if (this.shift === SHIFT_UNSIFTED && tuples.length > UNSIFTED_MAX) {
-			this.makeRows(tuples);
-		} else if (tuples.length < SIFTED_MIN) {
+		const isSifting = this.shift !== SHIFT_UNSIFTED;
+		if (tuples.length < SIFTED_MIN) {
 			this.rows = everyRow();
 			this.shift = SHIFT_UNSIFTED;
+			this.setSourceBits(0);
+		} else if (isSifting ? sideS.shortest < this.sourceBits : tuples.length > UNSIFTED_MAX) {
+			this.makeRows(tuples);
 		}
 	}
 
@@ -143,11 +159,12 @@ export class PolicySieve {
 	}
 
 	private makeRows(tuples: readonly Tuple[]): void {
+		this.setSourceBits(Math.min(32, this.sideS.shortest));
 		this.noted = 0;
 		for (const { count } of tuples) {
 			this.noted += count;
 		}
-		const log = Math.ceil(Math.log2(this.noted));
+		const log = Math.max(ROWS_LOG_MIN, Math.ceil(Math.log2(this.noted)));
 		this.rows = new Int32Array(1 << log);
 		this.shift = 32 - log;
 		for (const tuple of tuples) {
@@ -160,9 +177,19 @@ export class PolicySieve {
 		}
 	}
 
+	private setSourceBits(bits: number): void {
+		this.sourceBits = bits;
+		this.sourceMask = bits === 0 ? 0 : -1 << (32 - bits);
+	}
+
+	/** What the asked source adds to the sums of destinations. */
+	private sourceSum(): number {
+		return wordPart((asked[KeyWord.Saddr] ?? 0) & this.sourceMask, KeyWord.Saddr);
+	}
+
 	private setRows({ shape, column }: Tuple): void {
 		const { rows, shift } = this;
-		const rowD = rowOf(addressSum(KeyWord.Daddr, shape.prefixD), shift);
+		const rowD = rowOf(addressSum(KeyWord.Daddr, shape.prefixD) + this.sourceSum(), shift);
 		rows[rowD] = (rows[rowD] ?? 0) | column;
 		const rowS = rowOf(addressSum(KeyWord.Saddr, shape.prefixS), shift);
 		rows[rowS] = (rows[rowS] ?? 0) | column;
