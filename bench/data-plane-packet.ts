@@ -28,9 +28,11 @@ import {
 	parseAddress,
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
+import { ArrivalDevices } from '../packages/linux/src/daemon/arrival-devices.ts';
 import { DropSamples } from '../packages/linux/src/daemon/drop-samples.ts';
 import { type EncapPort, EncapPorts } from '../packages/linux/src/daemon/encap-ports.ts';
 import { Inbound } from '../packages/linux/src/daemon/inbound.ts';
+import type { InterfaceList } from '../packages/linux/src/daemon/interface-list.ts';
 import { type Lane, Outbound } from '../packages/linux/src/daemon/outbound.ts';
 import type { OuterSockets } from '../packages/linux/src/daemon/outer-sockets.ts';
 import { PacketSlab } from '../packages/linux/src/daemon/packet-slab.ts';
@@ -135,7 +137,7 @@ function makeEngine(own: End, routes: KernelRoutes, provider: ProviderName): Eng
 
 /** One gateway's data plane, whose device and sockets are memory. */
 class Side {
-	readonly #lane: Lane = { fd: -1, ifindex: 9, mark: 0 };
+	readonly #lane: Lane = { fd: -1, ifindex: 9, mark: 0, ifId: 0 };
 	readonly #port: EncapPort;
 	readonly #outbound: Outbound;
 	readonly #inbound: Inbound;
@@ -178,9 +180,11 @@ class Side {
 		const place = { fd: -1, family: Family.Ipv4, port: PORT, inode: 1, pidfd: -1 };
 		this.#port = { ...place, address: OUTER[own], discovery: MtuDiscover.Probe };
 		ports.ports.set(1, this.#port);
-		const shared = [transmitter, ledger, samples, slab] as const;
-		this.#outbound = new Outbound(native, engine, routes, ports, ...shared);
-		this.#inbound = new Inbound(native, engine, routes, ...shared);
+		const shared = [transmitter, ledger, samples] as const;
+		// States have no if_id here, so that there are no devices to ask for.
+		const devices = new ArrivalDevices([], {} as InterfaceList);
+		this.#outbound = new Outbound(native, engine, routes, ports, ...shared, slab);
+		this.#inbound = new Inbound(native, engine, routes, ...shared, devices, slab);
 	}
 
 	/** Milliseconds from the device to the socket. */

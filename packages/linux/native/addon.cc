@@ -288,6 +288,8 @@ struct Batch {
 	uint8_t *peer, *local;
 	int32_t *ifindex, *traffic_class, *hop_limit, *status;
 	int capacity;
+	/* Of one receive. */
+	ssize_t octets_max;
 };
 
 thread_local std::vector<Batch> batches;
@@ -296,7 +298,7 @@ napi_value RegisterBatch(napi_env env, napi_callback_info info) {
 	Arguments a(env, info);
 	auto column = [&](size_t i) { return reinterpret_cast<int32_t *>(a.bytes(i)); };
 	Batch batch = {a.bytes(0), column(1), column(2), column(3), column(4), column(5), a.bytes(6), a.bytes(7),
-		column(8), column(9), column(10), column(11), a.number(12)};
+		column(8), column(9), column(10), column(11), a.number(12), a.number(13)};
 	if (batch.capacity > ROWS_MAX) batch.capacity = ROWS_MAX;
 	batches.push_back(batch);
 	return a.plain(batches.size() - 1);
@@ -334,8 +336,11 @@ thread_local mmsghdr headers[ROWS_MAX];
 thread_local iovec vectors[ROWS_MAX];
 alignas(cmsghdr) thread_local uint8_t controls[ROWS_MAX][CONTROL_OCTETS];
 
-int receive_datagrams(int fd, Batch &batch) {
-	for (int row = 0; row < batch.capacity; row++) {
+/* Rows of one recvmmsg(2): as a message may be many datagrams, a few are much. */
+constexpr int ROWS_PER_CALL = 4;
+
+int receive_some(int fd, Batch &batch, int first, int rows) {
+	for (int row = first; row < first + rows; row++) {
 		vectors[row] = {batch.slab + batch.at[row], static_cast<size_t>(batch.room[row])};
 		msghdr &header = headers[row].msg_hdr;
 		header = {};
@@ -346,26 +351,38 @@ int receive_datagrams(int fd, Batch &batch) {
 		header.msg_control = controls[row];
 		header.msg_controllen = CONTROL_OCTETS;
 	}
-	int count = recvmmsg(fd, headers, batch.capacity, MSG_DONTWAIT, nullptr);
-	if (count < 0) return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	for (int row = 0; row < count; row++) {
-		msghdr &header = headers[row].msg_hdr;
-		batch.octets[row] = headers[row].msg_len;
-		batch.segment_octets[row] = batch.ifindex[row] = batch.traffic_class[row] = batch.hop_limit[row] = 0;
-		for (cmsghdr *control = CMSG_FIRSTHDR(&header); control; control = CMSG_NXTHDR(&header, control))
-			take_control(batch, row, control);
+	return recvmmsg(fd, headers + first, rows, MSG_DONTWAIT, nullptr);
+}
+
+int receive_datagrams(int fd, Batch &batch) {
+	ssize_t octets = 0;
+	int row = 0;
+	while (row < batch.capacity && octets < batch.octets_max) {
+		const int left = batch.capacity - row, rows = left < ROWS_PER_CALL ? left : ROWS_PER_CALL;
+		const int count = receive_some(fd, batch, row, rows);
+		if (count < 0) return row > 0 || errno == EAGAIN || errno == EINTR ? row : -errno;
+		for (const int end = row + count; row < end; row++) {
+			msghdr &header = headers[row].msg_hdr;
+			octets += batch.octets[row] = headers[row].msg_len;
+			batch.segment_octets[row] = batch.ifindex[row] = batch.traffic_class[row] = batch.hop_limit[row] = 0;
+			for (cmsghdr *control = CMSG_FIRSTHDR(&header); control; control = CMSG_NXTHDR(&header, control))
+				take_control(batch, row, control);
+		}
+		if (count < rows) break;
 	}
-	return count;
+	return row;
 }
 
 int read_packets(int fd, Batch &batch) {
-	for (int row = 0; row < batch.capacity; row++) {
+	ssize_t sum = 0;
+	int row = 0;
+	for (; row < batch.capacity && sum < batch.octets_max; row++) {
 		ssize_t octets = read(fd, batch.slab + batch.at[row], batch.room[row]);
 		if (octets < 0) return row > 0 || errno == EAGAIN || errno == EINTR ? row : -errno;
-		batch.octets[row] = octets;
+		sum += batch.octets[row] = octets;
 		batch.segment_octets[row] = 0;
 	}
-	return batch.capacity;
+	return row;
 }
 
 enum Kind { SOCKET, TUN, DATAGRAM };

@@ -57,6 +57,12 @@ export const LARGE_SLOT_OCTETS = 66_880;
 /** Large slots of a device or socket: what one system call brings, which may be forty packets each. */
 export const LARGE_SLOTS = 32;
 
+/**
+ * Octets that one system call's rows, or the calls of one receive, bring before they are worked on: what a
+ * processor's own caches hold, so that a packet is still there when it is cut and sealed.
+ */
+export const RECEIVE_OCTETS = 0x2_0000;
+
 /** Memory of packets: large slots of both directions, small ones of both and for what is made here. */
 export const SLAB_OCTETS: number =
 	2 * LARGE_SLOTS * LARGE_SLOT_OCTETS + 3 * PACKETS_PER_CALL * PACKET_SLOT_OCTETS;

@@ -40,7 +40,7 @@ const LOOK_AROUND_US = 500_000;
 /** A datagram that a client had no room for is tried again so soon. */
 const RETRY_MS = 1;
 /** Batches of one device before the others get their turn. */
-const BATCHES_PER_TURN = 4;
+const BATCHES_PER_TURN = 16;
 
 export interface DataPlaneOptions {
 	readonly native: Native;

@@ -92,6 +92,8 @@ function espFilter(): Uint8Array {
 
 export class EncapPorts {
 	readonly ports: Map<number, EncapPort> = new Map();
+	/** Found last: most packets in a row leave by one. */
+	#last: EncapPort | undefined;
 	readonly #native: Native;
 	readonly #opened: (port: EncapPort) => void;
 	readonly #closed: (port: EncapPort) => void;
@@ -119,13 +121,13 @@ export class EncapPorts {
 
 	/** The socket that a packet from this address (of its octets, at an offset) and port leaves by. */
 	find(family: number, port: number, bytes: Uint8Array, at: number): EncapPort | undefined {
+		const last = this.#last;
+		if (last !== undefined && serves(last, family, port, bytes, at)) {
+			return last;
+		}
 		for (const known of this.ports.values()) {
-			const { address } = known;
-			if (
-				known.family === family &&
-				known.port === port &&
-				(isAnyAddress(address, family) || startsWith(address, family, bytes, at))
-			) {
+			if (serves(known, family, port, bytes, at)) {
+				this.#last = known;
 				return known;
 			}
 		}
@@ -151,6 +153,7 @@ export class EncapPorts {
 	/** Its owner has ended. */
 	drop(port: EncapPort): void {
 		if (this.ports.delete(port.inode)) {
+			this.#last = undefined;
 			this.#closed(port);
 			this.#native.close(port.fd);
 			this.#native.close(port.pidfd);
@@ -235,6 +238,22 @@ export class EncapPorts {
 		}
 		return fd;
 	}
+}
+
+/** Do packets from this address and port leave by it? */
+function serves(
+	known: EncapPort,
+	family: number,
+	port: number,
+	bytes: Uint8Array,
+	at: number,
+): boolean {
+	const { address } = known;
+	return (
+		known.family === family &&
+		known.port === port &&
+		(isAnyAddress(address, family) || startsWith(address, family, bytes, at))
+	);
 }
 
 function startsWith(address: Address, family: number, bytes: Uint8Array, at: number): boolean {

@@ -96,7 +96,7 @@ export class Inbound {
 		this.#samples.begin(batch.packets, nowUs);
 		this.#engine.input(batch);
 		this.#finish(batch, lane, nowUs);
-		return count === rows.batch.capacity;
+		return rows.batch.isFilled(count);
 	}
 
 	/** Receives once from beside an IKE daemon's port; false when there was no more. */
@@ -121,7 +121,7 @@ export class Inbound {
 			batch.packets.push(packet);
 		}
 		this.#open(batch, lane);
-		return count === rows.batch.capacity;
+		return rows.batch.isFilled(count);
 	}
 
 	/** Takes apart what the kernel has joined (UDP_GRO): datagrams of one peer, all but the last of one length. */
@@ -241,8 +241,7 @@ export class Inbound {
 				return;
 			}
 			const local = !inner || this.#routeOf(packet)?.kind === 'local';
-			one.packets.length = 0;
-			one.packets.push(packet);
+			one.packets[0] = packet;
 			if (!local || !(isTransform(packet.proto) || hasHelperState(this.#engine, packet))) {
 				this.#deliver(packet, local, passes === 0 ? sum : NOT, lane, nowUs);
 				return;

@@ -131,7 +131,7 @@ export class Outbound {
 			}
 		}
 		this.#process(batch, lane);
-		return count === rows.batch.capacity;
+		return rows.batch.isFilled(count);
 	}
 
 	/** Cuts a large packet into those that its sender wants on the wire. */

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { RECEIVE_OCTETS } from '../limits.ts';
 import { CompileError, compiledObject } from './compiled.ts';
 import type { EvpCalls } from './evp-crypto.ts';
 import type { OctetMoves } from './octet-moves.ts';
@@ -44,7 +45,7 @@ export interface Addon extends EvpCalls {
 	setOpenFilesLimit(soft: number, hard: number): number;
 	execve(path: string, args: readonly string[], environment: readonly string[]): number;
 	poll(set: Uint8Array, count: number, timeoutMs: number): number;
-	registerBatch(...columnsAndCapacity: readonly (Uint8Array | Int32Array | number)[]): number;
+	registerBatch(...columnsAndBounds: readonly (Uint8Array | Int32Array | number)[]): number;
 	receivePackets(fd: number, kind: number, batch: number): number;
 	sendPackets(fd: number, kind: number, batch: number, count: number): number;
 	registerMoves(...columns: readonly (Uint8Array | Int32Array)[]): number;
@@ -216,7 +217,7 @@ class AddonNative implements Native {
 		const { ifindex, trafficClass, hopLimit, status, capacity } = batch;
 		const columns = [slab, at, room, octets, segmentOctets, joined, peer, local];
 		const more = [ifindex, trafficClass, hopLimit, status];
-		const number = this.#addon.registerBatch(...columns, ...more, capacity);
+		const number = this.#addon.registerBatch(...columns, ...more, capacity, RECEIVE_OCTETS);
 		this.#batches.set(batch, number);
 		return number;
 	}

@@ -6,6 +6,7 @@
  * returned; structs that outlive a call are kept in `MessageRows`, which the batch's entry here keeps.
  */
 import { Errno } from '@xfrm/wire/xfrm';
+import { RECEIVE_OCTETS } from '../limits.ts';
 import { Level, SocketOption } from './abi.ts';
 import { MessageRows, setPointer } from './ffi-message.ts';
 import { type Koffi, loadKoffi } from './koffi.ts';
@@ -271,7 +272,7 @@ class FfiNative implements Native {
 		const base = this.#slabAddress(batch.slab);
 		const { readAt } = this.#c;
 		let row = 0;
-		for (; row < batch.capacity; row++) {
+		for (let sum = 0; row < batch.capacity && sum < RECEIVE_OCTETS; row++) {
 			const octets = readAt(fd, base + (batch.at[row] ?? 0), batch.room[row] ?? 0);
 			if (octets < 0) {
 				const errno = this.#koffi.errno();
@@ -281,6 +282,7 @@ class FfiNative implements Native {
 				}
 				break;
 			}
+			sum += octets;
 			batch.octets[row] = octets;
 			batch.segmentOctets[row] = 0;
 		}

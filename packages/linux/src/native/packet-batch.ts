@@ -5,6 +5,7 @@
  *
  * @hotpath
  */
+import { RECEIVE_OCTETS } from '../limits.ts';
 import { SOCKADDR_OCTETS_MAX } from './abi.ts';
 
 /** Octets of a row of `peer`: a socket address, and room to the next multiple of eight. */
@@ -55,6 +56,15 @@ export class PacketBatch {
 		this.trafficClass = new Int32Array(capacity);
 		this.hopLimit = new Int32Array(capacity);
 		this.status = new Int32Array(capacity);
+	}
+
+	/** After a receive of `count` rows: did it stop because it had enough? */
+	isFilled(count: number): boolean {
+		let octets = 0;
+		for (let row = 0; row < count; row++) {
+			octets += this.octets[row] ?? 0;
+		}
+		return count === this.capacity || octets >= RECEIVE_OCTETS;
 	}
 
 	/** Copies a row's peer out of a socket address. */

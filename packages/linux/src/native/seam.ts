@@ -77,7 +77,8 @@ export interface Native {
 	poll(set: PollSet, timeoutMs: number): number;
 
 	/**
-	 * Receives packets into the rows of the batch from row 0 on, as many as are there and have room. Each row's
+	 * Receives packets into the rows of the batch from row 0 on, as many as are there and have room, but no more
+	 * behind the one with which RECEIVE_OCTETS (limits.ts) have come, or the few of its system call. Each row's
 	 * `at` and `room` are the caller's; `octets` and, for sockets, peer, local address, interface, traffic
 	 * class and hop limit are filled in. Answers the number of rows; 0 when nothing is there.
 	 */
