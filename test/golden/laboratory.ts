@@ -5,7 +5,7 @@ import { type Observed, World } from '@xfrm/explain';
 import type { LinkCounters } from '@xfrm/host';
 import { formatHex, parseHex } from '@xfrm/wire';
 import { addressFrom } from '@xfrm/wire/xfrm';
-import { setSocketPolicy } from './socket-policy.ts';
+import { setSocketPolicy, socketPolicyOption } from './socket-policy.ts';
 
 /** When the world of a case begins: some time in 2023, so that times are of a real size. */
 const START_US = 1_700_000_000_500_000;
@@ -137,7 +137,8 @@ export function sendByRawSocket(lab: Laboratory, packet: Uint8Array, sender: Raw
 	const proto = !ipv4 && EXTENSION_HEADERS.includes(next) ? 255 : next;
 	const source = ipv4 ? addressFrom(packet, 12, 4) : addressFrom(packet, 8, 16);
 	const family = ipv4 ? 2 : 10;
-	const key = `${family} ${proto} ${mark} ${formatHex(source)} ${device ?? ''} ${policy ?? ''}`;
+	const option = policy === undefined ? '' : socketPolicyOption(policy);
+	const key = `${family} ${proto} ${mark} ${formatHex(source)} ${device ?? ''} ${option}`;
 	let socketId = senders.get(key);
 	if (socketId === undefined) {
 		const bound = device === undefined ? {} : { device };

@@ -4,11 +4,17 @@ import { parseCommand } from '@xfrm/iproute/commands';
 import {
 	attributeValue,
 	decodeMessage,
+	MessageWriter,
 	policyConfigOf,
 	splitMessages,
+	userPolicyInfo,
+	userTemplate,
 	type XfrmMessage,
 } from '@xfrm/netlink';
+import { formatHex } from '@xfrm/wire';
 import { errnoName } from '@xfrm/wire/xfrm';
+
+const HEADER_OCTETS = 16;
 
 /** Numbers of the devices that every case has. */
 const DEVICES: ReadonlyMap<string, number> = new Map([
@@ -37,4 +43,17 @@ export function setSocketPolicy(world: World, socketId: number, command: string)
 	});
 	const refusal = world.host.setSocketPolicy(socketId, body.direction, config, world.nowUs);
 	return refusal === undefined ? '' : errnoName(refusal.errno);
+}
+
+/** The value of the option IP_XFRM_POLICY: `xfrm_userpolicy_info` and the templates behind it, in hex. */
+export function socketPolicyOption(command: string): string {
+	const { body, attributes } = socketPolicyMessage(command);
+	const writer = new MessageWriter({ type: 0, flags: 0, seq: 0, pid: 0 });
+	const at = writer.append(userPolicyInfo.octets);
+	userPolicyInfo.write(writer.view, at, body);
+	for (const template of attributeValue(attributes, 'tmpl') ?? []) {
+		const templateAt = writer.append(userTemplate.octets);
+		userTemplate.write(writer.view, templateAt, template);
+	}
+	return formatHex(writer.finish().subarray(HEADER_OCTETS));
 }

@@ -7,6 +7,7 @@ import { attributeValue, decodeMessage, encodeMessage, splitMessages } from '@xf
 import { formatHex } from '@xfrm/wire';
 import { formatAddress } from '@xfrm/wire/xfrm';
 import { bytesOf, firstDeviceNumber } from '../golden/laboratory.ts';
+import { socketPolicyOption } from '../golden/socket-policy.ts';
 import type {
 	DeliveredPacket,
 	EmittedPacket,
@@ -24,7 +25,6 @@ import {
 } from './commands.ts';
 import { fieldsOf, ivOctetsBySpi } from './fields.ts';
 import type { Case, Step } from './scenario.ts';
-import { socketPolicyOption } from './socket-policy.ts';
 
 /** What the relay says of a step. */
 interface StepAnswer {

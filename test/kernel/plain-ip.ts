@@ -31,8 +31,8 @@ const PLACES: Readonly<Record<IpVersion, Places>> = {
 		wan: '192.0.2.9',
 		far: '10.2.0.9',
 		nowhere: '203.0.113.7',
-		martians: ['10.1.0.1', '127.0.0.1', '224.0.0.1', '0.0.0.0'],
-		many: ['10.1.0.255', '255.255.255.255', '127.0.0.1'],
+		martians: ['10.1.0.1', '127.0.0.1', '224.0.0.1', '0.0.0.0', '0.1.2.3', '255.255.255.255'],
+		many: ['10.1.0.255', '255.255.255.255', '127.0.0.1', '0.0.0.0', '0.1.2.3'],
 	},
 	6: {
 		own: ['fd01::1', '2001:db8::1', 'fd03::1'],
@@ -242,7 +242,7 @@ function ends(
 		const targets = version === 4 ? [far, wan, lan, nowhere] : [...own, far, wan, lan, nowhere];
 		return [random.pick([first, second]), random.pick(targets)];
 	}
-	const src = random.chance(0.03)
+	const src = random.chance(0.06)
 		? random.pick(martians)
 		: random.pick(at === 'lan' ? [lan, lan, nowhere] : [wan, far, far]);
 	const through = at === 'lan' || version === 6 ? [far, far, wan] : [lan, lan];

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { checksumUpdate } from '@xfrm/wire';
 import {
 	addAddress,
 	addRoute,
@@ -7,6 +8,7 @@ import {
 	counting,
 	effects,
 	emitted,
+	familyOf,
 	icmp,
 	ip,
 	NOW_US,
@@ -20,6 +22,7 @@ import {
 function received(device: string, packet: Uint8Array): string[] {
 	const host = router();
 	host.openRaw({ family: 2, proto: 253 });
+	host.openRaw({ family: 2, proto: 1 });
 	host.receive(device, packet, NOW_US);
 	return effects(host);
 }
@@ -58,7 +61,8 @@ test('addresses that no packet from outside may have', () => {
 		['127.0.0.1', '10.0.0.1'],
 		['10.0.0.9', '127.0.0.1'],
 		['224.0.0.1', '10.0.0.1'],
-		['0.0.0.1', '10.0.0.1'],
+		['0.0.0.0', '10.0.0.1'],
+		['10.0.0.255', '10.0.0.7'],
 		['255.255.255.255', '10.0.0.1'],
 		['::1', '2001:db8:a::1'],
 		['2001:db8:a::9', '::1'],
@@ -67,6 +71,23 @@ test('addresses that no packet from outside may have', () => {
 	];
 	for (const [source, destination] of ends) {
 		assert.deepEqual(received('lan', ip(source, destination, counting(8))), [], source);
+	}
+});
+
+test('one of our addresses as source: where the packet would go is looked at first', () => {
+	const rows: [string, string, string[]][] = [
+		['10.0.0.1', '203.0.113.7', ['socket 2: 10.0.0.1 > 10.0.0.1 56 octets']],
+		['10.0.0.1', '10.0.0.255', []],
+		['10.0.0.1', '255.255.255.255', []],
+		['10.0.0.255', '10.9.0.9', ['wan: 10.0.0.255 > 10.9.0.9 ttl 63 proto 253 length 28']],
+		['0.1.2.3', '10.9.0.9', ['wan: 0.1.2.3 > 10.9.0.9 ttl 63 proto 253 length 28']],
+		['0.0.0.0', '255.255.255.255', ['socket 1: 0.0.0.0 > 255.255.255.255 28 octets']],
+		['0.0.0.0', '0.0.0.0', ['socket 1: 0.0.0.0 > 0.0.0.0 28 octets']],
+		['0.0.0.0', '10.0.0.255', []],
+	];
+	for (const [source, destination, want] of rows) {
+		const found = received('lan', ip(source, destination, counting(8)));
+		assert.deepEqual(found, want, `${source} > ${destination}`);
 	}
 });
 
@@ -89,6 +110,26 @@ test('UDP goes to the most closely bound socket, and a wrong checksum to none', 
 		NOW_US,
 	);
 	assert.deepEqual(effects(host), []);
+});
+
+test('a UDP length of 0 is the whole packet over IPv6, and nothing over IPv4', () => {
+	for (const [source, destination, at, want] of [
+		['10.0.0.9', '10.0.0.1', 20, []],
+		['2001:db8:a::9', '2001:db8:a::1', 40, ['7 > 4242 3 octets']],
+	] as const) {
+		const host = router();
+		opened(host.openUdp({ family: familyOf(source), port: 4242 }));
+		const packet = udp(source, destination, [7, 4242], counting(3));
+		const view = new DataView(packet.buffer);
+		// The checksum has the length twice: only the one of the header goes.
+		view.setUint16(at + 6, checksumUpdate(view.getUint16(at + 6), 11, 0));
+		view.setUint16(at + 4, 0);
+		host.receive('lan', packet, NOW_US);
+		assert.deepEqual(
+			effects(host).map((line) => line.replace(/.* (?=7 >)/, '')),
+			want,
+		);
+	}
 });
 
 test('nobody listens: port and protocol unreachable', () => {

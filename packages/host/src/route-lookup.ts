@@ -143,12 +143,12 @@ function refusalOf(kind: 'unreachable' | 'blackhole' | 'prohibit'): Errno {
 	}
 }
 
-/** Loopback, multicast, "this network", limited broadcast (RFC 6890), as `ipv4_is_*` tell them apart. */
+/** Loopback, multicast, no address, limited broadcast (RFC 6890), as `ipv4_is_*` tell them apart. */
 function ipv4Class(address: Address): 'unicast' | 'loopback' | 'multicast' | 'zero' | 'broadcast' {
-	const first = address[0] ?? 0;
-	if (first === 0) {
+	if (isAnyAddress(address, Family.Ipv4)) {
 		return 'zero';
 	}
+	const first = address[0] ?? 0;
 	if (first === 127) {
 		return 'loopback';
 	}
@@ -304,11 +304,15 @@ export function routeInput(
 	device: Device,
 	tos: number,
 ): InputRoute {
-	if (family === Family.Ipv4 && isMartian(stack, daddr, saddr)) {
-		return { decision: 'martian' };
-	}
-	if (family === Family.Ipv4 && ipv4Class(daddr) === 'broadcast') {
-		return localBroadcast(stack, device, daddr, saddr);
+	if (family === Family.Ipv4) {
+		if (isBroadcast(daddr, saddr)) {
+			return isFromHere(stack, saddr)
+				? { decision: 'martian' }
+				: localBroadcast(stack, device, daddr, saddr);
+		}
+		if (isMartian(daddr, saddr)) {
+			return { decision: 'martian' };
+		}
 	}
 	const entry = lookup(stack, family, daddr, saddr, mark, device.name, undefined, tos);
 	const forwarding = device.conf(family).forwarding !== 0;
@@ -322,6 +326,14 @@ export function routeInput(
 		return { decision: 'unreachable', error: Errno.ENETUNREACH };
 	}
 	noteRoute(stack, 'input', family, daddr, saddr, mark, route);
+	const goesOn = entry.kind !== 'local' && entry.kind !== 'broadcast';
+	if (family === Family.Ipv4 && goesOn && !forwarding) {
+		return { decision: 'unreachable', error: Errno.EHOSTUNREACH };
+	}
+	// One of our addresses as source is looked for last: nowhere to go, and the sender, we, would be told.
+	if (family === Family.Ipv4 && isFromHere(stack, saddr)) {
+		return { decision: 'martian' };
+	}
 	if (
 		entry.kind === 'local' ||
 		entry.kind === 'broadcast' ||
@@ -335,8 +347,8 @@ export function routeInput(
 			owner,
 		};
 	}
-	if (family === Family.Ipv4 && !forwarding) {
-		return { decision: 'unreachable', error: Errno.EHOSTUNREACH };
+	if (family === Family.Ipv4 && owner === device && isSubnetBroadcast(stack, saddr)) {
+		return { decision: 'martian' };
 	}
 	return { decision: 'forward', route };
 }
@@ -375,7 +387,17 @@ export function isNetworkAddress(stack: Stack, daddr: Address, saddr: Address): 
 /** Longer ones have no host part to be zero. */
 const ANYCAST_PREFIX_MAX = 127;
 
-/** 255.255.255.255 is for everybody on the link. */
+/** For everybody on the link; a sender that has no address yet may leave out the destination's as well. */
+function isBroadcast(daddr: Address, saddr: Address): boolean {
+	const from = ipv4Class(saddr);
+	const to = ipv4Class(daddr);
+	return (
+		from !== 'multicast' &&
+		from !== 'broadcast' &&
+		(to === 'broadcast' || (to === 'zero' && from === 'zero'))
+	);
+}
+
 function localBroadcast(stack: Stack, owner: Device, daddr: Address, saddr: Address): InputRoute {
 	const route = onDevice(stack, stack.devices.loopback, daddr, saddr, 'broadcast');
 	return typeof route === 'number'
@@ -383,17 +405,24 @@ function localBroadcast(stack: Stack, owner: Device, daddr: Address, saddr: Addr
 		: { decision: 'local', route, owner };
 }
 
-/** Addresses that no packet from outside may have; one of ours as source among them. */
-function isMartian(stack: Stack, daddr: Address, saddr: Address): boolean {
+/** Addresses that no packet from outside may have, wherever it goes. */
+function isMartian(daddr: Address, saddr: Address): boolean {
 	const from = ipv4Class(saddr);
 	const to = ipv4Class(daddr);
-	if (from === 'multicast' || from === 'broadcast' || to === 'multicast') {
-		return true;
-	}
-	if (from === 'zero' || to === 'zero' || from === 'loopback' || to === 'loopback') {
-		return true;
-	}
-	return stack.devices.withAddress(Family.Ipv4, saddr) !== undefined;
+	return from !== 'unicast' || to === 'multicast' || to === 'zero' || to === 'loopback';
+}
+
+/** Looked for only in what leaves as it came, when the sender would be told of a shorter way (fib_validate_source). */
+function isSubnetBroadcast(stack: Stack, saddr: Address): boolean {
+	const { routes4 } = stack;
+	return routes4.find(RouteTable.Local, saddr, ({ kind }) => kind === 'broadcast') !== undefined;
+}
+
+/** Is the source an IPv4 address of this host, as no packet from outside should have it? */
+function isFromHere(stack: Stack, saddr: Address): boolean {
+	return (
+		ipv4Class(saddr) === 'loopback' || stack.devices.withAddress(Family.Ipv4, saddr) !== undefined
+	);
 }
 
 /** Is it an address of this host? */

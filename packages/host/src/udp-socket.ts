@@ -71,11 +71,12 @@ export function findUdpSocket(
 export function receiveUdp(stack: Stack, reception: Reception): boolean {
 	const { packet, device } = reception;
 	const { view, transportAt: at, family } = packet;
-	if (!fitsUdp(view, at, packet.end) || !udpLengthIsSound(view, at, packet.end)) {
+	const end = datagramEnd(packet);
+	if (end < 0) {
 		stack.drop(HostDrop.TransportHeader);
 		return false;
 	}
-	packet.end = at + udpLength(view, at);
+	packet.end = end;
 	if (family === Family.Ipv6 && udpChecksum(view, at) === 0) {
 		stack.drop(HostDrop.TransportChecksum);
 		return false;
@@ -118,6 +119,20 @@ export function receiveUdp(stack: Stack, reception: Reception): boolean {
 	}
 	deliverDatagram(stack, packet, socket.id);
 	return false;
+}
+
+/**
+ * Where the datagram ends by its own length, -1 when that cannot be. Over IPv6 a length of 0 says: where the
+ * packet does (RFC 2675).
+ */
+function datagramEnd({ view, transportAt: at, end, family }: PacketBuffer): number {
+	if (!fitsUdp(view, at, end)) {
+		return -1;
+	}
+	if (family === Family.Ipv6 && udpLength(view, at) === 0) {
+		return end;
+	}
+	return udpLengthIsSound(view, at, end) ? at + udpLength(view, at) : -1;
 }
 
 function deliverDatagram(stack: Stack, packet: PacketBuffer, socketId: number): void {
