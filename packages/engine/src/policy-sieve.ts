@@ -87,7 +87,7 @@ class Side {
 					bits === 0 ? 0 : wordPart((asked[at + word] ?? 0) & (-1 << (32 - bits)), at + word);
 				const sum = (whole + part) | 0;
 				sums[prefix] = sum;
-				found |= (rows[rowOf(sum + common, shift)] ?? 0) & some;
+				found |= (rows[rowOf((sum + common) | 0, shift)] ?? 0) & some;
 			}
 		}
 		return found;
