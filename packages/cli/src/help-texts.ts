@@ -151,7 +151,7 @@ Exit status 0 every flow is treated as before, 1 some are not, 2 bad usage.
 
 Example
   sudo xfrm save -o before.json; sudo swanctl --reload-conns; sudo xfrm save -o after.json
-  xfrm diff before.json after.json`;
+  xfrm diff before.json after.json                  (examples: docs/what-changed.md)`;
 
 const LINT = `xfrm lint FILE… [--host FILE] [--nft FILE]
 xfrm lint --kernel|--daemon [--nft FILE]

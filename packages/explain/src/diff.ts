@@ -125,15 +125,19 @@ export function differs([before, after]: readonly Treatment[]): boolean {
 
 /** The treatment without what a rekey changes. What is dropped is dropped, whatever came before. */
 function protection({ outcome, states }: Treatment): string {
-	const chain = states.map((state) => `${associationText(state)} ${algorithmText(state)}`);
-	return `${outcome} ${outcome === 'transform' ? chain.join() : ''}`;
+	return `${outcome} ${outcome === 'transform' ? states.map(howText).join() : ''}`;
 }
 
 function changeOf(compared: Omit<ChangedSet, 'parts'>, part: Part): FlowChange {
 	const { worlds, context, words, via } = compared;
-	const [before, after] = worlds.map(({ world, via: own }, i) =>
-		flowBox(world, { ...context, via: own }, part, part.treatments[i]),
-	);
+	// Where both sides protect, the difference is how.
+	const tellsHow = part.treatments.every(({ outcome }) => outcome === 'transform');
+	const [before, after] = worlds.map(({ world, via: own }, i) => {
+		const treatment = part.treatments[i];
+		const box = flowBox(world, { ...context, via: own }, part, treatment);
+		const how = tellsHow ? (treatment?.states ?? []).map(howText) : [];
+		return how.length === 0 ? box : { ...box, because: `${box.because}: ${how.join(', ')}` };
+	});
 	if (before === undefined || after === undefined) {
 		throw new RangeError('a change has two sides');
 	}
@@ -162,6 +166,18 @@ function otherDevice(before: World, after: World): string {
 			return name;
 		}
 	}
+}
+
+/** What a state is for and how it protects: by which algorithms, keys and ICVs of which size. */
+function howText(state: XfrmState): string {
+	const { aead, crypt, auth } = state.config;
+	const keyBits = (aead ?? crypt)?.keyBits ?? 0;
+	return [
+		associationText(state),
+		algorithmText(state),
+		...(auth === undefined || auth.truncBits === 0 ? [] : [`icv ${auth.truncBits / 8}`]),
+		...(keyBits === 0 ? [] : [`key ${keyBits}`]),
+	].join(' ');
 }
 
 /** Both worlds know the devices of both: a name stands for the same device. */
