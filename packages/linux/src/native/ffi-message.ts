@@ -77,9 +77,9 @@ export class MessageRows {
 		this.#firstRows = new Int32Array(capacity);
 	}
 
-	/** Makes all rows ready to be received into. */
-	prepareReceive(batch: PacketBatch): void {
-		for (let row = 0; row < batch.capacity; row++) {
+	/** Makes `count` rows from `first` on ready to be received into. */
+	prepareReceive(batch: PacketBatch, first: number, count: number): void {
+		for (let row = first; row < first + count; row++) {
 			const at = row * HEADER_OCTETS;
 			this.#beginMessage(at, row);
 			this.#view.setUint32(at + NameOctetsAt, SOCKADDR_OCTETS_MAX, true);
@@ -90,13 +90,17 @@ export class MessageRows {
 		}
 	}
 
-	/** Takes what was received into the first `count` rows. */
-	finishReceive(batch: PacketBatch, count: number): void {
-		for (let row = 0; row < count; row++) {
-			batch.octets[row] = this.#view.getUint32(row * HEADER_OCTETS + MessageOctetsAt, true);
+	/** Takes what was received into these rows; answers the octets of all. */
+	finishReceive(batch: PacketBatch, first: number, count: number): number {
+		let sum = 0;
+		for (let row = first; row < first + count; row++) {
+			const octets = this.#view.getUint32(row * HEADER_OCTETS + MessageOctetsAt, true);
+			sum += octets;
+			batch.octets[row] = octets;
 			batch.segmentOctets[row] = 0;
 			this.#readControl(batch, row);
 		}
+		return sum;
 	}
 
 	/** Makes messages of the rows to be sent, those that are joined in one. */

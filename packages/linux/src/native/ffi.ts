@@ -24,6 +24,8 @@ const SyscallNumber = { PidfdOpen: 434, PidfdGetfd: 438 } as const;
 const SEND_FLAGS = 0x4040;
 /** `MSG_DONTWAIT`. */
 const RECEIVE_FLAGS = 0x40;
+/** Rows of one recvmmsg(2): as a message may be many datagrams, a few are much. */
+const ROWS_PER_CALL = 4;
 /** `EFD_CLOEXEC | EFD_NONBLOCK`. */
 const EVENTFD_FLAGS = 0o2004000;
 
@@ -229,18 +231,30 @@ class FfiNative implements Native {
 		if (kind === 'tun') {
 			return this.#readPackets(fd, batch);
 		}
+		return this.#receiveDatagrams(fd, batch);
+	}
+
+	#receiveDatagrams(fd: number, batch: PacketBatch): number {
 		const rows = this.#rowsOf(batch);
-		rows.prepareReceive(batch);
 		const { recvmmsg } = this.#c;
-		const count = this.#answer(
-			recvmmsg(fd, rows.headersAddress, batch.capacity, RECEIVE_FLAGS, null),
-		);
-		if (count < 0) {
-			return count === -Errno.EAGAIN || count === -Errno.EINTR ? 0 : count;
+		let row = 0;
+		for (let octets = 0; row < batch.capacity && octets < RECEIVE_OCTETS; ) {
+			const asked = Math.min(ROWS_PER_CALL, batch.capacity - row);
+			rows.prepareReceive(batch, row, asked);
+			const count = this.#answer(recvmmsg(fd, rows.addressOf(row), asked, RECEIVE_FLAGS, null));
+			if (count < 0) {
+				const empty = count === -Errno.EAGAIN || count === -Errno.EINTR;
+				batch.count = row;
+				return empty || row > 0 ? row : count;
+			}
+			octets += rows.finishReceive(batch, row, count);
+			row += count;
+			if (count < asked) {
+				break;
+			}
 		}
-		rows.finishReceive(batch, count);
-		batch.count = count;
-		return count;
+		batch.count = row;
+		return row;
 	}
 
 	sendPackets(fd: number, kind: PortKind, batch: PacketBatch): void {

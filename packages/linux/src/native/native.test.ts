@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Errno, Family, parseAddress } from '@xfrm/wire/xfrm';
 import fc from 'fast-check';
+import { RECEIVE_OCTETS } from '../limits.ts';
 import {
 	getLink,
 	getRoute,
@@ -84,6 +85,33 @@ for (const make of [ffiNative, addonNative]) {
 		set.remove(fd);
 		assert.equal(set.count, 0);
 		native.close(fd);
+	});
+
+	test(`${make.name}: a receive stops when it has enough, and the next goes on`, { skip }, () => {
+		const native = make();
+		const [from, to] = [udp(native), udp(native)];
+		const octets = RECEIVE_OCTETS / 4;
+		const batch = new PacketBatch(new Uint8Array(10 * octets), 10);
+		for (let row = 0; row < 10; row++) {
+			batch.at[row] = row * octets;
+			batch.room[row] = octets;
+		}
+		const send = (value: number, size: number): void => {
+			native.send(from.fd, new Uint8Array(size).fill(value), to.address);
+		};
+		for (let value = 0; value < 4; value++) {
+			send(value, octets);
+		}
+		send(4, 9);
+		send(5, 9);
+		assert.equal(native.receivePackets(to.fd, 'socket', batch), 4);
+		assert.equal(batch.isFilled(4), true);
+		assert.equal(batch.slab[3 * octets], 3);
+		assert.equal(native.receivePackets(to.fd, 'socket', batch), 2);
+		assert.equal(batch.isFilled(2), false);
+		assert.equal(batch.slab[octets], 5);
+		native.close(from.fd);
+		native.close(to.fd);
 	});
 
 	test(`${make.name}: octets are copied and summed as without a provider`, { skip }, () => {
