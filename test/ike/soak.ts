@@ -45,6 +45,7 @@ function child(local: 1 | 2, remote: 1 | 2, tunnel: number, rekey: number): stri
 	remote_ts = 10.${remote}.${tunnel}.0/24
 	esp_proposals = aes128gcm16
 	rekey_time = ${rekey}
+	rand_time = ${rekey / 5}
 	life_time = ${rekey * 6}`;
 }
 
