@@ -17,7 +17,7 @@ import { removeGuard } from './guard.ts';
 import { type InterfaceNames, removeInterfaces } from './interface-list.ts';
 import { endKeepers, type PortHolders, portHolders, startKeeper } from './keeper.ts';
 import { StartError } from './start-error.ts';
-import { stateFolder } from './state-folder.ts';
+import { discardStateFolder, stateFolder } from './state-folder.ts';
 import {
 	Command,
 	type LogLevel,
@@ -65,7 +65,7 @@ export class Daemon {
 		// Keys are in this memory: no core dumps, no debugger of another user's.
 		this.#native.prctl(SET_DUMPABLE, 0);
 		const folder = stateFolder(this.#native, options.stateDir);
-		const { controlFd, isNew } = takeControlSocket(this.#native);
+		const { controlFd, isNew } = takeControlSocket(this.#native, folder);
 		if (isNew) {
 			startKeeper(controlFd);
 		}
@@ -138,10 +138,10 @@ export class Daemon {
 }
 
 /** The control socket, opened or taken over from a predecessor's keeper. @throws StartError */
-function takeControlSocket(native: Native): {
-	readonly controlFd: number;
-	readonly isNew: boolean;
-} {
+function takeControlSocket(
+	native: Native,
+	folder: string,
+): { readonly controlFd: number; readonly isNew: boolean } {
 	const controlFd = openControlSocket(native);
 	if (controlFd >= 0) {
 		return { controlFd, isNew: true };
@@ -149,6 +149,7 @@ function takeControlSocket(native: Native): {
 	const holders = controlFd === -Errno.EADDRINUSE ? portHolders() : undefined;
 	const [keeper] = holders?.others.length === 0 ? holders.keepers : [];
 	if (keeper === undefined) {
+		discardStateFolder(folder);
 		throw new StartError(controlRefusal(-controlFd, holders));
 	}
 	const pidfd = native.pidfdOpen(keeper.pid);

@@ -1,8 +1,10 @@
 /** The worker thread of the daemon: starts the data plane, runs it, and says what became of it. */
+import { rmSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { chooseProvider } from '../native/providers.ts';
 import { DataPlane } from './data-plane.ts';
 import { GuardError } from './guard.ts';
+import { hasJournal } from './journal.ts';
 import { StartError } from './start-error.ts';
 import { Command, type WorkerMessage, type WorkerOptions } from './worker-protocol.ts';
 
@@ -14,6 +16,7 @@ function tell(message: WorkerMessage): void {
 }
 
 function start(): DataPlane | undefined {
+	const isNew = !hasJournal(folder);
 	try {
 		const { native, crypto } = chooseProvider(provider);
 		return new DataPlane({
@@ -29,6 +32,9 @@ function start(): DataPlane | undefined {
 		});
 	} catch (error) {
 		if (error instanceof StartError || error instanceof GuardError) {
+			if (isNew) {
+				rmSync(folder, { recursive: true, force: true });
+			}
 			tell({ kind: 'refused', text: error.message });
 			return undefined;
 		}

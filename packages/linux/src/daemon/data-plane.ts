@@ -69,8 +69,8 @@ export class DataPlane {
 	readonly #guard: Guard;
 	readonly #control: ControlSocket;
 	readonly #journal: Journal;
-	/** The journal cannot be written: told once. */
-	#journalFails: boolean = false;
+	/** What cannot be written at present: told once. */
+	readonly #failing: Set<'journal' | 'ledger'> = new Set();
 	readonly #sockets: OuterSockets;
 	readonly #ports: EncapPorts;
 	readonly #outbound: Outbound;
@@ -178,7 +178,8 @@ export class DataPlane {
 
 	readonly #ownCounters = (): OwnCounters => {
 		const { sent, delivered, failed } = this.#transmitter.counters;
-		return { sent, delivered, failed, portless: this.#outbound.portless };
+		const { portless, unleased } = this.#outbound;
+		return { sent, delivered, failed, portless, unleased };
 	};
 
 	/** Runs until the wake-up says so. */
@@ -328,20 +329,33 @@ export class DataPlane {
 		}
 	}
 
-	/** A journal that cannot be written does not stop the traffic: leases have their room already. */
+	/**
+	 * A journal that cannot be written does not stop the traffic, as leases have their room already; where they have
+	 * not, packets are dropped. Either is told when it begins and when it ends.
+	 */
 	#flushJournal(): void {
+		let failure: string | undefined;
 		try {
 			this.#journal.flush();
-			this.#journalFails = false;
 		} catch (error) {
-			if (!this.#journalFails) {
-				const why = error instanceof Error ? error.message : String(error);
-				this.#options.log(
-					'warning',
-					`the journal cannot be written (${why}): a successor would not know`,
-				);
-			}
-			this.#journalFails = true;
+			failure = error instanceof Error ? error.message : String(error);
+		}
+		this.#tellJournal('journal', failure, 'a successor would not know');
+		this.#tellJournal(
+			'ledger',
+			this.#journal.ledger.failure,
+			'packets that need new numbers are dropped',
+		);
+	}
+
+	#tellJournal(what: 'journal' | 'ledger', failure: string | undefined, so: string): void {
+		const fails = failure !== undefined;
+		if (fails !== this.#failing.has(what)) {
+			this.#failing[fails ? 'add' : 'delete'](what);
+			const text = fails
+				? `the ${what} cannot be written (${failure}): ${so}`
+				: `the ${what} is written again`;
+			this.#options.log(fails ? 'warning' : 'info', text);
 		}
 	}
 
@@ -381,6 +395,12 @@ export class DataPlane {
 	/** Packets that the engine had kept, or made. */
 	#sendKept(now: number): void {
 		const lane = this.#lane();
+		let leased: boolean | undefined;
+		// What timers have made, and what waited for states, has numbers already, and nobody has leased them.
+		const isLeased = (): boolean => {
+			leased ??= this.#journal.ledger.coverUsed();
+			return leased;
+		};
 		for (
 			let packet = this.engine.pollPacket();
 			packet !== undefined;
@@ -388,8 +408,10 @@ export class DataPlane {
 		) {
 			if (packet.action === PacketAction.Reinject) {
 				this.#inbound.receiveInner(packet, lane, now);
-			} else {
+			} else if (packet.action !== PacketAction.Transformed || isLeased()) {
 				this.#outbound.finish(packet, lane, now);
+			} else {
+				this.#outbound.unleased++;
 			}
 		}
 		this.#transmitter.flush();

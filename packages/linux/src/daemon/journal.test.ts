@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
 	appendFileSync,
 	mkdtempSync,
@@ -24,6 +25,21 @@ import {
 } from '@xfrm/wire/xfrm';
 import { Journal } from './journal.ts';
 import { LEASE_NUMBERS } from './sequence-ledger.ts';
+
+/** Puts a file system of so many octets on a folder. */
+function mount(folder: string, size: string): number | null {
+	return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'none', folder]).status;
+}
+
+const noTmpfs = ((): string | false => {
+	const folder = mkdtempSync(join(tmpdir(), 'xfrm-journal-'));
+	const mounted = mount(folder, '4k') === 0;
+	if (mounted) {
+		spawnSync('umount', [folder]);
+	}
+	rmSync(folder, { recursive: true });
+	return mounted ? false : 'needs root, to mount a tmpfs';
+})();
 
 const NOW_US = 1_764_000_000_000_000;
 
@@ -207,6 +223,72 @@ test('a lease is written once a block', () => {
 			}
 		}
 		assert.equal(written.length, 2);
+	});
+});
+
+test('numbers that timers took are leased before their packets leave', () => {
+	withFolder((folder) => {
+		const { engine, journal } = live(folder);
+		engine.addState(state(0xc0000001), NOW_US);
+		engine.addState(state(0xc0000002), NOW_US);
+		journal.flush();
+		for (const made of engine.states()) {
+			made.replay.counters[ReplayCounter.Oseq] = 5000;
+		}
+		assert.equal(journal.ledger.coverUsed(), true);
+		for (const made of live(folder).engine.states()) {
+			assert.equal(made.replay.counters[ReplayCounter.Oseq], 5000 + LEASE_NUMBERS);
+		}
+	});
+});
+
+test('what cannot be written is no lease, and is one when it can again', () => {
+	withFolder((folder) => {
+		const { engine, journal } = live(folder);
+		engine.addState(state(0xc0000001), NOW_US);
+		journal.flush();
+		const [made] = [...engine.states()];
+		assert.ok(made !== undefined);
+		const { ledger } = journal;
+		assert.equal(ledger.cover(made, 64), true);
+		const { lease } = ledger.read(0, 1) ?? { lease: 0 };
+		made.replay.counters[ReplayCounter.Oseq] = lease;
+		// Whatever the file system says: here that there is no such descriptor.
+		ledger.close();
+		assert.equal(ledger.cover(made, 1), false);
+		assert.equal(ledger.coverUsed(), true, 'all that was used is leased');
+		assert.match(ledger.failure ?? '', /EBADF/);
+		made.replay.counters[ReplayCounter.Oseq] = lease + 1;
+		assert.equal(ledger.coverUsed(), false);
+	});
+});
+
+test('a full file system: leases have their room, new states wait for theirs', {
+	skip: noTmpfs,
+}, () => {
+	withFolder((folder) => {
+		mount(folder, '512k');
+		try {
+			const { engine, journal } = live(folder);
+			engine.addState(state(0xc0000001), NOW_US);
+			journal.flush();
+			assert.throws(
+				() => writeFileSync(join(folder, 'filler'), new Uint8Array(0x10_0000)),
+				/ENOSPC/,
+			);
+			const [made] = [...engine.states()];
+			assert.ok(made !== undefined);
+			assert.equal(journal.ledger.cover(made, 64), true, 'there is room for it');
+			for (let spi = 2; spi < 40; spi++) {
+				engine.addState(state(0xc0000000 + spi), NOW_US);
+			}
+			assert.throws(() => journal.flush(), /ENOSPC|no space/);
+			rmSync(join(folder, 'filler'));
+			journal.flush();
+			assert.equal([...live(folder).engine.states()].length, 39);
+		} finally {
+			spawnSync('umount', ['-l', folder]);
+		}
 	});
 });
 

@@ -67,6 +67,15 @@ export interface Restored {
 	readonly refused: readonly string[];
 }
 
+function journalPath(folder: string): string {
+	return join(folder, 'journal');
+}
+
+/** Is there a predecessor's journal in the folder? */
+export function hasJournal(folder: string): boolean {
+	return existsSync(journalPath(folder));
+}
+
 export class Journal implements TableWatcher {
 	readonly ledger: SequenceLedger;
 	readonly #folder: string;
@@ -99,12 +108,12 @@ export class Journal implements TableWatcher {
 	}
 
 	get #path(): string {
-		return join(this.#folder, 'journal');
+		return journalPath(this.#folder);
 	}
 
 	/** Is there one of a predecessor's? */
 	get exists(): boolean {
-		return existsSync(this.#path);
+		return hasJournal(this.#folder);
 	}
 
 	/** Brings a predecessor's tables back, and begins a journal of its own. @throws StartError */

@@ -83,6 +83,8 @@ export class Outbound {
 	readonly #one: Batch = new Batch();
 	/** ESP in UDP that could not go, as nobody has its port. */
 	portless: number = 0;
+	/** Packets that could not go, as no numbers could be leased for them. */
+	unleased: number = 0;
 
 	constructor(
 		native: Native,
@@ -206,15 +208,30 @@ export class Outbound {
 		this.#transmitter.flush();
 	}
 
-	/** No number is used before it is leased. */
+	/** No number is used before it is leased: packets without go no further. */
 	#lease(batch: Batch): void {
-		for (const { bundle } of batch.packets) {
-			// Only the lookup puts an object there, and only a bundle.
-			let step = (bundle as Bundle | null)?.first ?? null;
-			for (; step !== null; step = step.next) {
-				this.#ledger.cover(step.state, NUMBERS_PER_BATCH);
+		const { packets } = batch;
+		let kept = 0;
+		for (let i = 0; i < packets.length; i++) {
+			const packet = packets[i];
+			if (packet !== undefined && this.#leasesFor(packet)) {
+				packets[kept++] = packet;
+			} else {
+				this.unleased++;
 			}
 		}
+		packets.length = kept;
+	}
+
+	#leasesFor({ bundle }: PacketBuffer): boolean {
+		// Only the lookup puts an object there, and only a bundle.
+		let step = (bundle as Bundle | null)?.first ?? null;
+		for (; step !== null; step = step.next) {
+			if (!this.#ledger.cover(step.state, NUMBERS_PER_BATCH)) {
+				return false;
+			}
+		}
+		return true;
 	}
 
 	/** Carries out what the engine has decided for a packet. */

@@ -10,10 +10,10 @@
  * - **Inward** the top of the window is in the file before what it belongs to is delivered; a successor
  *   takes all numbers up to it for seen.
  *
- * The file's room is taken when it is made, so that a full disk never stands in the way of a lease. It need
- * not survive the machine: another boot inherits nothing.
+ * The file's room is taken when it is made, so that a full disk hardly ever stands in the way of a lease; where it
+ * does, what has no lease is not sent. It need not survive the machine: another boot inherits nothing.
  */
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { ReplayCounter, type XfrmState } from '@xfrm/engine';
 import { LEDGER_SLOTS_FIRST } from '../limits.ts';
 
@@ -46,6 +46,7 @@ export class SequenceLedger {
 	/** The state that was asked for last: most packets in a row are one state's. */
 	#lastState: XfrmState | null = null;
 	#lastSlot: Slot | null = null;
+	#failure: string | undefined;
 
 	/** Opens or makes the file. @throws Error of the file system, ENOSPC among them */
 	constructor(path: string) {
@@ -83,8 +84,16 @@ export class SequenceLedger {
 			lease: wide(counters, ReplayCounter.Oseq),
 			top: wide(counters, ReplayCounter.Seq),
 		};
+		try {
+			this.#write(slot);
+		} catch (error) {
+			this.#free.push(index);
+			throw error;
+		}
 		this.#slots.set(state, slot);
-		this.#write(slot);
+		if (this.#lastState === state) {
+			this.#lastState = null;
+		}
 		return index;
 	}
 
@@ -98,23 +107,53 @@ export class SequenceLedger {
 		}
 	}
 
-	/** Makes sure that the next `count` outward numbers are leased: to be called before they are used. */
-	cover(state: XfrmState, count: number): void {
-		const slot = this.#slotOf(state);
-		const used = wide(state.replay.counters, ReplayCounter.Oseq);
-		if (slot !== null && used + count > slot.lease) {
-			slot.lease = used + count + LEASE_NUMBERS;
-			this.#write(slot);
-		}
+	/** Why the last slot could not be written; undefined when it could. */
+	get failure(): string | undefined {
+		return this.#failure;
 	}
 
-	/** Notes how far a window has come: to be called before what it let in is delivered. */
+	/** Makes sure that the next `count` outward numbers are leased, before they are used; false when it cannot. */
+	cover(state: XfrmState, count: number): boolean {
+		const slot = this.#slotOf(state);
+		return slot === null || this.#extend(slot, state, count);
+	}
+
+	/**
+	 * Makes sure that all numbers that were used are leased, of whatever state: to be called before packets leave
+	 * that nobody has leased for, as timers made them. False when it cannot.
+	 */
+	coverUsed(): boolean {
+		let all = true;
+		for (const [state, slot] of this.#slots) {
+			all = this.#extend(slot, state, 0) && all;
+		}
+		return all;
+	}
+
+	#extend(slot: Slot, state: XfrmState, count: number): boolean {
+		const needed = wide(state.replay.counters, ReplayCounter.Oseq) + count;
+		if (needed <= slot.lease) {
+			return true;
+		}
+		const before = slot.lease;
+		slot.lease = needed + LEASE_NUMBERS;
+		if (this.#tryWrite(slot)) {
+			return true;
+		}
+		slot.lease = before;
+		return false;
+	}
+
+	/** Notes how far a window has come, before what it let in is delivered; what cannot be written is tried again. */
 	note(state: XfrmState): void {
 		const slot = this.#slotOf(state);
 		const top = wide(state.replay.counters, ReplayCounter.Seq);
 		if (slot !== null && top !== slot.top) {
+			const before = slot.top;
 			slot.top = top;
-			this.#write(slot);
+			if (!this.#tryWrite(slot)) {
+				slot.top = before;
+			}
 		}
 	}
 
@@ -149,14 +188,15 @@ export class SequenceLedger {
 		}
 	}
 
-	/** Takes room for so many slots: what was there stays. */
+	/** Takes room for so many slots, all or none: what was there stays. @throws Error of the file system */
 	#grow(count: number): void {
-		const zeros = new Uint8Array(SLOT_OCTETS);
+		const { size } = fstatSync(this.#fd);
+		const missing = count * SLOT_OCTETS - size;
+		// A hole in the file would be no room.
+		if (missing > 0 && writeSync(this.#fd, new Uint8Array(missing), 0, missing, size) < missing) {
+			throw new Error('no space left');
+		}
 		for (let index = count - 1; index >= this.#slotCount; index--) {
-			const read = readSync(this.#fd, this.#bytes, 0, SLOT_OCTETS, index * SLOT_OCTETS);
-			if (read < SLOT_OCTETS) {
-				writeSync(this.#fd, zeros, 0, SLOT_OCTETS, index * SLOT_OCTETS);
-			}
 			this.#free.push(index);
 		}
 		this.#slotCount = count;
@@ -166,7 +206,21 @@ export class SequenceLedger {
 		this.#view.setFloat64(0, slot.number, true);
 		this.#view.setFloat64(8, slot.lease, true);
 		this.#view.setFloat64(16, slot.top, true);
-		writeSync(this.#fd, this.#bytes, 0, SLOT_OCTETS, slot.index * SLOT_OCTETS);
+		const octets = writeSync(this.#fd, this.#bytes, 0, SLOT_OCTETS, slot.index * SLOT_OCTETS);
+		if (octets !== SLOT_OCTETS) {
+			throw new Error('no space left');
+		}
+	}
+
+	#tryWrite(slot: Slot): boolean {
+		try {
+			this.#write(slot);
+			this.#failure = undefined;
+			return true;
+		} catch (error) {
+			this.#failure = error instanceof Error ? error.message : String(error);
+			return false;
+		}
 	}
 }
 

@@ -2,7 +2,7 @@
  * Where the daemon keeps its journal: a folder of its own, mode 0700, named after this boot and this
  * network namespace, so that neither another boot nor a namespace that is made anew inherits anything.
  */
-import { lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { AF_INET, Level, SocketKind, SocketOption } from '../native/abi.ts';
 import type { Native } from '../native/seam.ts';
@@ -50,4 +50,13 @@ export function stateFolder(native: Native, parent: string): string {
 		throw new StartError(`the journal can be kept nowhere (${why}): name a folder by --state-dir`);
 	}
 	return path;
+}
+
+/** Takes the folder away if nothing is in it: nothing has come of the daemon. */
+export function discardStateFolder(path: string): void {
+	try {
+		rmdirSync(path);
+	} catch {
+		// It has a predecessor's journal.
+	}
 }
