@@ -86,8 +86,8 @@ describe('xfrm explain: answers and exit statuses', () => {
 	it('is 1 when one packet is dropped or asks a key manager', () => {
 		const run = xfrm(['explain', '--rules', '-', FLOW, LOST], `${POLICY}\n`);
 		assert.equal(run.status, 1);
-		assert.match(run.stdout, /^ACQUIRE {2}XfrmOutNoStates\n/);
-		assert.match(run.stdout, /\n\nPASS {2}leaves by eth0, 28 bytes\n/);
+		assert.match(run.stdout, /^--- packet 1 of 2 ---\nACQUIRE {2}XfrmOutNoStates\n/);
+		assert.match(run.stdout, /\n\n--- packet 2 of 2 ---\nPASS {2}leaves by eth0, 28 bytes\n/);
 	});
 
 	it('asks nobody with --no-listener', () => {

@@ -197,7 +197,12 @@ function refusedBy(outcome: CommandOutcome, file: string, line: number): Refused
 /** A packet to ask about, or the sentence why there is none. */
 export type Asked =
 	| { readonly packet: Uint8Array; readonly options: PacketOptions; readonly note?: undefined }
-	| { readonly note: string; readonly packet?: undefined };
+	| {
+			readonly note: string;
+			readonly packet?: undefined;
+			/** It stands for a packet of the capture, which is passed over. */
+			readonly isPacket?: true;
+	  };
 
 /**
  * The packets that an argument stands for, in order.
@@ -227,13 +232,30 @@ export function* packetsOf(text: string, options: PacketOptions): Generator<Aske
 	yield { packet: hexPacket(text), options };
 }
 
+/** How many packets an argument stands for, undefined where only reading on tells: a capture on stdin. */
+export function packetCount(text: string): number | undefined {
+	if (!text.startsWith('@')) {
+		return 1;
+	}
+	if (text === '@-') {
+		return undefined;
+	}
+	const reader = openCapture(readBytes(text.slice(1)));
+	let count = 0;
+	while (reader.next() !== undefined) {
+		count++;
+	}
+	return count;
+}
+
 function* capturePackets(path: string, options: PacketOptions): Generator<Asked> {
 	const file = nameOf(path);
 	const reader = openCapture(readBytes(path));
 	for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
 		const found = linkPayload(frame.linkType, frame.data);
 		if (!isLinkPayload(found)) {
-			yield { note: `${file}: packet ${frame.number} is passed over: ${found.reason}` };
+			const note = `${file}: packet ${frame.number} is passed over: ${found.reason}`;
+			yield { note, isPacket: true };
 			continue;
 		}
 		const packet = frame.data.slice(found.at, found.end);
@@ -241,7 +263,8 @@ function* capturePackets(path: string, options: PacketOptions): Generator<Asked>
 		if (fault === undefined) {
 			yield { packet, options };
 		} else {
-			yield { note: `${file}: packet ${frame.number} is passed over: ${fault}` };
+			const note = `${file}: packet ${frame.number} is passed over: ${fault}`;
+			yield { note, isPacket: true };
 		}
 	}
 	if (reader.skippedBlocks > 0) {

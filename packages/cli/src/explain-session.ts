@@ -8,11 +8,12 @@ import {
 	bothWaysText,
 	type Explainer,
 	findFixes,
+	packetText,
 	type Secrets,
 	whyNot,
 } from '@xfrm/explain';
 import type { ExplainArguments, Item } from './explain-arguments.ts';
-import { packetsOf } from './explain-input.ts';
+import { packetCount, packetsOf } from './explain-input.ts';
 import { colours, columns } from './terminal.ts';
 import { UsageError } from './usage.ts';
 
@@ -39,6 +40,9 @@ export class Session {
 	readonly #causes: Map<string, number> = new Map();
 	/** Unix seconds when the rules had been loaded. */
 	readonly #loaded: number;
+	/** Packets so far, those passed over too, and of how many; undefined where that is not known yet. */
+	#number: number = 0;
+	readonly #total: number | undefined;
 	#answers: number = 0;
 	#status: number = 0;
 
@@ -48,6 +52,7 @@ export class Session {
 		this.#around = around;
 		this.#warn = around.warn;
 		this.#loaded = explainer.world.nowUs / 1_000_000;
+		this.#total = asked.json ? undefined : totalOf(asked.items);
 	}
 
 	/** The exit status: 1 when a packet was dropped or lacks a state. */
@@ -100,11 +105,14 @@ export class Session {
 	#askAll(item: Item): void {
 		for (const one of packetsOf(item.text, item.options)) {
 			if (one.packet === undefined) {
+				this.#number += one.isPacket === true ? 1 : 0;
 				this.#warn(one.note);
 				continue;
 			}
+			this.#number++;
 			const peer = this.#around.peer?.();
-			this.#print(this.#more(this.#explainer.ask(one.packet, one.options), peer));
+			const answer = this.#explainer.ask(one.packet, one.options);
+			this.#print(this.#more(answer, peer), packetText(one.packet));
 		}
 	}
 
@@ -140,7 +148,17 @@ export class Session {
 		return found.length === 0 ? {} : { fix: found };
 	}
 
-	#print(answer: Answer): void {
+	/** Which of several packets this is. */
+	#title(packet: string): readonly string[] {
+		if (this.#total === 1) {
+			return [];
+		}
+		const of = this.#total === undefined ? '' : ` of ${this.#total}`;
+		return [`--- packet ${this.#number}${of}${packet} ---`];
+	}
+
+	/** @param packet in words, for where the way is not told */
+	#print(answer: Answer, packet: string): void {
 		if (!isYes(answer) || (answer.both !== undefined && !isYesBothWays(answer.both))) {
 			this.#status = 1;
 		}
@@ -156,11 +174,37 @@ export class Session {
 			steps,
 		};
 		const lines = [
+			...this.#title(brief ? `: ${packet}` : ''),
 			...answerText(answer, options),
 			...(answer.both === undefined ? [] : bothWaysText(answer.both, options)),
 		];
 		const gap = this.#answers++ === 0 ? '' : '\n';
 		process.stdout.write(`${gap}${lines.join('\n')}\n`);
+	}
+}
+
+/** How many packets there will be in all. */
+function totalOf(items: readonly Item[]): number | undefined {
+	let total = 0;
+	for (const { text } of items) {
+		const count = /^(wait|do):/.test(text) ? 0 : countOf(text);
+		if (count === undefined) {
+			return undefined;
+		}
+		total += count;
+	}
+	return total;
+}
+
+/** What cannot be read is told when its turn comes, behind the answers that there are. */
+function countOf(text: string): number | undefined {
+	try {
+		return packetCount(text);
+	} catch (error) {
+		if (error instanceof UsageError) {
+			return undefined;
+		}
+		throw error;
 	}
 }
 

@@ -198,7 +198,9 @@ class Search {
 				if (tried === undefined) {
 					continue;
 				}
-				if (this.#isRight(tried, edit)) {
+				// More edits that still hang on a key nobody knows are no better than fewer.
+				const vague = isUnknown(tried) && edits.length > 0 && successes.length > 0;
+				if (!vague && this.#isRight(tried, edit)) {
 					successes.push({ tried, last: tried.edits.some((one) => one.last === true) });
 				} else if (edit.last !== true && isProgress(at, tried)) {
 					next.push(tried);
