@@ -132,6 +132,17 @@ test('a UDP length of 0 is the whole packet over IPv6, and nothing over IPv4', (
 	}
 });
 
+test('a broadcast for a port that nobody has is gone before a policy is asked', () => {
+	const host = router();
+	host.engine.addPolicy(policy({ direction: 0, action: 1 }), NOW_US);
+	for (const destination of ['10.0.0.255', '255.255.255.255']) {
+		host.receive('lan', udp('10.0.0.9', destination, [7, 9], counting(80)), NOW_US);
+		assert.deepEqual([counted(host), effects(host)], [{}, []], destination);
+	}
+	host.receive('lan', udp('10.0.0.9', '10.0.0.1', [7, 9], counting(80)), NOW_US);
+	assert.deepEqual(counted(host), { XfrmInPolBlock: 1 });
+});
+
 test('nobody listens: port and protocol unreachable', () => {
 	const rows: [string, Uint8Array, string[]][] = [
 		[

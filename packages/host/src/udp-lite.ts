@@ -50,6 +50,10 @@ export function receiveUdpLite(stack: Stack, reception: Reception): void {
 		stack.drop(HostDrop.TransportChecksum);
 		return;
 	}
+	if (reception.broadcast) {
+		stack.drop(HostDrop.NoSocket);
+		return;
+	}
 	if (!policyAccepts(stack, reception, Direction.In)) {
 		return;
 	}

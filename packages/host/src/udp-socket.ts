@@ -151,9 +151,13 @@ function deliverDatagram(stack: Stack, packet: PacketBuffer, socketId: number): 
 	});
 }
 
-/** Nobody has the port. */
+/** Nobody has the port. A broadcast is gone then, and no policy is asked. */
 function refusePort(stack: Stack, reception: Reception): void {
 	const { packet } = reception;
+	if (reception.broadcast) {
+		stack.drop(HostDrop.NoSocket);
+		return;
+	}
 	if (!policyAccepts(stack, reception, Direction.In)) {
 		return;
 	}
