@@ -16,7 +16,13 @@ async function withHost(run: (host: Host, laboratory: Laboratory) => Promise<voi
 
 /** What the daemon could have left behind. */
 function traces(host: Host): string {
-	const commands = ['ip link', 'ip rule', 'ip route show table all', 'nft list ruleset'];
+	const commands = [
+		'ip link',
+		'ip rule',
+		'ip -6 rule',
+		'ip route show table all',
+		'nft list ruleset',
+	];
 	return commands.map((command) => host.run(command).stdout).join('\n');
 }
 
@@ -26,13 +32,18 @@ function assertRefused({ status, stdout, stderr }: Output, sentence: RegExp): vo
 	assert.match(stderr, sentence);
 }
 
-function refused(name: string, wrap: readonly string[], sentence: RegExp): Case {
+function refused(
+	name: string,
+	wrap: readonly string[],
+	sentence: RegExp,
+	options: readonly string[] = [],
+): Case {
 	return {
 		name: `no start: ${name}`,
 		run: () =>
 			withHost(async (host) => {
 				const before = traces(host);
-				assertRefused(host.wrapped(wrap, 'daemon'), sentence);
+				assertRefused(host.wrapped(wrap, 'daemon', ...options), sentence);
 				assert.equal(traces(host), before);
 				assert.equal(host.run('cat /proc/net/netlink').stdout.includes(' 1481003588 '), false);
 			}),
@@ -47,6 +58,28 @@ const second: Case = {
 			assertRefused(host.xfrm('daemon'), /another xfrm daemon runs .*\(process \d+\)/);
 			assert.equal(running.process.exitCode, null);
 			host.mustExec('ip xfrm state count');
+		}),
+};
+
+const oldJournal: Case = {
+	name: 'no start: a journal of another version; the guard of its daemon stays',
+	run: () =>
+		withHost(async (host) => {
+			const before = traces(host);
+			const options = ['--state-dir', join(host.folder, 'state')];
+			const running = await host.daemon(...options);
+			host.mustExec('ip xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out action block');
+			running.kill('SIGTERM');
+			assert.equal(await running.ended, 0);
+			const guarded = traces(host);
+			assert.match(guarded, /10\.1\.0\.0 \. 10\.2\.0\.0/);
+			const change = 's/"version":[0-9]*/"version":99/';
+			host.must(['sh', '-c', `sed -i '${change}' ${host.folder}/state/*/journal`]);
+			const output = host.xfrm('daemon', ...options);
+			assertRefused(output, /journal is another version’s; "xfrm daemon --cleanup"/);
+			assert.equal(traces(host), guarded);
+			host.xfrmMust('daemon', '--cleanup', ...options);
+			assert.equal(traces(host), before);
 		}),
 };
 
@@ -108,6 +141,32 @@ const tunInUse = [
 	'ip link add xfrmd0 type veth peer name xfrmpeer; "$0" "$@"; s=$?; ip link del xfrmd0; exit $s',
 ];
 
+const portTaken = [
+	'python3',
+	'-c',
+	`import socket, subprocess, sys
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 2)
+s.bind((0x58465244, 0))
+sys.exit(subprocess.call(sys.argv[1:]))`,
+];
+const metricsTaken = [
+	'python3',
+	'-c',
+	`import socket, subprocess, sys
+s = socket.socket(); s.bind(("127.0.0.1", 9109)); s.listen()
+sys.exit(subprocess.call(sys.argv[1:]))`,
+];
+/** In a mount namespace of its own: a full file system, or a folder of somebody else's, at /run/xfrm. */
+function runXfrm(options: string, then: string): readonly string[] {
+	const script = `mkdir -p /run/xfrm; mount -t tmpfs -o ${options} none /run/xfrm; ${then}; exec "$0" "$@"`;
+	return ['unshare', '-m', 'sh', '-c', script];
+}
+const fullDisk = runXfrm(
+	'size=64k,mode=0700',
+	'head -c 1M /dev/zero > /run/xfrm/filler 2> /dev/null',
+);
+const foreignFolder = runXfrm('size=1M,mode=0700', 'chown 65534 /run/xfrm');
+
 export const startCases: readonly Case[] = [
 	ready,
 	second,
@@ -116,4 +175,16 @@ export const startCases: readonly Case[] = [
 	refused('no TUN device', noTun, /\/dev\/net\/tun/),
 	refused('a foreign guard', foreignGuard, /a guard stands .*--cleanup/),
 	refused('the name of the device is taken', tunInUse, /xfrmd0/),
+	refused('the port id is taken', portTaken, /another xfrm daemon runs .*\(process \d+\)/),
+	refused('the address of the metrics is taken', metricsTaken, /--metrics 127.0.0.1:9109/, [
+		'--metrics',
+		'127.0.0.1:9109',
+	]),
+	refused('a full disk', fullDisk, /the journal can(not be made| be kept nowhere) .*--state-dir/),
+	refused('a state folder of somebody else', foreignFolder, /\/run\/xfrm belongs to somebody else/),
+	refused('no folder for the state', [], /the journal can be kept nowhere .*--state-dir/, [
+		'--state-dir',
+		'/proc/nowhere',
+	]),
+	oldJournal,
 ];

@@ -2,8 +2,8 @@
  * Where the daemon keeps its journal: a folder of its own, mode 0700, named after this boot and this
  * network namespace, so that neither another boot nor a namespace that is made anew inherits anything.
  */
-import { lstatSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { AF_INET, Level, SocketKind, SocketOption } from '../native/abi.ts';
 import type { Native } from '../native/seam.ts';
 import { StartError } from './start-error.ts';
@@ -22,8 +22,23 @@ function namespaceCookie(native: Native): string {
 	return new DataView(value.buffer).getBigUint64(0, true).toString();
 }
 
+/** One after the other: Node's own way to make several never ends where none can be made, as in /proc. */
+function makeFolder(path: string): void {
+	if (!existsSync(path)) {
+		makeFolder(dirname(path));
+		try {
+			mkdirSync(path, { mode: 0o700 });
+		} catch (error) {
+			// Another daemon, of another network namespace, may have been faster.
+			if (!existsSync(path)) {
+				throw error;
+			}
+		}
+	}
+}
+
 function ownFolder(path: string): void {
-	mkdirSync(path, { recursive: true, mode: 0o700 });
+	makeFolder(path);
 	const { uid, mode } = lstatSync(path);
 	if (uid !== process.geteuid?.()) {
 		throw new StartError(
