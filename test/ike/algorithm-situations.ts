@@ -69,11 +69,13 @@ function esp(
 	name: string,
 	proposals: readonly string[],
 	peers: readonly Plane[] = ALL_PEERS,
+	lacks?: string,
 ): Situation {
 	return {
 		group: 'Algorithms',
 		name,
 		peers,
+		...(lacks === undefined ? {} : { lacks }),
 		run: (peer) => runAll(peer, proposals, 'esp_proposals'),
 	};
 }
@@ -84,16 +86,9 @@ function sizes(prefix: string, suffixes: readonly string[]): readonly string[] {
 	);
 }
 
-const AUTHENTICATIONS = [
-	'md5',
-	'sha1',
-	'sha256',
-	'sha256_96',
-	'sha384',
-	'sha512',
-	'aesxcbc',
-	'aescmac',
-];
+const LEGACY = 'Node’s OpenSSL has it in its legacy provider only';
+
+const AUTHENTICATIONS = ['md5', 'sha1', 'sha256', 'sha384', 'sha512', 'aesxcbc', 'aescmac'];
 
 export const algorithmSituations: readonly Situation[] = [
 	esp('AES-GCM, keys of 128, 192 and 256 bits, ICVs of 8, 12 and 16 octets', [
@@ -111,8 +106,15 @@ export const algorithmSituations: readonly Situation[] = [
 	esp('Camellia-CBC, keys of 128, 192 and 256 bits', [...sizes('camellia', ['-sha256'])]),
 	esp('3DES-CBC', ['3des-sha1', '3des-sha256']),
 	esp('no encryption, with HMAC-SHA-1 and HMAC-SHA-256', ['null-sha1', 'null-sha256']),
-	esp('DES, Blowfish, CAST', ['des-sha1', 'blowfish128-sha256', 'cast128-sha256']),
-	esp('Serpent, Twofish', ['serpent128-sha256', 'twofish128-sha256']),
+	esp('HMAC-SHA-256 cut to 96 bits, as in a draft', ['aes128-sha256_96'], WITH_TABLES),
+	esp('DES-CBC', ['des-sha1'], WITH_TABLES, LEGACY),
+	esp('Blowfish-CBC, CAST-CBC', ['blowfish128-sha256', 'cast128-sha256'], WITH_TABLES, LEGACY),
+	esp(
+		'Serpent-CBC, Twofish-CBC',
+		['serpent128-sha256', 'twofish128-sha256'],
+		WITH_TABLES,
+		'OpenSSL has neither',
+	),
 	esp(
 		'extended sequence numbers, with AES-GCM and with AES-CBC',
 		['aes128gcm16-esn', 'aes256-sha256-esn', 'chacha20poly1305-esn'],
@@ -122,6 +124,7 @@ export const algorithmSituations: readonly Situation[] = [
 		group: 'Algorithms',
 		name: 'AH: HMAC-MD5, HMAC-SHA-1, HMAC-SHA-2, AES-XCBC, AES-CMAC; with extended sequence numbers',
 		peers: WITH_TABLES,
-		run: (peer) => runAll(peer, [...AUTHENTICATIONS, 'sha256-esn', 'sha1-esn'], 'ah_proposals'),
+		run: (peer) =>
+			runAll(peer, [...AUTHENTICATIONS, 'sha256_96', 'sha256-esn', 'sha1-esn'], 'ah_proposals'),
 	},
 ];

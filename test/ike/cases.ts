@@ -2,12 +2,14 @@
 
 import { algorithmSituations } from './algorithm-situations.ts';
 import { commandCases } from './command-cases.ts';
+import { crowdSituations } from './crowd-situations.ts';
 import { execCases } from './exec-cases.ts';
 import { guideCases } from './guide-cases.ts';
 import { hostileCases } from './hostile-cases.ts';
 import { lifeSituations } from './life-situations.ts';
 import { observedCases } from './observed-cases.ts';
 import { pathSituations } from './path-situations.ts';
+import { plutoSituations } from './pluto-situations.ts';
 import { policySituations } from './policy-situations.ts';
 import { safetyCases } from './safety-cases.ts';
 import type { Case, Situation } from './scenario.ts';
@@ -22,6 +24,8 @@ export const situations: readonly Situation[] = [
 	...policySituations,
 	...lifeSituations,
 	...pathSituations,
+	...crowdSituations,
+	...plutoSituations,
 ];
 
 /** What is shown of the daemon alone. */

@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { cases, situations } from './cases.ts';
 import { type Cell, writeTable } from './interoperability-page.ts';
 import { type Plane, reasonToSkip } from './laboratory.ts';
-import { type Case, closeGuest } from './scenario.ts';
+import { type Case, closeGuest, type Situation } from './scenario.ts';
 import { soak } from './soak.ts';
 
 const { values, positionals: words } = parseArgs({
@@ -41,6 +41,23 @@ function isWanted(name: string): boolean {
 }
 
 let failed = 0;
+
+/** One that passes although it cannot yet is as bad as one that fails. */
+async function runSituation({ group, name, lacks, run }: Situation, peer: Plane): Promise<Cell> {
+	const title = `${group}: ${name} [${peer}]`;
+	if (lacks === undefined) {
+		return runCase({ name: title, run: () => run(peer) });
+	}
+	try {
+		await run(peer);
+	} catch {
+		process.stdout.write(`not yet ${title} (${lacks})\n`);
+		return { passed: false, note: lacks };
+	}
+	failed++;
+	process.stdout.write(`not ok ${title}\n    it passes: say so\n`);
+	return { passed: true, note: '' };
+}
 
 async function runCase({ name, run }: Case): Promise<Cell> {
 	const begun = performance.now();
@@ -70,10 +87,10 @@ for (const peer of ['ourselves', 'kernel', 'libipsec'] as readonly Plane[]) {
 	if (values.peer !== undefined && !values.peer.includes(peer)) {
 		continue;
 	}
-	for (const { group, name, peers, run } of situations) {
-		const title = `${group}: ${name} [${peer}]`;
-		if (peers.includes(peer) && isWanted(title)) {
-			cells.set(`${group}\t${name}\t${peer}`, await runCase({ name: title, run: () => run(peer) }));
+	for (const situation of situations) {
+		const { group, name, peers } = situation;
+		if (peers.includes(peer) && isWanted(`${group}: ${name} [${peer}]`)) {
+			cells.set(`${group}\t${name}\t${peer}`, await runSituation(situation, peer));
 		}
 	}
 	await closeGuest();

@@ -18,6 +18,8 @@ export interface Situation {
 	readonly group: string;
 	readonly name: string;
 	readonly peers: readonly Plane[];
+	/** Why it cannot pass yet, whoever the peer is: it is tried, and fails if it does pass. */
+	readonly lacks?: string;
 	/** Its first peer is part of `npm test`. */
 	readonly quick?: boolean;
 	run(peer: Plane): Promise<unknown>;
