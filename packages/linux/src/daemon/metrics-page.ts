@@ -60,7 +60,7 @@ function addCounters({ counters, own }: DaemonNumbers, registers: Registry[]): v
 	}
 	const packets = new Counter({
 		name: 'xfrm_daemon_packets_total',
-		help: 'Packets to the network (sent), to the kernel (delivered), not taken (failed), without a port (portless) or numbers (unleased).',
+		help: 'Packets: sent, delivered to the kernel, not taken (failed), without a port or numbers (unleased).',
 		labelNames: ['what'],
 		registers,
 	});
