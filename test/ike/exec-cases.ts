@@ -64,7 +64,7 @@ const habits: Case = {
 			assert.equal(host.xfrmMust('exec', '--seccomp', '--', dynamic), 'ok\n');
 			// A few open files only.
 			const command = host.command('exec', '--', isStatic);
-			assert.equal(host.must(['sh', '-c', `ulimit -n 40; ${command}`]), 'ok\n');
+			assert.equal(host.must(['sh', '-c', `ulimit -Sn 40; ${command}`]), 'ok\n');
 			const told = host.xfrm('exec', '--verbose', '--', isStatic).stderr;
 			assert.match(told, /static is linked statically: reached by its system calls/);
 			assert.match(host.xfrm('exec', '--verbose', '--', dynamic).stderr, /LD_PRELOAD/);
@@ -295,10 +295,7 @@ export const execCases: readonly Case[] = [
 					host.mustExec(
 						`ip xfrm policy add src 10.1.0.0/16 dst 10.${i}.0.0/16 dir out action block`,
 					);
-					assert.match(
-						host.must('nft list table inet xfrm'),
-						new RegExp(`10\\.${i}\\.0\\.0/16`),
-					);
+					assert.match(host.must('nft list table inet xfrm'), new RegExp(`10\\.${i}\\.0\\.0`));
 				}
 				host.mustExec('ip xfrm policy flush');
 				const chain = (): string => host.must('nft list table inet xfrm');
