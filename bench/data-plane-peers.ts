@@ -136,7 +136,9 @@ export async function ourPlane(ends: Gateways, setting: OurSetting): Promise<Pla
 		const host = ends[own];
 		if (setting.encap) {
 			const [kind, table] = network.hostBits === 32 ? ['udp4', 'udp'] : ['udp6', 'udp6'];
-			const owner = `require('dgram').createSocket('${kind}').bind(${ESP_PORT})`;
+			// As IKE daemons do: IPv6 has a socket of its own.
+			const options = `{ type: '${kind}', ipv6Only: ${kind === 'udp6'} }`;
+			const owner = `require('dgram').createSocket(${options}).bind(${ESP_PORT})`;
 			host.start([process.execPath, '-e', owner]);
 			await until('the port', () => host.must(`cat /proc/net/${table}`).includes(':1194 '));
 		}

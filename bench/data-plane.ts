@@ -124,7 +124,7 @@ class Beside {
 const GO = { outward: 818, inward: 709 } as const;
 
 async function packetSection(report: Report): Promise<void> {
-	for (const provider of ['addon', 'ffi', 'node'] as const) {
+	for (const provider of ['addon', 'ffi'] as const) {
 		for (const { name, octets, outward, inward } of [
 			...packetCosts(provider),
 			sealingCost(provider),
