@@ -8,6 +8,7 @@
  */
 import { register } from 'node:module';
 import { basename } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
 import { EndlessWatch } from './endless-watch.ts';
@@ -153,12 +154,15 @@ async function main(): Promise<void> {
 			}
 		}
 	}
+	process.on('disconnect', () => process.exit());
 	const broken: string[] = [];
 	const timed = await measure((test) => own.has(test), broken);
 	process.on('message', async ({ numbers }: { numbers: readonly number[] }) => {
 		let sound = true;
 		for (const number of numbers) {
 			sound = sound && (await tryMutant(number, timed));
+			// Messages, and the end of who reads them, have their turn.
+			await setImmediate();
 		}
 		say({ kind: 'done' });
 	});

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Flow } from '@xfrm/wire';
 import { anySelector } from '@xfrm/wire/xfrm';
-import { linux619 } from './kernel-profile.ts';
+import { selector } from './input-fixture.test.ts';
+import { linux61, linux619 } from './kernel-profile.ts';
 import { outPolicy } from './output-fixture.test.ts';
-import { XfrmPolicy } from './policy.ts';
+import { PolicyList, XfrmPolicy } from './policy.ts';
 import { Spd } from './spd.ts';
 
 interface Place {
@@ -52,18 +53,16 @@ function insertMany(spd: Spd, count: number, direction = 1): void {
 
 // @spec N-13
 test('the index table doubles when a direction has more policies than places', () => {
-	const spd = new Spd(linux619);
-	const masks: number[] = [];
-	for (let count = 1; count <= 17; count++) {
-		insertMany(spd, 1);
-		masks.push(spd.indexMask);
+	for (const direction of [0, 1, 2]) {
+		const spd = new Spd(linux619);
+		const masks: number[] = [];
+		for (let count = 1; count <= 17; count++) {
+			insertMany(spd, 1, direction);
+			masks.push(spd.indexMask);
+		}
+		const expected = [7, 7, 7, 7, 7, 7, 7, 15, 15, 15, 15, 15, 15, 15, 15, 31, 31];
+		assert.deepEqual(masks, expected, `direction ${direction}`);
 	}
-	assert.deepEqual(masks, [
-		...new Array<number>(7).fill(7),
-		...new Array<number>(8).fill(15),
-		31,
-		31,
-	]);
 });
 
 // @spec N-13
@@ -79,6 +78,18 @@ test('all directions count together, once one of them has too many', () => {
 	assert.equal(spd.indexMask, 15, 'that one has room now');
 	insertMany(spd, 1, 0);
 	assert.equal(spd.indexMask, 31, 'and 24 are more than 15');
+});
+
+// @spec N-13
+test('as many policies as places are not too many', () => {
+	const spd = new Spd(linux619);
+	insertMany(spd, 8);
+	const { newest } = spd;
+	assert.ok(newest !== null);
+	spd.remove(newest);
+	insertMany(spd, 8, 0);
+	assert.deepEqual([...spd.counts], [8, 7, 0, 0, 0, 0]);
+	assert.equal(spd.indexMask, 15);
 });
 
 // @spec N-13
@@ -99,4 +110,125 @@ test('an index is a u32, wherever it comes from', () => {
 	assert.equal(spd.byPolicyIndex(0x80000001), policy);
 	assert.equal(spd.byPolicyIndex(0x80000001 | 0), policy);
 	assert.notEqual(spd.freeIndex(1, 0x80000001 | 0), index, 'taken');
+});
+
+// @spec P-8
+test('the generator of indexes goes on above 2^31, and begins again behind 2^32', () => {
+	const spd = new Spd(linux619);
+	for (const [last, expected] of [
+		[0x7ffffff8, [0x7ffffff9, 0x80000001, 0x80000009]],
+		[0xfffffff0 | 0, [0xfffffff1, 0xfffffff9, 1]],
+	] as const) {
+		Reflect.set(spd, 'indexLast', last);
+		assert.deepEqual(
+			expected.map(() => spd.freeIndex(1, 0)),
+			expected,
+		);
+	}
+});
+
+// @spec P-8
+test('the index of a policy that is gone is free', () => {
+	const spd = new Spd(linux619);
+	const policy = new XfrmPolicy(outPolicy(), 0x4001);
+	spd.insert(policy, null);
+	spd.remove(policy);
+	assert.equal(spd.byPolicyIndex(0x4001), null);
+	assert.equal(spd.freeIndex(1, 0x4001), 0x4001);
+});
+
+// @spec P-11
+test('a threshold may be as long as an address', () => {
+	for (const [family, bits] of [
+		[2, 32],
+		[10, 128],
+	] as const) {
+		const spd = new Spd(linux619);
+		assert.equal(spd.setThreshold(family, bits, bits), undefined);
+		for (const [local, remote] of [
+			[bits + 1, 0],
+			[0, bits + 1],
+		] as const) {
+			assert.equal(spd.setThreshold(family, local, remote)?.errno, 22);
+		}
+		assert.deepEqual(family === 2 ? spd.threshold4 : spd.threshold6, [bits, bits]);
+	}
+});
+
+// @spec P-11
+test('what is local is the source outward, and the destination inward and forwarded', () => {
+	const rows: readonly (readonly [number, string, string, boolean])[] = [
+		[1, '10.0.0.0/24', '10.0.0.0/8', true],
+		[1, '10.0.0.0/8', '10.0.0.0/24', false],
+		[0, '10.0.0.0/24', '10.0.0.0/8', false],
+		[0, '10.0.0.0/8', '10.0.0.0/24', true],
+		[2, '10.0.0.0/24', '10.0.0.0/8', false],
+		[2, '10.0.0.0/8', '10.0.0.0/24', true],
+	];
+	for (const [direction, src, dst, isExact] of rows) {
+		const spd = new Spd(linux619);
+		assert.equal(spd.setThreshold(2, 24, 8), undefined);
+		const policy = new XfrmPolicy(outPolicy({ direction, selector: selector({ src, dst }) }), 8);
+		spd.insert(policy, null);
+		assert.equal(policy.list === PolicyList.Exact, isExact, `${direction} ${src} ${dst}`);
+	}
+});
+
+// @spec P-4 P-4b
+test('an inexact policy stands in a list by which of its addresses are narrow', () => {
+	const { Exact, Both, Source, Destination, Any } = PolicyList;
+	const rows: readonly (readonly [string, string, PolicyList])[] = [
+		['10.1.1.1/32', '10.1.1.1/32', Exact],
+		['0.0.0.0/32', '0.0.0.0/32', Exact],
+		['10.1.1.1/31', '10.1.1.1/32', Both],
+		['10.1.0.0/16', '10.2.0.0/16', Both],
+		['10.1.0.0/16', '10.2.0.0/15', Source],
+		['10.1.0.0/15', '10.2.0.0/16', Destination],
+		['10.1.0.0/15', '10.2.0.0/15', Any],
+		['10.1.0.0/16', '0.0.0.0/16', Source],
+		['0.0.0.0/16', '10.2.0.0/16', Destination],
+		['0.0.0.0/32', '0.0.0.0/0', Any],
+		['2001:db8:1::/48', '2001:db8:2::/48', Both],
+		['2001:db8:1::/48', '2001:db8:2::/47', Source],
+		['2001:db8:1::/47', '2001:db8:2::/48', Destination],
+		['2001:db8:1::/47', '2001:db8:2::/47', Any],
+		['::/128', '::/127', Any],
+		['0:1::/64', '0:0:1::/64', Both],
+		['0:0:0:1::/64', '::1/127', Both],
+		['::1:0:0/96', '::1:0/112', Both],
+	];
+	for (const [src, dst, list] of rows) {
+		const spd = new Spd(linux619);
+		const policy = new XfrmPolicy(outPolicy({ selector: selector({ src, dst }) }), 9);
+		spd.insert(policy, null);
+		assert.equal(policy.list, list, `${src} ${dst}`);
+	}
+});
+
+// @spec P-4
+test('before 6.12 an exact policy loses a tie to the first of all inexact ones, which is found anew', () => {
+	const spd = new Spd(linux61);
+	const insert = (dst: string, src: string, priority: number): XfrmPolicy => {
+		const config = outPolicy({ selector: selector({ src, dst }), priority });
+		const policy = new XfrmPolicy(config, spd.freeIndex(1, 0));
+		spd.insert(policy, null);
+		return policy;
+	};
+	const gone = insert('10.0.0.0/8', '0.0.0.0/0', 3);
+	const second = insert('10.2.0.0/15', '0.0.0.0/0', 3);
+	const exact = insert('10.2.0.1/32', '10.1.0.1/32', 3);
+	// Neither a socket's policy nor one of another direction is among them.
+	const ofSocket = new XfrmPolicy(outPolicy({ priority: 1 }), 12);
+	ofSocket.socketId = 77;
+	spd.setSocketPolicy(77, 1, ofSocket);
+	spd.insert(new XfrmPolicy(outPolicy({ direction: 0, priority: 1 }), 8), null);
+	const flow = new Flow();
+	flow.family = 2;
+	flow.saddr[0] = 0x0a010001;
+	flow.daddr[0] = 0x0a020001;
+	assert.equal(spd.best(flow, 1, 0, 0), gone);
+	spd.remove(gone);
+	assert.equal(spd.best(flow, 1, 0, 0), exact, 'as of the last one inserted');
+	insert('192.0.2.0/24', '0.0.0.0/0', 5);
+	assert.equal(spd.best(flow, 1, 0, 0), second);
 });

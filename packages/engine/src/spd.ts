@@ -214,7 +214,7 @@ export class Spd {
 		for (;;) {
 			if (index === 0) {
 				index = (this.indexLast | direction) >>> 0;
-				this.indexLast = (this.indexLast + INDEX_STEP) >>> 0;
+				this.indexLast = (this.indexLast + INDEX_STEP) | 0;
 			}
 			if (index === 0) {
 				index = INDEX_STEP;
