@@ -1,13 +1,43 @@
 /** What `xfrm` itself shows of a running daemon, beside `ip` by `xfrm exec`. */
 import assert from 'node:assert/strict';
+import { unpackedPackages } from './debian-package.ts';
 import type { Case } from './scenario.ts';
-import { withEnds } from './scenario.ts';
+import { withEnds, withLaboratory } from './scenario.ts';
 
 const STATE =
 	'state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x100 mode tunnel reqid 1 ' +
 	'aead rfc4106(gcm(aes)) 0x0102030405060708090a0b0c0d0e0f1011121314 128';
 
+/** Counts states by a socket of pyroute2's, as `ip xfrm state count` does. */
+const COUNT_BY_PYROUTE2 = `from pyroute2.netlink import NETLINK_XFRM, NLM_F_REQUEST, nlmsg
+from pyroute2.netlink.nlsocket import NetlinkSocket
+class sadinfo(nlmsg):
+    prefix = 'XFRMA_SAD_'
+    fields = (('flags', 'I'),)
+    nla_map = (('XFRMA_SAD_UNSPEC', 'none'), ('XFRMA_SAD_CNT', 'uint32'), ('XFRMA_SAD_HINFO', 'hex'))
+s = NetlinkSocket(NETLINK_XFRM)
+s.bind()
+s.register_policy(0x22, sadinfo)
+request = sadinfo()
+request['flags'] = 0xffffffff
+print([m.get_attr('XFRMA_SAD_CNT') for m in s.nlm_request(request, msg_type=0x23, msg_flags=NLM_F_REQUEST)])`;
+
 export const commandCases: readonly Case[] = [
+	{
+		name: 'pyroute2 is a client as any, with its raw netlink socket',
+		run: () =>
+			withLaboratory(async (laboratory) => {
+				const host = laboratory.host('a');
+				await host.daemon();
+				host.xfrmMust(...STATE.split(' '));
+				const root = unpackedPackages('xfrm-pyroute2', ['python3-pyroute2']);
+				const path = `PYTHONPATH=${root}/usr/lib/python3/dist-packages`;
+				const python = ['env', path, '/usr/bin/python3', '-c', COUNT_BY_PYROUTE2];
+				assert.equal(host.must([...host.configuring, ...python]), '[1]\n');
+				// By itself it asks the kernel.
+				assert.equal(host.must(python), '[0]\n');
+			}),
+	},
 	{
 		name: 'xfrm state and policy are on the daemon, with --kernel on the kernel',
 		run: () =>

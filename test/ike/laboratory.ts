@@ -271,6 +271,16 @@ const COMPLAINTS_MAX = 8;
 /** Frames of this length and less only: what is to be cut is cut before the wire. */
 const WIRE = 'gso_max_segs 1 up';
 
+/** Laboratories that are not closed yet. */
+const open: Set<Laboratory> = new Set();
+
+/** Takes away what an interrupted run would leave behind. */
+export async function closeLaboratories(): Promise<void> {
+	for (const laboratory of open) {
+		await laboratory.close();
+	}
+}
+
 export class Laboratory {
 	readonly folder: string = mkdtempSync(join(tmpdir(), 'xfrm-ike-'));
 	readonly #here: Machine = { enter: [], folder: this.folder, socketFolder: this.folder };
@@ -363,8 +373,13 @@ export class Laboratory {
 		return parts.join('\n');
 	}
 
+	constructor() {
+		open.add(this);
+	}
+
 	/** Ends everything that was started, in reverse order, and takes the namespaces away. */
 	async close(): Promise<void> {
+		open.delete(this);
 		for (const running of this.#running.reverse()) {
 			running.kill('SIGKILL');
 			await running.ended;

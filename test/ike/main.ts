@@ -12,7 +12,7 @@
 import { parseArgs } from 'node:util';
 import { cases, situations } from './cases.ts';
 import { type Cell, writeTable } from './interoperability-page.ts';
-import { type Plane, reasonToSkip } from './laboratory.ts';
+import { closeLaboratories, type Plane, reasonToSkip } from './laboratory.ts';
 import { type Case, closeGuest, type Situation } from './scenario.ts';
 import { soak } from './soak.ts';
 
@@ -34,6 +34,14 @@ const reason = reasonToSkip();
 if (reason !== undefined) {
 	process.stdout.write(`skipped: ${reason}\n`);
 	process.exit(process.env['CI'] === 'true' ? 1 : 0);
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+	process.once(signal, async () => {
+		await closeLaboratories();
+		await closeGuest();
+		process.exit(1);
+	});
 }
 
 function isWanted(name: string): boolean {

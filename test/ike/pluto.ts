@@ -1,34 +1,11 @@
 /** An unmodified pluto (libreswan) on a host, from Debian's packages in a folder: they cannot be installed beside strongSwan's. */
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { unpackedPackages } from './debian-package.ts';
 import { type Host, type Output, type Running, until } from './laboratory.ts';
 
-const ROOT = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'xfrm-libreswan');
 /** With what of its dependencies strongSwan does not bring; certutil makes the empty database that it wants. */
 const PACKAGES = ['libreswan', 'libnss3-tools', 'libldns3', 'libevent-pthreads-2.1-7'];
-const PROGRAMS = join(ROOT, 'usr/libexec/ipsec');
-
-/** Unpacks the packages where they are not there yet. @throws Error when they cannot be had */
-function unpack(): void {
-	if (existsSync(join(PROGRAMS, 'pluto'))) {
-		return;
-	}
-	const folder = mkdtempSync(join(tmpdir(), 'xfrm-libreswan-'));
-	try {
-		const options = { cwd: folder, encoding: 'utf8' as const };
-		const { status, stderr } = spawnSync('apt-get', ['download', '-qq', ...PACKAGES], options);
-		if (status !== 0) {
-			throw new Error(`apt-get download ${PACKAGES.join(' ')}: ${stderr}`);
-		}
-		for (const file of readdirSync(folder)) {
-			spawnSync('dpkg', ['-x', file, ROOT], options);
-		}
-	} finally {
-		rmSync(folder, { recursive: true, force: true });
-	}
-}
 
 export interface PlutoConnection {
 	readonly local: string;
@@ -44,15 +21,18 @@ export interface PlutoConnection {
 export class Pluto {
 	readonly host: Host;
 	readonly running: Running;
+	readonly #root: string;
 
-	private constructor(host: Host, running: Running) {
+	private constructor(host: Host, running: Running, root: string) {
 		this.host = host;
 		this.running = running;
+		this.#root = root;
 	}
 
 	/** Starts it with one connection, `net`. */
 	static async start(host: Host, connection: PlutoConnection): Promise<Pluto> {
-		unpack();
+		const root = unpackedPackages('xfrm-libreswan', PACKAGES);
+		const programs = join(root, 'usr/libexec/ipsec');
 		const folder = join(host.folder, 'pluto');
 		mkdirSync(join(folder, 'ipsec.d'), { recursive: true });
 		const { local, remote, localNet, source, remoteNet, encap } = connection;
@@ -62,8 +42,8 @@ export class Pluto {
 			{ mode: 0o600 },
 		);
 		host.must([
-			...environment(),
-			join(ROOT, 'usr/bin/certutil'),
+			...environment(root),
+			join(root, 'usr/bin/certutil'),
 			...['-N', '-d', `sql:${join(folder, 'ipsec.d')}`, '--empty-password'],
 		]);
 		const options = [
@@ -75,11 +55,12 @@ export class Pluto {
 		// It looks for its helpers where they would have been installed.
 		const mount =
 			'mount -t tmpfs none /usr/libexec && mkdir /usr/libexec/ipsec && ' +
-			`mount --bind ${PROGRAMS} /usr/libexec/ipsec && exec "$0" "$@"`;
-		const program = [...environment(), ...host.configuring, '/usr/libexec/ipsec/pluto'];
+			`mount --bind ${programs} /usr/libexec/ipsec && exec "$0" "$@"`;
+		const program = [...environment(root), ...host.configuring, '/usr/libexec/ipsec/pluto'];
 		const pluto = new Pluto(
 			host,
 			host.start(['unshare', '-m', 'sh', '-c', mount, ...program, ...options]),
+			root,
 		);
 		const isUp = (): boolean =>
 			pluto.running.hasEnded ||
@@ -102,8 +83,15 @@ export class Pluto {
 	whack(...args: readonly string[]): Output {
 		const folder = join(this.host.folder, 'pluto');
 		return this.host.run([
-			...environment(),
-			...['timeout', '20', join(PROGRAMS, 'whack'), '--rundir', folder, ...args],
+			...environment(this.#root),
+			...[
+				'timeout',
+				'20',
+				join(this.#root, 'usr/libexec/ipsec/whack'),
+				'--rundir',
+				folder,
+				...args,
+			],
 		]);
 	}
 
@@ -117,6 +105,6 @@ export class Pluto {
 	}
 }
 
-function environment(): readonly string[] {
-	return ['env', `LD_LIBRARY_PATH=${join(ROOT, 'usr/lib/x86_64-linux-gnu')}`];
+function environment(root: string): readonly string[] {
+	return ['env', `LD_LIBRARY_PATH=${join(root, 'usr/lib/x86_64-linux-gnu')}`];
 }
