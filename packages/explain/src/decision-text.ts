@@ -3,7 +3,7 @@
  * the same, flows are treated alike but for SPIs and keys. So a comparison only cuts up what differs.
  */
 import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
-import type { Template } from '@xfrm/wire/xfrm';
+import { addressEquals, Direction, Mode, type Template } from '@xfrm/wire/xfrm';
 
 /** What every rekey changes. */
 const LEFT_OUT: ReadonlySet<string> = new Set([
@@ -23,12 +23,25 @@ export function policyDecisionText(
 	policy: XfrmPolicy,
 	serving: (template: Template) => readonly XfrmState[],
 ): string {
-	const { action, flags, markValue, markMask, ifId, templates } = policy;
+	const { action, flags, markValue, markMask, ifId, templates, direction, family } = policy;
 	const demands = templates.map((template) => [
 		template,
-		serving(template).map((state) => stateParts(state, template.id.spi !== 0)),
+		// Inward a packet is checked against what it came through.
+		...(direction === Direction.Out ? serving(template) : [])
+			.filter((state) => endsThere(state, template, family))
+			.map((state) => stateParts(state, template.id.spi !== 0)),
 	]);
 	return textOf([action, flags, markValue, markMask, ifId, demands]);
+}
+
+/** Could the state be the one of a template that names its own addresses? With others the flow decides. */
+function endsThere(state: XfrmState, template: Template, family: number): boolean {
+	const { mode, id } = template;
+	const hasOwn = mode === Mode.Tunnel || mode === Mode.Beet || mode === Mode.Iptfs;
+	const outer = template.family || family;
+	return (
+		!hasOwn || (state.family === outer && addressEquals(state.config.id.daddr, id.daddr, outer))
+	);
 }
 
 /** The same of a state that flows came through; its SPI counts where templates name any. */

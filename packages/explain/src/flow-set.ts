@@ -74,8 +74,9 @@ class KnownSide {
 	readonly policyTexts: Map<XfrmPolicy, string> = new Map();
 	/** By what templates ask of states. */
 	served: Map<string, XfrmState[]> | undefined;
-	/** Does any template? */
+	/** Does any template name an SPI, or leave the source to the route? */
 	namesSpi: boolean | undefined;
+	leavesSource: boolean | undefined;
 }
 
 /** One world's part of the question: its tables, candidates and lookups. */
@@ -214,11 +215,17 @@ class Side {
 			.join('\n');
 	}
 
-	/** Sources that templates may leave to the route. */
+	/** Sources that templates leave to the route; empty where none does. */
 	get addressText(): string {
-		return hostAddresses(this.#world.host)
-			.map(({ address }) => address.join('.'))
-			.join();
+		const known = this.#known;
+		known.leavesSource ??= [...this.#world.engine.policies()].some(({ templates, family }) =>
+			templates.some((one) => isAnyAddress(one.saddr, one.family || family)),
+		);
+		return known.leavesSource
+			? hostAddresses(this.#world.host)
+					.map(({ address }) => address.join('.'))
+					.join()
+			: '';
 	}
 
 	/** Looks up one flow of a part, unless another one with the same name was. */
