@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Flow } from '@xfrm/wire';
-import { anySelector } from '@xfrm/wire/xfrm';
+import { anyAddress, anySelector, type Selector } from '@xfrm/wire/xfrm';
 import { selector } from './input-fixture.test.ts';
 import { linux61, linux619 } from './kernel-profile.ts';
 import { outPolicy } from './output-fixture.test.ts';
 import { PolicyList, XfrmPolicy } from './policy.ts';
-import { Spd } from './spd.ts';
+import { Spd, selectorsEqual } from './spd.ts';
 
 interface Place {
 	readonly direction: number;
@@ -192,6 +192,8 @@ test('an inexact policy stands in a list by which of its addresses are narrow', 
 		['2001:db8:1::/48', '2001:db8:2::/47', Source],
 		['2001:db8:1::/47', '2001:db8:2::/48', Destination],
 		['2001:db8:1::/47', '2001:db8:2::/47', Any],
+		['2001:db8:1::/48', '::/64', Source],
+		['::/64', '2001:db8:2::/48', Destination],
 		['::/128', '::/127', Any],
 		['0:1::/64', '0:0:1::/64', Both],
 		['0:0:0:1::/64', '::1/127', Both],
@@ -231,4 +233,36 @@ test('before 6.12 an exact policy loses a tie to the first of all inexact ones, 
 	assert.equal(spd.best(flow, 1, 0, 0), exact, 'as of the last one inserted');
 	insert('192.0.2.0/24', '0.0.0.0/0', 5);
 	assert.equal(spd.best(flow, 1, 0, 0), second);
+});
+
+// @spec P-4
+test('of an IPv4 address the first four octets are looked at', () => {
+	const spd = new Spd(linux619);
+	const saddr = anyAddress();
+	saddr[15] = 1;
+	const narrow = { ...selector({ src: '0.0.0.0/16', dst: '10.0.0.0/16' }), saddr };
+	const policy = new XfrmPolicy(outPolicy({ selector: narrow }), 9);
+	spd.insert(policy, null);
+	assert.equal(policy.list, PolicyList.Destination);
+});
+
+test('selectors are equal when all their octets are', () => {
+	const one: Selector = {
+		...selector({ src: '10.1.0.0/16', dst: '10.2.0.0/16' }),
+		...{ proto: 6, sport: 1, sportMask: 2, dport: 3, dportMask: 4, ifindex: 5, user: 6 },
+	};
+	const same = { ...one, saddr: one.saddr.slice(), daddr: one.daddr.slice() };
+	assert.equal(selectorsEqual(one, same), true);
+	for (const name of Object.keys(one) as (keyof Selector)[]) {
+		const value = one[name];
+		if (typeof value === 'number') {
+			assert.equal(selectorsEqual(one, { ...one, [name]: value + 1 }), false, name);
+			continue;
+		}
+		for (let i = 0; i < 16; i++) {
+			const other = value.slice();
+			other[i] = 99;
+			assert.equal(selectorsEqual(one, { ...one, [name]: other }), false, `${name} ${i}`);
+		}
+	}
 });
