@@ -46,6 +46,8 @@ export interface JobAnswer {
 	readonly after: readonly (readonly string[])[];
 	/** Namespaces that could not be taken down so far. */
 	readonly left: number;
+	/** Seconds that the steps took beyond what they sleep. */
+	readonly late: number;
 }
 
 type Message = Pick<XfrmMessage, 'name' | 'body'> & { readonly flags: number };

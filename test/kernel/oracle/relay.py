@@ -433,8 +433,11 @@ class Case:
         lab.look({'emit': [], 'deliver': []})
         lab.stat_text = os.pread(lab.stat_fd, 4096, 0)
         answer['steps'] = []
+        begun = time.monotonic()
         for step in job['steps']:
             answer['steps'].append((yield from lab.step(n, step)))
+        naps = sum(step.get('sleep_ms', 0) for step in job['steps']) / 1000
+        answer['late'] = time.monotonic() - begun - naps
         answer['after'] = yield from lab.requests(n, job.get('after', ()))
         return answer
 
