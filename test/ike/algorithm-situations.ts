@@ -54,7 +54,7 @@ async function runAll(
 			b.must(`ip address add 10.2.${number}.1 dev lo`);
 			const { status, stdout } = one.swanctl('--initiate', '--child', `c${number}`);
 			const came = PAYLOADS.map((octets) =>
-				status === 0 ? a.ping(`10.2.${number}.1`, PINGS, `-s ${octets}`) : 0,
+				status === 0 ? a.ping(`10.2.${number}.1`, PINGS, `-s ${octets} -W 5`) : 0,
 			);
 			if (came.some((count) => count < PINGS)) {
 				failed.push(`${proposal} (${came.join(' and ')} pings): ${stdout.slice(-300)}`);
