@@ -260,7 +260,7 @@ test('selectors are equal when all their octets are', () => {
 			continue;
 		}
 		for (let i = 0; i < 16; i++) {
-			const other = value.slice();
+			const other: Uint8Array = value.slice();
 			other[i] = 99;
 			assert.equal(selectorsEqual(one, { ...one, [name]: other }), false, `${name} ${i}`);
 		}

@@ -59,10 +59,7 @@ export class Spd {
 	/** What the mask of the kernel's index table would be: it grows with the policies, never shrinks. */
 	indexMask: number = 7;
 
-	private readonly tables: readonly PolicyTable[] = Array.from(
-		{ length: TABLE_COUNT },
-		() => new PolicyTable(),
-	);
+	private readonly tables: PolicyTable[] = [];
 	private readonly byIndex: Map<number, XfrmPolicy> = new Map();
 	/** By socket: its policies in and out. */
 	private readonly sockets: Map<number, [XfrmPolicy | null, XfrmPolicy | null]> = new Map();
@@ -79,6 +76,9 @@ export class Spd {
 
 	constructor(profile: KernelProfile) {
 		this.profile = profile;
+		for (let i = 0; i < TABLE_COUNT; i++) {
+			this.tables.push(new PolicyTable());
+		}
 	}
 
 	/**
