@@ -18,15 +18,23 @@ export interface LocalAddress {
 	readonly address: Address;
 }
 
-/** Addresses that the host has been given, those of `lo` apart. */
+/** Addresses that the host has been given; those that every host has, 127.0.0.0/8 and ::1, say nothing. */
 export function hostAddresses(host: Host): readonly LocalAddress[] {
 	const found: LocalAddress[] = [];
 	for (const device of host.devices()) {
-		for (const { family, address } of device.loopback ? [] : device.addresses) {
-			found.push({ family, address });
+		for (const { family, address } of device.addresses) {
+			if (!everyHostHas(family, address)) {
+				found.push({ family, address });
+			}
 		}
 	}
 	return found;
+}
+
+function everyHostHas(family: number, address: Address): boolean {
+	return family === Family.Ipv4
+		? address[0] === 127
+		: address[15] === 1 && address.subarray(0, 15).every((octet) => octet === 0);
 }
 
 /** Addresses that must be this host's if the rules are to make sense. */

@@ -196,6 +196,16 @@ describe('guesses are told', () => {
 			'it arrives by lan',
 		]);
 	});
+
+	it('of an address on lo, but for those that every host has there', () => {
+		const assumed = (source: string): readonly string[] => {
+			const explainer = gateway(OUT);
+			explainer.run('ip addr add 10.3.0.1/32 dev lo');
+			return ask(explainer, `src ${source} dst 10.2.0.9 proto udp`).assumed.slice(0, 1);
+		};
+		assert.deepEqual(assumed('10.3.0.1'), ['direction out, by the addresses of this host']);
+		assert.deepEqual(assumed('127.0.0.1'), ['direction fwd, by the addresses of this host']);
+	});
 });
 
 describe('hostile packets', () => {
