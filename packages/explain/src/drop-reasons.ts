@@ -415,8 +415,8 @@ function inTemplateMismatch(asked: Case): string {
 		near === undefined ? undefined : `${upperFirst(missText(near))}.`,
 		'XfrmInTmplMismatch.',
 		port !== undefined && encap
-			? 'It is ESP in UDP, but policies are asked about the UDP packet before its socket takes it, and this socket has no' +
-					' policy of its own that lets it pass, as those of IKE daemons have.'
+			? 'It is ESP in UDP, but policies are asked about the UDP packet before its socket takes it, and this' +
+					' socket has no policy of its own that lets it pass, as those of IKE daemons have.'
 			: undefined,
 	);
 }

@@ -455,17 +455,7 @@ export class Explainer {
 		});
 		const hiddenKey = this.#hidden.deciding(digest, facts);
 		const outcome = digest.lacksAlgorithm || hiddenKey !== undefined ? 'unknown' : seen;
-		const setting: Setting = {
-			deviceName: (ifindex) => this.world.deviceName(ifindex),
-			owner: (family, address) => this.#owner(family, address),
-			policies: () => engine.policies(),
-			states: () => engine.states(),
-			localSocket: senderText(options.sender),
-			mark: options.mark ?? 0,
-			ifId: options.ifId ?? 0,
-			unchecked: this.#unchecked(packet, direction, device),
-			showFields: this.showFields,
-		};
+		const setting = this.#setting(packet, direction, device, options);
 		const { code, reason } = reasonFor({
 			digest,
 			outcome,
@@ -498,6 +488,26 @@ export class Explainer {
 			steps: tellStory(facts, packet, direction, setting),
 			assumed,
 			...(meanwhile.length === 0 ? {} : { meanwhile }),
+		};
+	}
+
+	#setting(
+		packet: Uint8Array,
+		direction: string,
+		device: string | undefined,
+		options: PacketOptions,
+	): Setting {
+		const { engine } = this.world;
+		return {
+			deviceName: (ifindex) => this.world.deviceName(ifindex),
+			owner: (family, address) => this.#owner(family, address),
+			policies: () => engine.policies(),
+			states: () => engine.states(),
+			localSocket: senderText(options.sender),
+			mark: options.mark ?? 0,
+			ifId: options.ifId ?? 0,
+			unchecked: this.#unchecked(packet, direction, device),
+			showFields: this.showFields,
 		};
 	}
 

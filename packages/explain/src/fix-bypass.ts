@@ -39,8 +39,8 @@ export function allowEdit(at: Situation, { flow, direction, ifId }: PolicyLookup
 	};
 	return {
 		text:
-			'the default is block, so everything needs a policy: the sender has to protect it; only if this traffic is meant to' +
-			' go in clear, allow it:',
+			'the default is block, so everything needs a policy: the sender has to protect it; only if this traffic is' +
+			' meant to go in clear, allow it:',
 		commands: [addPolicy(at, config)],
 		want: 'clear',
 		last: true,
@@ -82,10 +82,10 @@ export function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLoo
 	return [
 		{
 			text: inUdp
-				? 'let ESP in UDP pass to its socket: the policy is asked about the UDP packet first (IKE daemons set a policy' +
-					' on the socket itself)'
-				: 'the sender has to protect it (look at its out policy and source address); only if this traffic is meant to' +
-					' come in clear, allow it before the policy:',
+				? 'let ESP in UDP pass to its socket: the policy is asked about the UDP packet first (IKE daemons set' +
+					' a policy on the socket itself)'
+				: 'the sender has to protect it (look at its out policy and source address); only if this traffic is' +
+					' meant to come in clear, allow it before the policy:',
 			// Of equal priority the older one wins: it has to stand back.
 			commands: [
 				...(policy.priority === 0 ? [updatePolicy(at, policy, { priority: 1 })] : []),

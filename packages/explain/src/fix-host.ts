@@ -53,7 +53,9 @@ export const addAddress: Generator = (at) => {
 		? []
 		: [
 				{
-					text: `${stateName(state)} is for ${first.destination}, which is no address of this host: give it to ${device}`,
+					text:
+						`${stateName(state)} is for ${first.destination}, which is no address of this host: ` +
+						`give it to ${device}`,
 					commands: [
 						hostCommand(
 							`ip addr add ${formatAddress(destination, known)}/${hostBits(family)} dev ${device}`,

@@ -88,8 +88,8 @@ export const mendInterface: Generator = (at) => {
 };
 
 /**
- * What is routed into an interface meets a policy without its if_id before it comes there, and the state has that if_id:
- * the policy is the one that lacks it.
+ * What is routed into an interface meets a policy without its if_id before it comes there, and the state has
+ * that if_id: the policy is the one that lacks it.
  */
 function policyOfInterface(at: Situation): Edit[] {
 	const { template: wanted, stateSelect, lastPolicyLookup: lookup } = at.digest;
@@ -107,8 +107,8 @@ function policyOfInterface(at: Situation): Edit[] {
 		: [
 				{
 					text:
-						`give ${policyName(policy)} the if_id of ${device.name}, ${hexNumber(ifId)}, as ${stateName(state)} has it: ` +
-						'without, it takes the packet before it comes to the interface',
+						`give ${policyName(policy)} the if_id of ${device.name}, ${hexNumber(ifId)}, ` +
+						`as ${stateName(state)} has it: without, it takes the packet before it comes to the interface`,
 					commands: [deletePolicy(at, policy), addPolicy(at, { ...policyConfig(policy), ifId })],
 					want: 'protected',
 				},
@@ -136,7 +136,9 @@ function downInterface(device: Device, ifId: number): Edit[] {
 		? []
 		: [
 				{
-					text: `set ${device.name}, the XFRM interface with if_id ${hexNumber(ifId)}, up: while it is down it takes nothing`,
+					text:
+						`set ${device.name}, the XFRM interface with if_id ${hexNumber(ifId)}, up: ` +
+						'while it is down it takes nothing',
 					commands: [hostCommand(`ip link set ${device.name} up`)],
 					want: 'protected',
 				},
@@ -152,7 +154,9 @@ function otherIfId(at: Situation, has: number, wanted: number): Edit[] {
 		? []
 		: [
 				{
-					text: `give ${device.name} the if_id of the policies for what is routed into it, ${hexNumber(wanted)} instead of ${hexNumber(has)}`,
+					text:
+						`give ${device.name} the if_id of the policies for what is routed into it, ` +
+						`${hexNumber(wanted)} instead of ${hexNumber(has)}`,
 					commands: [
 						hostCommand(`ip link set ${device.name} type xfrm${under} if_id ${hexNumber(wanted)}`),
 					],
@@ -185,7 +189,9 @@ function mendVti(at: Situation): Edit[] {
 			const type = family === Family.Ipv4 ? 'vti' : 'vti6';
 			const okey = virtual.outKey >>> 0;
 			edits.push({
-				text: `give ${name} ikey ${key}: it is the mark by which ${policyName(policy)} is looked for, and was ${virtual.inKey >>> 0}`,
+				text:
+					`give ${name} ikey ${key}: it is the mark by which ${policyName(policy)} is looked for, ` +
+					`and was ${virtual.inKey >>> 0}`,
 				commands: [
 					hostCommand(
 						`ip link set ${name} type ${type} local ${local} remote ${remote} ` +

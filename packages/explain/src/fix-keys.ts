@@ -104,8 +104,8 @@ function behindNat(at: Situation, state: XfrmState): Edit[] {
 		: [
 				{
 					text:
-						'a NAT is on the way (a private and a public address), and AH protects the addresses that it changes: use ESP in' +
-						' UDP at both ends instead, encap espinudp',
+						'a NAT is on the way (a private and a public address), and AH protects the addresses that it changes: use' +
+						' ESP in UDP at both ends instead, encap espinudp',
 					commands: [{ shown: gone, real: gone }, { shown, real }, ...templatesForEsp(at, state)],
 					packet,
 					want: 'protected',

@@ -80,8 +80,9 @@ function ownSource(
 	return [
 		{
 			text:
-				`${formatAddress(saddr, known)} is no address of this host: let ${policyName(policy)} and ${stateName(state)} have ` +
-				`${formatAddress(source, known)}, by which ${formatAddress(daddr, known)} is reached (the peer needs it too)`,
+				`${formatAddress(saddr, known)} is no address of this host: let ${policyName(policy)} and ` +
+				`${stateName(state)} have ${formatAddress(source, known)}, by which ${formatAddress(daddr, known)} ` +
+				'is reached (the peer needs it too)',
 			commands: [
 				updatePolicy(at, policy, { templates }),
 				...remakeState(at, state, { saddr: source }),

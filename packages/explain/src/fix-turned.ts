@@ -76,7 +76,9 @@ function asMeant(
 		const turned = reversedSelector(selector);
 		return selectorTakes(turned, flow)
 			? {
-					text: `${name} has src and dst the wrong way round for dir ${directionName(direction)}: add it as it is meant`,
+					text:
+						`${name} has src and dst the wrong way round for dir ${directionName(direction)}: ` +
+						'add it as it is meant',
 					config: { ...config, selector: turned },
 				}
 			: undefined;
@@ -85,8 +87,8 @@ function asMeant(
 	return opposite && selectorTakes(selector, flow)
 		? {
 				text:
-					`${name} is for dir ${directionName(policy.direction)}, but by its addresses and its template it is meant for ` +
-					`dir ${directionName(direction)}: add it so`,
+					`${name} is for dir ${directionName(policy.direction)}, but by its addresses and its template ` +
+					`it is meant for dir ${directionName(direction)}: add it so`,
 				config: { ...config, direction },
 			}
 		: undefined;

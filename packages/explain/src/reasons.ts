@@ -118,7 +118,9 @@ function exemptReason({ digest, direction, setting }: Case): Reason | undefined 
 	if (direction === 'in' && setting.unchecked !== undefined && digest.policyLookups.length === 0) {
 		return {
 			code: 'in.exempt',
-			reason: `The packet is delivered as it came: disable_policy is set for ${setting.unchecked}, so no policy in is asked.`,
+			reason:
+				`The packet is delivered as it came: disable_policy is set for ${setting.unchecked}, ` +
+				'so no policy in is asked.',
 		};
 	}
 	if (direction === 'in' || exemptBy === undefined) {
@@ -129,7 +131,8 @@ function exemptReason({ digest, direction, setting }: Case): Reason | undefined 
 		code: `${direction}.exempt`,
 		reason:
 			device === 'lo'
-				? 'The packet is for this host itself and stays on it: it goes by lo, for which no policy is asked (disable_xfrm).'
+				? 'The packet is for this host itself and stays on it: it goes by lo, for which no policy is asked' +
+					' (disable_xfrm).'
 				: `The packet leaves in clear, untouched: disable_xfrm is set for ${device}, so no policy out is asked.`,
 	};
 }
