@@ -43,6 +43,12 @@ export function unwrap(packet: Uint8Array, engine: EngineDoor): Unwrapped {
 	return result;
 }
 
+/** Octets that a header has at least: fragment header, AH. */
+const LEAST_OCTETS: ReadonlyMap<number, number> = new Map([
+	[44, 8],
+	[51, 12],
+]);
+
 class Walk {
 	readonly engine: EngineDoor;
 	readonly result: Unwrapped;
@@ -128,6 +134,11 @@ class Walk {
 	}
 
 	next(proto: number, data: Uint8Array): void {
+		if ((LEAST_OCTETS.get(proto) ?? 0) > data.length) {
+			// What only looks like a header, in a packet that went through.
+			this.opaque(data);
+			return;
+		}
 		switch (proto) {
 			case 4:
 			case 41:

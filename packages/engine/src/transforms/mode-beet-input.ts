@@ -46,7 +46,7 @@ import { Family, IpProto } from '@xfrm/wire/xfrm';
 import type { XfrmState } from '../state.ts';
 import type { Opened } from './opened.ts';
 
-/** Octets of options that the kernel lets pass here; what an IPv4 header cannot hold is dropped by IP. */
+/** Octets of options that the kernel lets pass here, more than an IPv4 header can hold. */
 const OPTION_OCTETS_MAX = 250;
 
 /**
@@ -95,9 +95,9 @@ function removeBeet4(packet: PacketBuffer, state: XfrmState, opened: Opened): bo
 	const fragmentWord = outer4 ? ipv4FragmentWord(view, outerAt) : IPV4_DONT_FRAGMENT;
 	// An outer header and a transform's header were there, so this never reaches before the buffer.
 	const at = payloadAt - IPV4_HEADER_OCTETS;
-	const headerWords = (IPV4_HEADER_OCTETS + optionOctets) >> 2;
-	// Four bits: more options than fit wrap round, as in the kernel, and IP drops the packet.
-	view.setUint8(at, 0x40 | (headerWords & 15));
+	// Four bits: more options than fit wrap round, as in the kernel; IP drops what has fewer than five words then.
+	const headerWords = ((IPV4_HEADER_OCTETS + optionOctets) >> 2) & 15;
+	view.setUint8(at, 0x40 | headerWords);
 	setIpv4Tos(view, at, tos);
 	setIpv4TotalLength(view, at, end - at);
 	setIpv4Id(view, at, id);
@@ -107,7 +107,7 @@ function removeBeet4(packet: PacketBuffer, state: XfrmState, opened: Opened): bo
 	setIpv4Source(view, at, state.selector.saddr[0] ?? 0);
 	setIpv4Destination(view, at, state.selector.daddr[0] ?? 0);
 	view.setUint16(at + 10, 0);
-	if (headerWords <= 15 && at + headerWords * 4 <= end) {
+	if (at + headerWords * 4 <= end) {
 		setIpv4Checksum(view, at);
 	}
 	beginInner(packet, Family.Ipv4, IpProto.Ipip, at);
