@@ -8,25 +8,12 @@
  *
  * No socket of this host speaks it, so what is right is refused as to a port that nobody has.
  */
-import {
-	checksumAdd,
-	checksumFold,
-	fitsUdp,
-	ipv4PseudoSum,
-	ipv6PseudoSum,
-	type PacketBuffer,
-	UDP_HEADER_OCTETS,
-	udpChecksum,
-	udpLength,
-} from '@xfrm/wire';
-import { Direction, Family, IpProto } from '@xfrm/wire/xfrm';
+import { fitsUdp, UDP_HEADER_OCTETS, udpChecksum, udpLength } from '@xfrm/wire';
 import { HostDrop } from './host-trace.ts';
 import { CHECKED_FIRST_OCTETS } from './limits.ts';
-import { policyAccepts } from './policy.ts';
-import { deliverWhole } from './raw-socket.ts';
 import type { Reception } from './reception.ts';
 import type { Stack } from './stack.ts';
-import { sendPortUnreachable } from './udp-socket.ts';
+import { checksumIsRight, refusePort } from './udp-socket.ts';
 
 /**
  * Refuses the datagram at `transportAt`; as with UDP, a damaged short one is gone before the policy check.
@@ -46,32 +33,9 @@ export function receiveUdpLite(stack: Stack, reception: Reception): void {
 		return;
 	}
 	const wholeAndShort = covered === end - at && covered <= CHECKED_FIRST_OCTETS;
-	if (wholeAndShort && !checksumIsRight(packet, covered)) {
+	if (wholeAndShort && !checksumIsRight(reception, covered)) {
 		stack.drop(HostDrop.TransportChecksum);
 		return;
 	}
-	if (reception.broadcast) {
-		stack.drop(HostDrop.NoSocket);
-		return;
-	}
-	if (!policyAccepts(stack, reception, Direction.In)) {
-		return;
-	}
-	if (!checksumIsRight(packet, covered)) {
-		stack.drop(HostDrop.TransportChecksum);
-	} else if (stack.assumeSockets) {
-		deliverWhole(stack, packet, 0);
-	} else {
-		sendPortUnreachable(stack, reception);
-	}
-}
-
-/** Is the checksum over the pseudo header, with the whole length in it, and `covered` octets right? */
-function checksumIsRight(packet: PacketBuffer, covered: number): boolean {
-	const { bytes, view, start, end, transportAt: at, family } = packet;
-	const pseudo =
-		family === Family.Ipv4
-			? ipv4PseudoSum(view, start, end - at, IpProto.UdpLite)
-			: ipv6PseudoSum(view, start, end - at, IpProto.UdpLite);
-	return checksumFold(checksumAdd(bytes, at, at + covered, pseudo)) === 0;
+	refusePort(stack, reception, covered);
 }

@@ -21,7 +21,7 @@ import {
 	udpLengthIsSound,
 	udpSourcePort,
 } from '@xfrm/wire';
-import { type Address, Direction, Family, IpProto, isAnyAddress } from '@xfrm/wire/xfrm';
+import { type Address, Direction, Family, isAnyAddress } from '@xfrm/wire/xfrm';
 import { destinationOf, sourceOf } from './address-words.ts';
 import { admitTransform, needsAdmission } from './arrival.ts';
 import { afterInput } from './deliver.ts';
@@ -82,7 +82,8 @@ export function receiveUdp(stack: Stack, reception: Reception): boolean {
 		return false;
 	}
 	// Short datagrams are verified before anything else, so that damaged ones are not counted.
-	if (packet.end - at <= CHECKED_FIRST_OCTETS && !checksumIsRight(reception)) {
+	const octets = packet.end - at;
+	if (octets <= CHECKED_FIRST_OCTETS && !checksumIsRight(reception, octets)) {
 		stack.drop(HostDrop.TransportChecksum);
 		return false;
 	}
@@ -90,13 +91,13 @@ export function receiveUdp(stack: Stack, reception: Reception): boolean {
 	const port = udpDestinationPort(view, at);
 	const socket = findUdpSocket(stack, family, destination, port, device.name);
 	if (socket === undefined) {
-		refusePort(stack, reception);
+		refusePort(stack, reception, octets);
 		return false;
 	}
 	if (!policyAccepts(stack, reception, Direction.In, socket)) {
 		return false;
 	}
-	if (!checksumIsRight(reception)) {
+	if (!checksumIsRight(reception, octets)) {
 		stack.drop(HostDrop.TransportChecksum);
 		return false;
 	}
@@ -136,12 +137,12 @@ function datagramEnd({ view, transportAt: at, end, family }: PacketBuffer): numb
 }
 
 function deliverDatagram(stack: Stack, packet: PacketBuffer, socketId: number): void {
-	const { view, transportAt: at, family } = packet;
+	const { view, transportAt: at, family, proto } = packet;
 	stack.effect({
 		kind: 'deliver',
 		socketId,
 		family,
-		proto: IpProto.Udp,
+		proto,
 		source: sourceOf(packet),
 		destination: destinationOf(packet),
 		...socketView(packet),
@@ -151,8 +152,12 @@ function deliverDatagram(stack: Stack, packet: PacketBuffer, socketId: number): 
 	});
 }
 
-/** Nobody has the port. A broadcast is gone then, and no policy is asked. */
-function refusePort(stack: Stack, reception: Reception): void {
+/**
+ * Nobody has the port of a UDP or UDP-Lite datagram. A broadcast is gone then, and no policy is asked.
+ *
+ * @param covered octets of it that its checksum covers
+ */
+export function refusePort(stack: Stack, reception: Reception, covered: number): void {
 	const { packet } = reception;
 	if (reception.broadcast) {
 		stack.drop(HostDrop.NoSocket);
@@ -161,7 +166,7 @@ function refusePort(stack: Stack, reception: Reception): void {
 	if (!policyAccepts(stack, reception, Direction.In)) {
 		return;
 	}
-	if (!checksumIsRight(reception)) {
+	if (!checksumIsRight(reception, covered)) {
 		stack.drop(HostDrop.TransportChecksum);
 		return;
 	}
@@ -185,18 +190,19 @@ export function sendPortUnreachable(stack: Stack, reception: Reception): void {
 }
 
 /**
- * Right, absent over IPv4, or trusted.
+ * Is the checksum of a UDP or UDP-Lite datagram, over the pseudo header with its whole length in it and its first
+ * `covered` octets, right, absent or trusted?
  *
  * @spec NT-8
  */
-function checksumIsRight(reception: Reception): boolean {
-	const { bytes, view, start, end, transportAt: at, family } = reception.packet;
+export function checksumIsRight(reception: Reception, covered: number): boolean {
+	const { bytes, view, start, end, transportAt: at, family, proto } = reception.packet;
 	if (udpChecksum(view, at) === 0 || reception.checksumTrusted) {
 		return true;
 	}
 	const pseudo =
 		family === Family.Ipv4
-			? ipv4PseudoSum(view, start, end - at, IpProto.Udp)
-			: ipv6PseudoSum(view, start, end - at, IpProto.Udp);
-	return checksumFold(checksumAdd(bytes, at, end, pseudo)) === 0;
+			? ipv4PseudoSum(view, start, end - at, proto)
+			: ipv6PseudoSum(view, start, end - at, proto);
+	return checksumFold(checksumAdd(bytes, at, at + covered, pseudo)) === 0;
 }
