@@ -14,7 +14,7 @@ import {
 	withCharons,
 	withPeer,
 } from './scenario.ts';
-import { type Seen, WireWatch } from './wire-watch.ts';
+import { assertNumbersOnce, type Seen, WireWatch } from './wire-watch.ts';
 
 const group = 'Rekeying, lifetimes and ends';
 
@@ -23,8 +23,7 @@ function assertGenerations({ esp, plain }: Seen, wanted: number): void {
 	assert.equal(plain, 0, 'no plaintext on the wire');
 	const spis = new Set(esp.map(({ spi }) => spi));
 	assert.ok(spis.size >= wanted, `${spis.size} of ${wanted} SPIs were used`);
-	const numbers = esp.map(({ spi, seq }) => `${spi}:${seq}`);
-	assert.equal(new Set(numbers).size, numbers.length, 'no number twice');
+	assertNumbersOnce(esp);
 }
 
 /** Traffic all the time, while both ends do something with their connection. */

@@ -14,7 +14,7 @@ import {
 	withEnds,
 	withLaboratory,
 } from './scenario.ts';
-import { WireWatch } from './wire-watch.ts';
+import { assertNumbersOnce, WireWatch } from './wire-watch.ts';
 
 /** Rounds of the case that kills the daemon: `--kills`, or IKE_KILLS. */
 function rounds(): number {
@@ -24,20 +24,6 @@ function rounds(): number {
 /** Pings ten milliseconds apart until it is ended. */
 function pingAlways(host: Host, destination: string, source: string): Running {
 	return host.start(['ping', '-n', '-i', '0.01', '-W', '1', '-I', source, destination]);
-}
-
-/** SPIs with a number that was seen twice. */
-function repeated(esp: readonly { readonly spi: number; readonly seq: number }[]): string[] {
-	const seen = new Set<string>();
-	const twice: string[] = [];
-	for (const { spi, seq } of esp) {
-		const key = `${spi.toString(16)}:${seq}`;
-		if (seen.has(key)) {
-			twice.push(key);
-		}
-		seen.add(key);
-	}
-	return twice;
 }
 
 /** Waits until a ping comes back; milliseconds it took. */
@@ -122,7 +108,7 @@ const killed: Case = {
 			const { esp, plain } = await watch.stop(isInner);
 			assert.equal(plain, 0, 'no plaintext on the wire');
 			assert.ok(esp.length > 20 * kills);
-			assert.deepEqual(repeated(esp), []);
+			assertNumbersOnce(esp);
 			const worst = Math.max(...back);
 			assert.ok(worst < 1000, `traffic was back ${worst} ms after "ready"`);
 			assert.doesNotMatch(binder.stdout, /bound|^\d/m, 'the port id was never free');
@@ -198,7 +184,7 @@ const frozen: Case = {
 			}
 			const { esp, plain } = await watch.stop(isInner);
 			assert.equal(plain, 0);
-			assert.deepEqual(repeated(esp), []);
+			assertNumbersOnce(esp);
 		}),
 };
 
@@ -234,7 +220,7 @@ const interfaceDown: Case = {
 			for (const watch of watches) {
 				const { esp, plain } = await watch.stop(isInner);
 				assert.equal(plain, 0);
-				assert.deepEqual(repeated(esp), []);
+				assertNumbersOnce(esp);
 			}
 		}),
 };
@@ -268,7 +254,7 @@ const charonKilled: Case = {
 			// Of A only: B's charon takes its policies away for a moment, and then may answer in clear.
 			const { esp, plain } = await watch.stop((address) => address === IPV4.innerA);
 			assert.equal(plain, 0);
-			assert.deepEqual(repeated(esp), []);
+			assertNumbersOnce(esp);
 		}),
 };
 

@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { Connection } from './charon.ts';
 import { type Host, pause, type Running, until } from './laboratory.ts';
 import { type Ends, IPV4, isInner, withCharons, withEnds } from './scenario.ts';
-import { WireWatch } from './wire-watch.ts';
+import { assertNumbersOnce, WireWatch } from './wire-watch.ts';
 
 const TUNNELS = 20;
 const REKEY_SECONDS = 10;
@@ -139,8 +139,7 @@ export function soak(seconds: number): Promise<string> {
 		assert.deepEqual(missing, []);
 		const { esp, plain } = await watch.stop(isInner);
 		assert.equal(plain, 0);
-		const numbers = new Set(esp.map(({ spi, seq }) => `${spi}:${seq}`));
-		assert.equal(numbers.size, esp.length, 'no number twice under a key');
+		assertNumbersOnce(esp);
 		const spis = new Set(esp.map(({ spi }) => spi)).size;
 		const rekeys = spis / 2 - TUNNELS;
 		assert.ok(rekeys > (TUNNELS * seconds) / REKEY_SECONDS / 2, `${rekeys} rekeys`);

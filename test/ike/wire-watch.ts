@@ -1,4 +1,5 @@
 /** Listens on a wire, and tells protected packets from plaintext. */
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openCapture } from '@xfrm/wire';
@@ -21,6 +22,20 @@ export interface Seen {
 	readonly keepalives: number;
 	/** IP packets between inner addresses that were in clear. */
 	readonly plain: number;
+}
+
+/** No sequence number was seen twice under an SPI. @throws AssertionError with those that were */
+export function assertNumbersOnce(esp: readonly Protected[]): void {
+	const seen = new Set<string>();
+	const twice: string[] = [];
+	for (const { spi, seq } of esp) {
+		const key = `${spi.toString(16)}:${seq}`;
+		if (seen.has(key)) {
+			twice.push(key);
+		}
+		seen.add(key);
+	}
+	assert.deepEqual(twice, [], 'no number twice');
 }
 
 export class WireWatch {
