@@ -124,6 +124,14 @@ describe('the IPTFS queue', () => {
 		assert.equal(send(bench, sized(100)).action, PacketAction.Consume);
 	});
 
+	it('sends nothing on a path that takes no more than the headers', () => {
+		const bench = makeOutput();
+		bench.routes.route = makeRoute({ mtu: HEADER_OCTETS });
+		assert.equal(send(bench, sized(40)).action, PacketAction.Consume);
+		assert.deepEqual(payloads(bench), []);
+		assert.deepEqual(counted(bench.engine.net), { XfrmOutError: 1 });
+	});
+
 	it('marks congestion on what is capable of it, once it is fuller than 95 %', () => {
 		const bench = makeOutput({ maxQueueOctets: 200 });
 		const withTos = (tos: number): Uint8Array => inner(new Uint8Array(8), { tos });

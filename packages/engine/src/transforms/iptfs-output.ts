@@ -30,9 +30,8 @@ export function iptfsOutputTimeout(net: Namespace, queue: IptfsQueue): void {
 			continue;
 		}
 		const room = iptfsPayloadOctets(step);
-		const { dontFragment = false } = step.state.config.iptfs ?? {};
-		// The path may have become narrower meanwhile; below the headers nothing can be sent at all.
-		if (room <= 0 || (dontFragment && first.octets.length > room)) {
+		// What must not be cut was refused when it came; on a path that takes no more than the headers nothing can go.
+		if (room <= 0) {
 			noteVerdict(net, Verdict.OutError, step.state, null, 'out.mtu.iptfs');
 			continue;
 		}
