@@ -120,14 +120,7 @@ export function loadRules(
 	note: (file: string, step: RulesStep) => void = () => undefined,
 ): readonly RefusedRule[] {
 	const { file, text, host } = rules;
-	for (const line of text.split('\n').filter((one) => KEYED.test(one))) {
-		secrets.learn(
-			line
-				.trim()
-				.split(/\s+/)
-				.map((word) => word.replace(/^['"]|['"]$/g, '')),
-		);
-	}
+	learnKeys(text, secrets);
 	const context: RulesFileContext = {
 		...explainer.world.context,
 		utcOffsetSeconds,
@@ -148,12 +141,24 @@ export function loadRules(
 	});
 }
 
+/** Takes note of the keys of a file of rules before it is read: what is said of a bad line may quote one. */
+export function learnKeys(text: string, secrets: Secrets): void {
+	for (const line of text.split('\n').filter((one) => KEYED.test(one))) {
+		secrets.learn(
+			line
+				.trim()
+				.split(/\s+/)
+				.map((word) => word.replace(/^['"]|['"]$/g, '')),
+		);
+	}
+}
+
 /** Why a file of rules cannot be read; what stands in the wrong place may be a key, and is hidden. */
 export function unreadable(problem: Problem, file: string, secrets: Secrets): InputError {
 	const { line, column, message, expected } = problem;
-	if (/^(0x)?[0-9a-fA-F]{16,}$/.test(problem.found)) {
+	for (const [digits] of problem.found.matchAll(/(0x)?[0-9a-f]{16,}/gi)) {
 		// What stands in the wrong place may be a key.
-		secrets.learn(['enc', '', problem.found]);
+		secrets.learn(['enc', '', digits]);
 	}
 	const word = problem.found === '' ? 'the end of the line' : `"${problem.found}"`;
 	// What ip itself would say, unless it only repeats the word.

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { InputError, Secrets } from '@xfrm/explain';
 import { type CommandContext, parseRulesFile, type RulesStep } from '@xfrm/iproute';
 import { XfrmClient } from '@xfrm/netlink';
-import { readRules, unreadable } from './explain-input.ts';
+import { learnKeys, readRules, unreadable } from './explain-input.ts';
 import { type KernelTables, readTables } from './kernel-tables.ts';
 import { openRehearsal, type Rehearsal } from './load-rehearsal.ts';
 import {
@@ -124,6 +124,7 @@ function readAll(
 	const rules: Placed[] = [];
 	for (const path of files) {
 		const { file, text, host } = readRules(path);
+		learnKeys(text, secrets);
 		const parsed = parseRulesFile(text, host === undefined ? context : { ...context, host });
 		if (parsed.steps === undefined) {
 			const error = unreadable(parsed.problem, file, secrets);
