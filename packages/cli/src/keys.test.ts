@@ -38,7 +38,7 @@ const BAD: Readonly<Record<string, string>> = {
 	'a key for a command': `0x${KEY}`,
 	'an unclosed quote': `xfrm state add ${BOTH} proto esp spi 1 enc 'cbc(aes) 0x${KEY}`,
 	'no bits': `xfrm state add ${BOTH} proto esp spi 1 aead 'rfc4106(gcm(aes))' 0x${KEY}`,
-	'a list that ends': `src 192.0.2.1 dst 192.0.2.2\n\tproto esp spi 0x1 reqid 1 mode tunnel\n\taead rfc4106(gcm(aes)) 0x${KEY}`,
+	'a list that ends': `${BOTH}\n\tproto esp spi 0x1 reqid 1 mode tunnel\n\taead rfc4106(gcm(aes)) 0x${KEY}`,
 	'JSON of another kind': `{"state":[{"aead":{"name":"rfc4106(gcm(aes))","key":"0x${KEY}"`,
 };
 
