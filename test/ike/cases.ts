@@ -8,7 +8,7 @@ import { guideCases } from './guide-cases.ts';
 import { hostileCases } from './hostile-cases.ts';
 import { lifeSituations } from './life-situations.ts';
 import { observedCases } from './observed-cases.ts';
-import { pathSituations } from './path-situations.ts';
+import { pathCases, pathSituations } from './path-situations.ts';
 import { plutoSituations } from './pluto-situations.ts';
 import { policySituations } from './policy-situations.ts';
 import { safetyCases } from './safety-cases.ts';
@@ -33,6 +33,7 @@ export const cases: readonly Case[] = [
 	...safetyCases,
 	...hostileCases,
 	...wireCases,
+	...pathCases,
 	...guideCases,
 	...startCases,
 	...commandCases,

@@ -5,7 +5,9 @@ import { type Host, type Laboratory, type Plane, pause, until } from './laborato
 import {
 	ALL_PEERS,
 	assertPings,
+	type Case,
 	IPV4,
+	IPV6,
 	isInner,
 	lossOver,
 	peerHost,
@@ -184,11 +186,96 @@ function narrow(encap: boolean, want: number): Situation {
 				const { stdout, stderr } = a.run(
 					`ping -n -c 1 -W 1 -M do -s 1300 -I ${IPV4.innerA} ${IPV4.innerB}`,
 				);
-				assert.match(stdout + stderr, new RegExp(`mtu ?= ?${want}`));
+				assert.match(stdout + stderr, new RegExp(`mtu[:=]? ?${want}`));
 				assert.equal(largestWhole(a), want);
 			}),
 	};
 }
+
+/** Sends "fragmentation needed" to the first address, as if its packet to the second had been on the way. */
+const FORGE = `import socket, struct, sys
+own, peer, mtu, spi, ports = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4], 0), int(sys.argv[5])
+upper = struct.pack(">II", spi, 1)
+if ports: upper = struct.pack(">HHHH", ports, ports, 1400, 0) + upper
+ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 1500, 1, 0x4000, 60, 17 if ports else 50, 0,
+    socket.inet_aton(own), socket.inet_aton(peer))
+icmp = lambda sum: struct.pack(">BBHHH", 3, 4, sum, 0, mtu) + ip + upper
+sum = sum(struct.unpack(">%dH" % (len(icmp(0)) // 2), icmp(0)))
+while sum >> 16: sum = (sum & 0xffff) + (sum >> 16)
+socket.socket(socket.AF_INET, socket.SOCK_RAW, 1).sendto(icmp(~sum & 0xffff), (own, 0))`;
+
+function forgedError(encap: boolean, want: number): Case {
+	const how = encap ? 'in UDP' : 'in plain ESP';
+	return {
+		name: `paths: "too big" is believed when it quotes a packet of a state, ${how}`,
+		run: () =>
+			withRouter('ourselves', async ({ a, router, b }) => {
+				const [left, right] = ends({ encap });
+				const [one] = await Promise.all([Charon.start(a, left), Charon.start(b, right)]);
+				one.initiate();
+				const states = a.tables('state');
+				const spi = new RegExp(`src ${A} dst ${B}\\s+proto esp spi (0x[0-9a-f]+)`).exec(
+					states,
+				)?.[1];
+				assert.ok(spi !== undefined, states);
+				const forge = (quotedSpi: string, ports: number): void => {
+					const numbers = [String(NARROW), quotedSpi, String(ports)];
+					router.must(['python3', '-S', '-c', FORGE, A, B, ...numbers]);
+				};
+				const port = encap ? 4500 : 0;
+				const wide = `-M do -s 1400 -I ${IPV4.innerA}`;
+				assertPings(a, IPV4.innerB, 3, wide);
+				forge('0xc0ffee01', port);
+				forge(spi, encap ? 0 : 4500);
+				forge(spi, 4501);
+				assertPings(a, IPV4.innerB, 3, wide);
+				forge(spi, port);
+				const { stdout, stderr } = a.run(`ping -n -c 1 -W 1 ${wide} ${IPV4.innerB}`);
+				assert.match(stdout + stderr, new RegExp(`mtu[:=]? ?${want}`));
+			}),
+	};
+}
+
+/** A path that is narrower than its ends' devices, over IPv6. */
+function narrowIpv6(encap: boolean, octets: number, want: number): Case {
+	const how = encap ? 'in UDP' : 'in plain ESP';
+	return {
+		name: `paths: an IPv6 path of ${octets} octets is told inward: ${want} ${how}`,
+		run: () =>
+			withRouter('ourselves', async ({ a, router, b }) => {
+				const [outerA, outerB] = ['2001:db8:80::1', '2001:db8:81::2'];
+				router.must('sysctl -qw net.ipv6.conf.all.forwarding=1');
+				a.must(`ip address add ${outerA}/64 dev eth0 nodad`);
+				router.must('ip address add 2001:db8:80::254/64 dev eth0 nodad');
+				router.must('ip address add 2001:db8:81::254/64 dev eth1 nodad');
+				b.must(`ip address add ${outerB}/64 dev eth0 nodad`);
+				a.must('ip route add default via 2001:db8:80::254');
+				b.must('ip route add default via 2001:db8:81::254');
+				a.must(`ip address add ${IPV6.innerA} dev lo`);
+				b.must(`ip address add ${IPV6.innerB} dev lo`);
+				router.must(`ip link set eth1 mtu ${octets}`);
+				b.must(`ip link set eth0 mtu ${octets}`);
+				const { netA, netB } = IPV6;
+				const left = { local: outerA, remote: outerB, localTs: netA, remoteTs: netB, encap };
+				const right = { local: outerB, remote: outerA, localTs: netB, remoteTs: netA, encap };
+				const [one] = await Promise.all([Charon.start(a, left), Charon.start(b, right)]);
+				one.initiate();
+				await sendTcp(a, IPV6.innerA, b, IPV6.innerB, 500_000);
+				const ping = `ping -n -W 1 -M do -I ${IPV6.innerA}`;
+				a.run(`${ping} -c 3 -s ${octets - 20} ${IPV6.innerB}`);
+				const { stdout, stderr } = a.run(`${ping} -c 1 -s ${octets - 20} ${IPV6.innerB}`);
+				assert.match(stdout + stderr, new RegExp(`mtu[:=]? ?${want}`));
+				assertPings(a, IPV6.innerB, 3, `-M do -s ${want - 48} -I ${IPV6.innerA}`);
+			}),
+	};
+}
+
+export const pathCases: readonly Case[] = [
+	forgedError(false, 1226),
+	forgedError(true, 1218),
+	narrowIpv6(false, 1400, 1326),
+	narrowIpv6(true, 1400, 1318),
+];
 
 export const pathSituations: readonly Situation[] = [
 	rebinding('a'),

@@ -19,7 +19,6 @@ import {
 	IPV4_SOURCE_AT,
 	IPV6_DESTINATION_AT,
 	IPV6_HEADER_OCTETS,
-	IPV6_MTU_MIN,
 	IPV6_SOURCE_AT,
 	icmpCode,
 	icmpMtu,
@@ -36,7 +35,7 @@ import { vtiBetween } from './arrival.ts';
 import { SkippedHeaders, skipHeaders } from './header-skip.ts';
 import { HostDrop } from './host-trace.ts';
 import { sendEchoReply } from './icmp-send.ts';
-import { PMTU_MIN } from './limits.ts';
+import { narrowedPathMtu } from './path-mtu.ts';
 import { policyAccepts } from './policy.ts';
 import { checksumIsRight, deliverWhole } from './raw-socket.ts';
 import type { Reception } from './reception.ts';
@@ -252,23 +251,15 @@ function knowsQuoted(stack: Stack, reception: Reception, quote: Quote): boolean 
 	return stack.engine.knowsQuoted(family, destination, spi, proto, mark);
 }
 
-/**
- * Takes a smaller path MTU over: IPv4 down to 552 octets, IPv6 down to 1280 and nothing below.
- *
- * @spec U-7 U-8 X-17
- */
+/** Takes a smaller path MTU over. @spec U-7 U-8 X-17 */
 function learnPathMtu(stack: Stack, quote: Quote, told: number): number | undefined {
 	const { family, destination, source } = quote;
 	const route = routeOutput(stack, family, destination, source, 0, 0);
-	if (typeof route === 'number' || told > route.mtu) {
-		return undefined;
+	const mtu = typeof route === 'number' ? undefined : narrowedPathMtu(family, told, route.mtu);
+	if (mtu !== undefined) {
+		stack.pathMtus.learn(family, destination, mtu, stack.nowUs);
+		stack.routeGeneration++;
 	}
-	if (family === Family.Ipv6 && (told < IPV6_MTU_MIN || told === route.mtu)) {
-		return undefined;
-	}
-	const mtu = family === Family.Ipv4 && told < PMTU_MIN ? Math.min(route.mtu, PMTU_MIN) : told;
-	stack.pathMtus.learn(family, destination, mtu, stack.nowUs);
-	stack.routeGeneration++;
 	return mtu;
 }
 

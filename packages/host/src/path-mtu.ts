@@ -2,8 +2,9 @@
  * Path MTUs learned from ICMP errors (RFC 1191, RFC 8201): exceptions to what routes say, each for one
  * destination, for ten minutes.
  */
-import { type Address, addressOctets } from '@xfrm/wire/xfrm';
-import { PMTU_EXCEPTIONS_MAX, PMTU_EXPIRES_US } from './limits.ts';
+import { IPV6_MTU_MIN } from '@xfrm/wire';
+import { type Address, addressOctets, Family } from '@xfrm/wire/xfrm';
+import { PMTU_EXCEPTIONS_MAX, PMTU_EXPIRES_US, PMTU_MIN } from './limits.ts';
 
 interface Exception {
 	readonly mtu: number;
@@ -17,6 +18,22 @@ function keyOf(family: number, daddr: Address): string {
 		key += String.fromCharCode(daddr[i] ?? 0);
 	}
 	return key;
+}
+
+/**
+ * What an error that tells an MTU makes of a path's: IPv4 goes down to 552 octets, IPv6 to 1280 and hears
+ * nothing below. undefined where the error changes nothing.
+ *
+ * @spec U-7
+ */
+export function narrowedPathMtu(family: number, told: number, known: number): number | undefined {
+	if (family === Family.Ipv6) {
+		return told < IPV6_MTU_MIN || told >= known ? undefined : told;
+	}
+	if (told > known) {
+		return undefined;
+	}
+	return told < PMTU_MIN ? Math.min(known, PMTU_MIN) : told;
 }
 
 export class PathMtuTable {

@@ -229,11 +229,9 @@ export class DataPlane {
 			);
 		}
 		for (const socket of openErrorSockets(this.#native)) {
-			this.#poll.add(socket.fd, () => {
-				if (takeErrors(this.#native, this.engine, socket)) {
-					this.#routes.forget();
-				}
-			});
+			this.#poll.add(socket.fd, () =>
+				takeErrors(this.#native, this.engine, this.#routes, socket, nowUs()),
+			);
 		}
 	}
 

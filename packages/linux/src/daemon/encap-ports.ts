@@ -48,7 +48,7 @@ export interface EncapPort {
 	readonly pidfd: number;
 	/** Address that it is bound to. */
 	readonly address: Address;
-	/** `MtuDiscover` that the socket has, 0 for the kernel's own. */
+	/** `MtuDiscover` that the socket has for IPv4. */
 	discovery: number;
 }
 
@@ -209,7 +209,7 @@ export class EncapPorts {
 		const address = anyAddress();
 		address.set(row.address);
 		const { inode } = row;
-		const port = { fd, family, port: row.port, inode, pidfd, address, discovery: 0 };
+		const port = { fd, family, port: row.port, inode, pidfd, address, discovery: MtuDiscover.Omit };
 		this.ports.set(row.inode, port);
 		this.#opened(port);
 	}
@@ -224,7 +224,6 @@ export class EncapPorts {
 		native.setOption(fd, Level.Socket, SocketOption.ReusePort, intValue(1));
 		if (family === Family.Ipv6) {
 			native.setOption(fd, Level.Ipv6, Ipv6Option.OnlyIpv6, intValue(1));
-			native.setOption(fd, Level.Ipv6, Ipv6Option.MtuDiscover, intValue(MtuDiscover.Probe));
 		}
 		native.setOption(fd, Level.Udp, UdpOption.Gro, intValue(1));
 		prepareOuterSocket(native, fd, family);

@@ -1,29 +1,35 @@
 /**
- * ICMP errors about outer packets. The kernel learns path MTUs from those that say "too big", for our raw
- * sockets as for any, but tells nobody: so the daemon listens too, and forgets its routes when an error
- * quotes a packet of a state that it has.
+ * ICMP errors about outer packets. The kernel would learn a path MTU from any that says "too big" and quotes the
+ * addresses of a raw socket's packets (the sockets ask it not to); the daemon believes those that quote a packet
+ * of a state that it has, as the kernel's own ESP does.
  *
- *     ICMP header 8 | IP header | ESP, AH: SPI 4 …
- *                               | IPComp: next header 1, flags 1, CPI 2
- *                               | UDP 8 | ESP: SPI 4 …
+ *     ICMP header 8, MTU in it | IP header | ESP, AH: SPI 4 …
+ *                                          | IPComp: next header 1, flags 1, CPI 2
+ *                                          | UDP 8 | ESP: SPI 4 …
  */
 import type { Engine } from '@xfrm/engine';
 import {
 	fitsIpv4,
 	fitsIpv6,
+	HeaderChain,
 	ICMP_HEADER_OCTETS,
 	IcmpType,
 	IcmpUnreachableCode,
 	Icmpv6Type,
-	IPV6_HEADER_OCTETS,
+	icmpMtu,
+	ipv4FragmentOffset,
 	ipv4HeaderOctets,
 	ipv4Protocol,
-	ipv6NextHeader,
+	startChain,
+	stepChain,
 	UDP_HEADER_OCTETS,
+	udpDestinationPort,
+	udpSourcePort,
 } from '@xfrm/wire';
-import { addressFrom, Family, IpProto } from '@xfrm/wire/xfrm';
+import { type Address, addressFrom, Family, IpProto } from '@xfrm/wire/xfrm';
 import { AF_INET, AF_INET6, SocketKind } from '../native/abi.ts';
 import type { Native } from '../native/seam.ts';
+import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import { emptyMessage } from '../rtnetlink/rtnetlink-socket.ts';
 
 /** Longest error that is looked at: its quoted headers stand in front. */
@@ -41,11 +47,16 @@ export interface ErrorSocket {
 	readonly family: number;
 }
 
-/** What an error quotes: by what the state of the packet is found. */
+/** What an error says, and what it quotes: by what the state of the packet is found. */
 export interface QuotedPacket {
+	/** Octets that the path takes. */
+	readonly mtu: number;
 	readonly proto: number;
 	readonly spi: number;
-	readonly daddr: Uint8Array;
+	readonly daddr: Address;
+	/** Ports of a packet in UDP, else 0. */
+	readonly sport: number;
+	readonly dport: number;
 }
 
 /** Opens sockets that hear "too big" only; none for a family that this host does not have. */
@@ -82,20 +93,44 @@ export function quotedInError(bytes: Uint8Array, family: number): QuotedPacket |
 	if (!(ipv4 ? fitsIpv4(view, ipAt, end) : fitsIpv6(view, ipAt, end))) {
 		return undefined;
 	}
-	let proto = ipv4 ? ipv4Protocol(view, ipAt) : ipv6NextHeader(view, ipAt);
-	let at = ipAt + (ipv4 ? ipv4HeaderOctets(view, ipAt) : IPV6_HEADER_OCTETS);
-	if (proto === IpProto.Udp) {
+	if (!(ipv4 ? startIpv4(view, ipAt) : startIpv6(view, ipAt, end))) {
+		return undefined;
+	}
+	let { proto, at } = chain;
+	const inUdp = proto === IpProto.Udp && at + UDP_HEADER_OCTETS <= end;
+	const sport = inUdp ? udpSourcePort(view, at) : 0;
+	const dport = inUdp ? udpDestinationPort(view, at) : 0;
+	if (inUdp) {
 		proto = IpProto.Esp;
 		at += UDP_HEADER_OCTETS;
 	}
+	const isTransform = proto === IpProto.Esp || proto === IpProto.Ah || proto === IpProto.Comp;
 	const spiAt = proto === IpProto.Ah ? at + 4 : at;
-	if (spiAt + 4 > end) {
+	if (!isTransform || spiAt + 4 > end) {
 		return undefined;
 	}
-	const isTransform = proto === IpProto.Esp || proto === IpProto.Ah || proto === IpProto.Comp;
+	const mtu = icmpMtu(view, icmpAt, family);
 	const spi = proto === IpProto.Comp ? view.getUint16(at + 2) : view.getUint32(spiAt);
 	const daddr = addressFrom(bytes, ipAt + (ipv4 ? 16 : 24), ipv4 ? 4 : 16);
-	return isTransform ? { proto, spi, daddr } : undefined;
+	return { mtu, proto, spi, daddr, sport, dport };
+}
+
+/** Where the header of the quoted packet's transform is. */
+const chain: HeaderChain = new HeaderChain();
+
+/** A later piece has no such header; false then. */
+function startIpv4(view: DataView, ipAt: number): boolean {
+	chain.proto = ipv4Protocol(view, ipAt);
+	chain.at = ipAt + ipv4HeaderOctets(view, ipAt);
+	return ipv4FragmentOffset(view, ipAt) === 0;
+}
+
+function startIpv6(view: DataView, ipAt: number, end: number): boolean {
+	startChain(chain, view, ipAt);
+	while (chain.proto !== IpProto.Ah && stepChain(chain, view, end)) {
+		// Every step leads forward.
+	}
+	return !chain.broken && !chain.inFragment;
 }
 
 function saysTooBig(view: DataView, at: number, family: number): boolean {
@@ -106,11 +141,16 @@ function saysTooBig(view: DataView, at: number, family: number): boolean {
 		: type === Icmpv6Type.PacketTooBig;
 }
 
-/** Takes what has come; true when some path of a state has become narrower. */
-export function takeErrors(native: Native, engine: Engine, socket: ErrorSocket): boolean {
+/** Takes what has come: those that quote a packet of a state of ours narrow its path. */
+export function takeErrors(
+	native: Native,
+	engine: Engine,
+	routes: KernelRoutes,
+	socket: ErrorSocket,
+	nowUs: number,
+): void {
 	const bytes = new Uint8Array(ERROR_OCTETS_MAX);
 	const message = emptyMessage(0);
-	let narrower = false;
 	for (let turn = 0; turn < ERRORS_PER_TURN; turn++) {
 		const octets = native.receive(socket.fd, bytes, message);
 		if (octets <= 0) {
@@ -118,10 +158,19 @@ export function takeErrors(native: Native, engine: Engine, socket: ErrorSocket):
 		}
 		const received = bytes.subarray(0, Math.min(octets, bytes.length));
 		const quoted = quotedInError(received, socket.family);
-		if (quoted !== undefined) {
-			const { daddr, spi, proto } = quoted;
-			narrower = engine.knowsQuoted(socket.family, daddr, spi, proto, 0) || narrower;
+		if (quoted !== undefined && isOurs(engine, quoted, socket.family)) {
+			routes.learnPathMtu(socket.family, quoted.daddr, quoted.mtu, nowUs);
 		}
 	}
-	return narrower;
+}
+
+/** Is there a state that the packet may have left by? In UDP, one with its ports. */
+export function isOurs(engine: Engine, quoted: QuotedPacket, family: number): boolean {
+	const { daddr, spi, proto, sport, dport } = quoted;
+	const state = engine.findState({ family, id: { daddr, spi, proto }, mark: 0 });
+	return (
+		state !== undefined &&
+		(state.encap?.sport ?? 0) === sport &&
+		(state.encap?.dport ?? 0) === dport
+	);
 }

@@ -15,6 +15,7 @@ import {
 	Ipv6Option,
 	intValue,
 	Level,
+	MtuDiscover,
 	SocketKind,
 	SocketOption,
 	sockaddrAddressAt,
@@ -37,7 +38,10 @@ export interface OuterSocket {
 	readonly proto: number;
 }
 
-/** Options of every socket that carries outer packets. */
+/**
+ * Options of every socket that carries outer packets. What the kernel learns of paths is neither asked for nor
+ * taught: the engine has cut its packets to the path, and knows better whose errors to believe.
+ */
 export function prepareOuterSocket(native: Native, fd: number, family: number): void {
 	const set = (level: number, name: number, value: number): number =>
 		native.setOption(fd, level, name, intValue(value));
@@ -45,10 +49,12 @@ export function prepareOuterSocket(native: Native, fd: number, family: number): 
 	set(Level.Socket, SocketOption.ReceiveBufferForce, QUEUE_OCTETS);
 	set(Level.Socket, SocketOption.SendBufferForce, QUEUE_OCTETS);
 	if (family === Family.Ipv4) {
+		set(Level.Ip, IpOption.MtuDiscover, MtuDiscover.Omit);
 		set(Level.Ip, IpOption.PacketInfo, 1);
 		set(Level.Ip, IpOption.ReceiveTos, 1);
 		set(Level.Ip, IpOption.ReceiveTtl, 1);
 	} else {
+		set(Level.Ipv6, Ipv6Option.MtuDiscover, MtuDiscover.Omit);
 		set(Level.Ipv6, Ipv6Option.ReceivePacketInfo, 1);
 		set(Level.Ipv6, Ipv6Option.ReceiveTrafficClass, 1);
 		set(Level.Ipv6, Ipv6Option.ReceiveHopLimit, 1);

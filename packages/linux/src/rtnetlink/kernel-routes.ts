@@ -1,9 +1,13 @@
 /**
  * The engine's question `route(daddr, saddr, mark, oif)`, answered by the kernel's own routing and kept
  * until anything that could change an answer has changed: links, addresses, routes, rules (told by
- * netlink), or a path MTU (told by whoever sees the ICMP error; Linux tells nobody).
+ * netlink), or a path MTU.
+ *
+ * Path MTUs that the *kernel* has learned do not count: it believes any ICMP error that quotes a socket's
+ * addresses, and sockets have no SPIs. Those that count are told to `learnPathMtu`.
  */
 import type { RouteLookup } from '@xfrm/engine';
+import { narrowedPathMtu, PathMtuTable } from '@xfrm/host';
 import type { Route } from '@xfrm/wire';
 import {
 	type Address,
@@ -21,6 +25,7 @@ import {
 	getRoute,
 	parseLinkMtu,
 	parseRoute,
+	type RouteQuestion,
 	type RouteReply,
 	RouteType,
 } from './rtnetlink-message.ts';
@@ -31,8 +36,6 @@ const GROUPS: number = 1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x4_0000;
 
 const LOOPBACK = 1;
 const HOP_LIMIT = 64;
-/** How long a learned path MTU is taken for right before the kernel is asked again. */
-const PATH_MTU_LIFE_US = 15_000_000;
 
 function kindOf(type: number): Route['kind'] {
 	switch (type) {
@@ -58,9 +61,9 @@ export class KernelRoutes {
 	readonly #known: Map<string, Route | undefined> = new Map();
 	readonly #recent: RecentRoutes = new RecentRoutes();
 	readonly #linkMtus: Map<number, number> = new Map();
-	/** Some answer has a path MTU, which the kernel forgets after a while without a word. */
-	#hasPathMtu: boolean = false;
-	#forgottenUs: number = 0;
+	readonly #pathMtus: PathMtuTable = new PathMtuTable();
+	/** When time was told last. */
+	#nowUs: number = 0;
 
 	constructor(native: Native) {
 		this.#native = native;
@@ -104,24 +107,45 @@ export class KernelRoutes {
 		return route;
 	}
 
+	/**
+	 * Takes over what an error has told of the path to an address, for ten minutes; false when that changes
+	 * nothing. The caller knows that the error is about a packet of ours.
+	 */
+	learnPathMtu(family: number, daddr: Address, told: number, nowUs: number): boolean {
+		this.#nowUs = nowUs;
+		const route = this.lookup(family, daddr, anyAddress(), 0, 0);
+		if (route === undefined || route.kind === 'local') {
+			return false;
+		}
+		const mtu = narrowedPathMtu(family, told, route.mtu);
+		if (mtu === undefined) {
+			return false;
+		}
+		this.#pathMtus.learn(family, daddr, mtu, nowUs);
+		if (mtu === route.mtu) {
+			return false;
+		}
+		this.forget();
+		return true;
+	}
+
 	/** Is it an address of this host? */
 	isLocal(family: number, address: Address): boolean {
 		return this.lookup(family, address, anyAddress(), 0, 0)?.kind === 'local';
 	}
 
-	/** Forgets all answers. */
+	/** Forgets all answers, but not path MTUs. */
 	forget(): void {
 		this.generation = (this.generation + 1) | 0;
 		this.#known.clear();
 		this.#recent.forget();
 		this.#linkMtus.clear();
-		this.#hasPathMtu = false;
 	}
 
-	/** Forgets learned path MTUs now and then, so that those which the kernel has forgotten go. */
+	/** Forgets path MTUs that are too old. */
 	forgetExpired(nowUs: number): void {
-		if (this.#hasPathMtu && nowUs - this.#forgottenUs >= PATH_MTU_LIFE_US) {
-			this.#forgottenUs = nowUs;
+		this.#nowUs = nowUs;
+		if (this.#pathMtus.expire(nowUs)) {
 			this.forget();
 		}
 	}
@@ -150,7 +174,8 @@ export class KernelRoutes {
 		if (reply === undefined || reply.type === RouteType.Unreachable) {
 			return undefined;
 		}
-		this.#hasPathMtu ||= reply.mtu !== 0;
+		const learned = this.#pathMtus.find(family, daddr, this.#nowUs);
+		const mtu = reply.mtu === 0 ? this.linkMtu(reply.oif) : reply.mtu;
 		return {
 			family,
 			ifindex: reply.oif,
@@ -158,7 +183,7 @@ export class KernelRoutes {
 			kind: kindOf(reply.type),
 			source: isAnyAddress(saddr, family) ? reply.source : saddr,
 			...(reply.gateway === undefined ? {} : { gateway: reply.gateway }),
-			mtu: reply.mtu === 0 ? this.linkMtu(reply.oif) : reply.mtu,
+			mtu: Math.min(mtu, learned ?? mtu),
 			hopLimit: reply.hopLimit === 0 ? HOP_LIMIT : reply.hopLimit,
 			noXfrm: false,
 		};
@@ -175,13 +200,21 @@ export class KernelRoutes {
 		const asked = { family, daddr, mark, oif };
 		const any = anyAddress();
 		for (const source of isAnyAddress(saddr, family) ? [any] : [saddr, any]) {
-			const { errno, messages } = this.#socket.request(getRoute({ ...asked, saddr: source }));
-			const [raw] = messages;
-			if (errno === 0 && raw !== undefined) {
-				return parseRoute(raw);
+			const question = { ...asked, saddr: source };
+			const reply = this.#request(question);
+			if (reply !== undefined) {
+				return reply.mayBeLearned && reply.mtu !== 0
+					? { ...reply, mtu: this.#request({ ...question, asConfigured: true })?.mtu ?? reply.mtu }
+					: reply;
 			}
 		}
 		return undefined;
+	}
+
+	#request(question: RouteQuestion): RouteReply | undefined {
+		const { errno, messages } = this.#socket.request(getRoute(question));
+		const [raw] = messages;
+		return errno === 0 && raw !== undefined ? parseRoute(raw) : undefined;
 	}
 
 	/** MTU of a device; 1500 for one that is gone. */

@@ -38,6 +38,8 @@ const RouteAttribute = {
 	Mark: 16,
 	Via: 18,
 } as const;
+/** `RTM_F_*` of struct rtmsg: a route of one destination, made from a table's; ask for the table's own. */
+const RouteFlag = { Cloned: 0x200, FibMatch: 0x2000 } as const;
 const MetricMtu = 2;
 const MetricHopLimit = 10;
 
@@ -89,15 +91,18 @@ export interface RouteQuestion {
 	readonly saddr: Address;
 	readonly mark: number;
 	readonly oif: number;
+	/** The route as it stands in its table, without what was learned of the path to this destination. */
+	readonly asConfigured?: boolean;
 }
 
 export function getRoute(question: RouteQuestion): MessageWriter {
-	const { family, daddr, saddr, mark, oif } = question;
+	const { family, daddr, saddr, mark, oif, asConfigured = false } = question;
 	const bits = family === Family.Ipv4 ? 32 : 128;
 	const writer = header(Type.GetRoute, 0);
 	const at = writer.append(12);
 	writer.view.setUint8(at, family);
 	writer.view.setUint8(at + 1, bits);
+	writer.view.setUint32(at + 8, asConfigured ? RouteFlag.FibMatch : 0, true);
 	appendAddress(writer, RouteAttribute.Destination, daddr, family);
 	if (!isAnyAddress(saddr, family)) {
 		writer.view.setUint8(at + 2, bits);
@@ -121,6 +126,8 @@ export interface RouteReply {
 	readonly gateway: Address | undefined;
 	/** 0 when the route tells none: then the device's counts. */
 	readonly mtu: number;
+	/** The MTU may be one that the kernel has learned: always over IPv4, over IPv6 where it has learned one. */
+	readonly mayBeLearned: boolean;
 	readonly hopLimit: number;
 }
 
@@ -151,7 +158,8 @@ export function parseRoute(raw: RawMessage): RouteReply | undefined {
 			}
 		}
 	}
-	return { type: payload[7] ?? 0, oif, source, gateway, mtu, hopLimit };
+	const mayBeLearned = (viewOf(payload).getUint32(8, true) & RouteFlag.Cloned) !== 0;
+	return { type: payload[7] ?? 0, oif, source, gateway, mtu, mayBeLearned, hopLimit };
 }
 
 /** A default route of a table: by a device, or, without one, unreachable. */
