@@ -178,7 +178,8 @@ class Side {
 			() => {},
 		);
 		const place = { fd: -1, family: Family.Ipv4, port: PORT, inode: 1, pidfd: -1 };
-		this.#port = { ...place, address: OUTER[own], discovery: MtuDiscover.Probe };
+		const discovery = MtuDiscover.Probe;
+		this.#port = { ...place, address: OUTER[own], takesIpv4: true, discovery };
 		ports.ports.set(1, this.#port);
 		const shared = [transmitter, ledger, samples] as const;
 		// States have no if_id here, so that there are no devices to ask for.

@@ -172,7 +172,7 @@ export class DatagramSender {
 	/** Path MTUs are the engine's matter: the socket is to send what it gets, with DF or without. */
 	#setDiscovery(port: EncapPort): void {
 		const wanted = this.#dontFragment ? MtuDiscover.Probe : MtuDiscover.Omit;
-		if (port.family === Family.Ipv4 && port.discovery !== wanted) {
+		if (port.takesIpv4 && port.discovery !== wanted) {
 			port.discovery = wanted;
 			this.#native.setOption(port.fd, Level.Ip, IpOption.MtuDiscover, intValue(wanted));
 		}

@@ -33,7 +33,7 @@ import {
 } from '../native/abi.ts';
 import { LOCAL_OCTETS, type PacketBatch, PEER_OCTETS } from '../native/packet-batch.ts';
 import type { Native } from '../native/seam.ts';
-import { prepareOuterSocket, writeOuterIpv6 } from './outer-sockets.ts';
+import { prepareForIpv4, prepareOuterSocket, writeOuterIpv6 } from './outer-sockets.ts';
 import { socketHolders, visibleProcesses } from './process-descriptors.ts';
 import { type UdpSocketRow, udpSockets } from './socket-list.ts';
 
@@ -48,6 +48,8 @@ export interface EncapPort {
 	readonly pidfd: number;
 	/** Address that it is bound to. */
 	readonly address: Address;
+	/** IPv4 comes and goes by it: its family is that, or it is bound to all addresses of both. */
+	readonly takesIpv4: boolean;
 	/** `MtuDiscover` that the socket has for IPv4. */
 	discovery: number;
 }
@@ -109,16 +111,6 @@ export class EncapPorts {
 		this.#closed = closed;
 	}
 
-	/** Has any socket of this family this port? */
-	serves(family: number, port: number): boolean {
-		for (const known of this.ports.values()) {
-			if (known.family === family && known.port === port) {
-				return true;
-			}
-		}
-		return false;
-	}
-
 	/** The socket that a packet from this address (of its octets, at an offset) and port leaves by. */
 	find(family: number, port: number, bytes: Uint8Array, at: number): EncapPort | undefined {
 		const last = this.#last;
@@ -136,7 +128,12 @@ export class EncapPorts {
 
 	/** Is this port shared at all? */
 	hasPort(port: number): boolean {
-		return this.serves(Family.Ipv4, port) || this.serves(Family.Ipv6, port);
+		for (const known of this.ports.values()) {
+			if (known.port === port) {
+				return true;
+			}
+		}
+		return false;
 	}
 
 	/** Closes what has lost its owner, and opens what the states' ports have gained. */
@@ -200,21 +197,37 @@ export class EncapPorts {
 			return;
 		}
 		this.#native.setOption(copy, Level.Socket, SocketOption.ReusePort, intValue(1));
+		const onlyIpv6 = family === Family.Ipv6 && this.#isOnlyIpv6(copy);
 		this.#native.close(copy);
-		const fd = this.#bindBeside(family, row);
+		const fd = this.#bindBeside(family, onlyIpv6, row);
 		if (fd < 0) {
 			this.#native.close(pidfd);
 			return;
 		}
 		const address = anyAddress();
 		address.set(row.address);
-		const { inode } = row;
-		const port = { fd, family, port: row.port, inode, pidfd, address, discovery: MtuDiscover.Omit };
+		const port: EncapPort = {
+			fd,
+			family,
+			port: row.port,
+			inode: row.inode,
+			pidfd,
+			address,
+			takesIpv4: !onlyIpv6 && (family === Family.Ipv4 || isAnyAddress(address, family)),
+			discovery: MtuDiscover.Omit,
+		};
 		this.ports.set(row.inode, port);
 		this.#opened(port);
 	}
 
-	#bindBeside(family: number, row: UdpSocketRow): number {
+	#isOnlyIpv6(fd: number): boolean {
+		const value = intValue(0);
+		this.#native.getOption(fd, Level.Ipv6, Ipv6Option.OnlyIpv6, value);
+		return value[0] !== 0;
+	}
+
+	/** Sockets share a port only with those that are, like them, for IPv6 alone or for both. */
+	#bindBeside(family: number, onlyIpv6: boolean, row: UdpSocketRow): number {
 		const native = this.#native;
 		const domain = family === Family.Ipv4 ? AF_INET : AF_INET6;
 		const fd = native.socket(domain, SocketKind.Datagram, 0);
@@ -223,10 +236,13 @@ export class EncapPorts {
 		}
 		native.setOption(fd, Level.Socket, SocketOption.ReusePort, intValue(1));
 		if (family === Family.Ipv6) {
-			native.setOption(fd, Level.Ipv6, Ipv6Option.OnlyIpv6, intValue(1));
+			native.setOption(fd, Level.Ipv6, Ipv6Option.OnlyIpv6, intValue(onlyIpv6 ? 1 : 0));
 		}
 		native.setOption(fd, Level.Udp, UdpOption.Gro, intValue(1));
 		prepareOuterSocket(native, fd, family);
+		if (family === Family.Ipv6 && !onlyIpv6) {
+			prepareForIpv4(native, fd);
+		}
 		const address = anyAddress();
 		address.set(row.address);
 		const bound = native.bind(fd, sockaddr(family, address, row.port));
@@ -249,9 +265,9 @@ function serves(
 ): boolean {
 	const { address } = known;
 	return (
-		known.family === family &&
+		(known.family === family || (family === Family.Ipv4 && known.takesIpv4)) &&
 		known.port === port &&
-		(isAnyAddress(address, family) || startsWith(address, family, bytes, at))
+		(isAnyAddress(address, known.family) || startsWith(address, family, bytes, at))
 	);
 }
 
@@ -279,8 +295,13 @@ export function udpGap(family: number): number {
 }
 
 const NO_OPTIONS = new Uint8Array(0);
+/** Octets of ::ffff:0:0/96 in front of an IPv4 address (RFC 4291 §2.5.5.2). */
+const MAPPED_PREFIX_OCTETS = 12;
 
-/** Makes a whole packet of a datagram: headers as they were, as far as the kernel tells. */
+/**
+ * Makes a whole packet of a datagram: headers as they were, as far as the kernel tells. What comes over IPv4 by a
+ * socket of both families has room for an IPv6 header in front, and addresses of ::ffff:0:0/96.
+ */
 export function takeDatagram(
 	packet: PacketBuffer,
 	batch: PacketBatch,
@@ -288,24 +309,27 @@ export function takeDatagram(
 	payloadOctets: number,
 	port: EncapPort,
 ): void {
-	const { family } = port;
 	const octets = UDP_HEADER_OCTETS + payloadOctets;
-	packet.family = family;
+	const peerAt = row * PEER_OCTETS + sockaddrAddressAt(port.family);
+	const localAt = row * LOCAL_OCTETS;
+	const isMapped = port.family === Family.Ipv6 && port.takesIpv4 && isMappedAt(batch, peerAt);
+	packet.family = isMapped ? Family.Ipv4 : port.family;
 	packet.proto = IpProto.Udp;
 	packet.iif = batch.ifindex[row] ?? 0;
-	packet.start = HEADROOM_OCTETS;
-	packet.transportAt = packet.start + udpGap(family) - UDP_HEADER_OCTETS;
+	packet.start = HEADROOM_OCTETS + udpGap(port.family) - udpGap(packet.family);
+	packet.transportAt = HEADROOM_OCTETS + udpGap(port.family) - UDP_HEADER_OCTETS;
 	packet.end = packet.transportAt + octets;
 	const sport = batch.peerView.getUint16(row * PEER_OCTETS + 2);
 	writeUdp(packet.view, packet.transportAt, sport, port.port, octets);
-	if (family === Family.Ipv6) {
+	if (packet.family === Family.Ipv6) {
 		packet.nextHeaderAt = packet.start + 6;
 		writeOuterIpv6(packet, batch, row, IpProto.Udp);
 		return;
 	}
 	packet.nextHeaderAt = packet.start + 9;
-	const peerAt = row * PEER_OCTETS + sockaddrAddressAt(family);
-	const localAt = row * LOCAL_OCTETS;
+	const skipped = isMapped ? MAPPED_PREFIX_OCTETS : 0;
+	const sourceAt = peerAt + skipped;
+	const destinationAt = localAt + skipped;
 	writeIpv4(packet.view, packet.start, {
 		tos: batch.trafficClass[row] ?? 0,
 		totalLength: packet.end - packet.start,
@@ -313,10 +337,18 @@ export function takeDatagram(
 		fragmentWord: 0,
 		ttl: batch.hopLimit[row] ?? 0,
 		protocol: IpProto.Udp,
-		source: batch.peer.subarray(peerAt, peerAt + 4),
-		destination: batch.local.subarray(localAt, localAt + 4),
+		source: batch.peer.subarray(sourceAt, sourceAt + 4),
+		destination: batch.local.subarray(destinationAt, destinationAt + 4),
 		options: NO_OPTIONS,
 	});
+}
+
+function isMappedAt({ peerView }: PacketBatch, at: number): boolean {
+	return (
+		peerView.getInt32(at) === 0 &&
+		peerView.getInt32(at + 4) === 0 &&
+		peerView.getInt32(at + 8) === 0xffff
+	);
 }
 
 /** Makes a whole packet of a datagram that is like another, whose headers are whole, in all but its payload. */

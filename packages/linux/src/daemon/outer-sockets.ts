@@ -49,16 +49,21 @@ export function prepareOuterSocket(native: Native, fd: number, family: number): 
 	set(Level.Socket, SocketOption.ReceiveBufferForce, QUEUE_OCTETS);
 	set(Level.Socket, SocketOption.SendBufferForce, QUEUE_OCTETS);
 	if (family === Family.Ipv4) {
-		set(Level.Ip, IpOption.MtuDiscover, MtuDiscover.Omit);
 		set(Level.Ip, IpOption.PacketInfo, 1);
-		set(Level.Ip, IpOption.ReceiveTos, 1);
-		set(Level.Ip, IpOption.ReceiveTtl, 1);
+		prepareForIpv4(native, fd);
 	} else {
 		set(Level.Ipv6, Ipv6Option.MtuDiscover, MtuDiscover.Omit);
 		set(Level.Ipv6, Ipv6Option.ReceivePacketInfo, 1);
 		set(Level.Ipv6, Ipv6Option.ReceiveTrafficClass, 1);
 		set(Level.Ipv6, Ipv6Option.ReceiveHopLimit, 1);
 	}
+}
+
+/** Options of a socket, of whatever family, that IPv4 comes and goes by. */
+export function prepareForIpv4(native: Native, fd: number): void {
+	native.setOption(fd, Level.Ip, IpOption.MtuDiscover, intValue(MtuDiscover.Omit));
+	native.setOption(fd, Level.Ip, IpOption.ReceiveTos, intValue(1));
+	native.setOption(fd, Level.Ip, IpOption.ReceiveTtl, intValue(1));
 }
 
 export class OuterSockets {
