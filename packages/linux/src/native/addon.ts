@@ -57,6 +57,7 @@ export interface Addon extends EvpCalls {
 /** Kinds of descriptors, as addon.cc numbers them. */
 const KINDS = { socket: 0, tun: 1, datagram: 2 } as const;
 
+const HEADERS = ['arguments.h', 'esp-crypto.h', 'wide-gcm.h'] as const;
 const COMPILERS = ['c++', 'g++', 'clang++'] as const;
 const FLAGS = ['-std=c++17', '-shared', '-fPIC', '-O2', '-DNODE_GYP_MODULE_NAME=xfrm'] as const;
 
@@ -80,11 +81,15 @@ export function loadAddon(): Addon {
 	return loaded;
 }
 
+const sourcePath = (name: string): string =>
+	fileURLToPath(new URL(`../../native/${name}`, import.meta.url));
+
 function addonPath(): string {
 	const ipsecMb = process.arch === 'x64' && existsSync(IPSEC_MB_HEADER) ? ['-DWITH_IPSEC_MB'] : [];
 	return compiledObject({
 		name: 'addon',
-		source: fileURLToPath(new URL('../../native/addon.cc', import.meta.url)),
+		source: sourcePath('addon.cc'),
+		headers: HEADERS.map(sourcePath),
 		variant: `${process.version} ${process.versions.openssl}`,
 		compilers: COMPILERS,
 		flags: [...FLAGS, ...ipsecMb, `-I${headerFolder()}`],

@@ -1,6 +1,9 @@
 // The arithmetic on kept contexts: the conformance suite of crypto providers, and the same octets as node:crypto gives.
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { nodeProvider } from '@xfrm/crypto/node';
+import { CryptoBatch, type CryptoProvider } from '@xfrm/crypto/provider';
 import { type CryptoVectors, cryptoCases } from '@xfrm/crypto/testing';
 import { loadAddon } from './addon.ts';
 import { CompileError } from './compiled.ts';
@@ -24,6 +27,45 @@ function vectorsIn<T>(file: string): T {
 	return JSON.parse(readFileSync(new URL(file, folder), 'utf8'));
 }
 
+const AAD_OCTETS = 8;
+const IV_OCTETS = 8;
+const ICV_OCTETS = 16;
+const GUARD_OCTETS = 80;
+const TEXT_AT: number = AAD_OCTETS + IV_OCTETS;
+
+/** AES-GCM by a provider: the whole memory after sealing, and the statuses of opening it whole and changed. */
+function gcm(provider: CryptoProvider, keyOctets: number, esn: boolean, octets: number): unknown {
+	const keyBytes = Uint8Array.from({ length: keyOctets + 4 }, (_, i) => i * 7 + octets);
+	const aead = { name: 'rfc4106(gcm(aes))', key: keyBytes, icvOctets: ICV_OCTETS };
+	const key = provider.espKey({ aead, esn });
+	const end = TEXT_AT + octets;
+	const bytes = Uint8Array.from({ length: end + ICV_OCTETS + GUARD_OCTETS }, (_, i) => i * i);
+	const batch = new CryptoBatch(1);
+	batch.count = 1;
+	batch.keys[0] = key;
+	batch.bytes[0] = bytes;
+	batch.out[0] = bytes;
+	batch.ivAt[0] = AAD_OCTETS;
+	batch.textAt[0] = TEXT_AT;
+	batch.textEnd[0] = end;
+	batch.outAt[0] = end;
+	batch.outEnd[0] = end + ICV_OCTETS;
+	batch.seqHi[0] = 0x8765_4321 | 0;
+	const statusOf = (run: (batch: CryptoBatch) => void): number => {
+		run(batch);
+		return batch.status[0] ?? -1;
+	};
+	const sealing = statusOf((jobs) => provider.seal(jobs));
+	const sealed = bytes.slice();
+	const opening = statusOf((jobs) => provider.open(jobs));
+	const opened = bytes.slice();
+	bytes.set(sealed);
+	bytes[end - 1] = (bytes[end - 1] ?? 0) ^ 1;
+	const refusal = statusOf((jobs) => provider.open(jobs));
+	key?.wipe();
+	return { sealing, sealed, opening, opened, refusal };
+}
+
 for (const [name, make] of [
 	['addon', loadAddon],
 	['ffi', ffiEvp],
@@ -45,5 +87,14 @@ for (const [name, make] of [
 		for (const { name: what, run } of cryptoCases(evpProvider(name, calls), vectors)) {
 			it(what, run);
 		}
+		it('AES-GCM of every length is what node:crypto makes of it', () => {
+			const [provider, other] = [evpProvider(name, calls), nodeProvider()];
+			for (let octets = 0; octets <= 600; octets++) {
+				const keyOctets = 16 + 8 * (octets % 3);
+				const esn = octets % 2 === 1;
+				const [actual, expected] = [provider, other].map((one) => gcm(one, keyOctets, esn, octets));
+				assert.deepEqual(actual, expected, `${octets} octets`);
+			}
+		});
 	});
 }
