@@ -6,6 +6,7 @@ import {
 	ALL_PEERS,
 	assertPings,
 	type Case,
+	connectionOf,
 	IPV4,
 	IPV6,
 	isInner,
@@ -13,6 +14,8 @@ import {
 	peerHost,
 	type Situation,
 	WITH_TABLES,
+	withCharons,
+	withEnds,
 	withLaboratory,
 } from './scenario.ts';
 import { sendTcp } from './traffic.ts';
@@ -270,9 +273,36 @@ function narrowIpv6(encap: boolean, octets: number, want: number): Case {
 	};
 }
 
+/** The host's filter says by a mark what an arriving packet is: states and policies are found by it. */
+function marked(encap: boolean): Case {
+	return {
+		name: `paths: marks that the filter puts on what arrives, ${encap ? 'in UDP' : 'in plain ESP'}`,
+		run: () =>
+			withEnds(async (pair) => {
+				const { a } = pair;
+				const [left, right] = connectionOf(IPV4, { encap });
+				const child = 'mark_in = 42\nmark_in_sa = yes\nmark_out = 42';
+				const [one] = await withCharons(pair, [{ ...left, child }, right]);
+				one.initiate();
+				assert.match(a.tables('state'), /mark 0x2a/);
+				const ping = (): number => a.ping(IPV4.innerB, 3, `-W 0.3 -m 42 -I ${IPV4.innerA}`);
+				assert.equal(ping(), 0, 'nobody has marked what arrives');
+				const arriving = encap ? 'udp dport 4500' : 'ip protocol esp';
+				a.must(
+					'nft -f -',
+					'table ip marks {\nchain in {\ntype filter hook prerouting priority mangle\n' +
+						`${arriving} meta mark set 42\n}\n}\n`,
+				);
+				assert.equal(ping(), 3);
+			}),
+	};
+}
+
 export const pathCases: readonly Case[] = [
 	forgedError(false, 1226),
 	forgedError(true, 1218),
+	marked(false),
+	marked(true),
 	narrowIpv6(false, 1400, 1326),
 	narrowIpv6(true, 1400, 1318),
 ];

@@ -39,7 +39,7 @@ namespace {
 
 constexpr int SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL;
 constexpr int ROWS_MAX = 1024;
-constexpr int CONTROL_OCTETS = 128;
+constexpr int CONTROL_OCTETS = 192;
 constexpr int PEER_OCTETS = 32;
 constexpr int LOCAL_OCTETS = 16;
 
@@ -213,7 +213,7 @@ struct Batch {
 	uint8_t *slab;
 	int32_t *at, *room, *octets, *segment_octets, *joined;
 	uint8_t *peer, *local;
-	int32_t *ifindex, *traffic_class, *hop_limit, *status;
+	int32_t *ifindex, *traffic_class, *hop_limit, *mark, *status;
 	int capacity;
 	/* Of one receive. */
 	ssize_t octets_max;
@@ -225,7 +225,7 @@ napi_value RegisterBatch(napi_env env, napi_callback_info info) {
 	Arguments a(env, info);
 	auto column = [&](size_t i) { return reinterpret_cast<int32_t *>(a.bytes(i)); };
 	Batch batch = {a.bytes(0), column(1), column(2), column(3), column(4), column(5), a.bytes(6), a.bytes(7),
-		column(8), column(9), column(10), column(11), a.number(12), a.number(13)};
+		column(8), column(9), column(10), column(11), column(12), a.number(13), a.number(14)};
 	if (batch.capacity > ROWS_MAX) batch.capacity = ROWS_MAX;
 	batches.push_back(batch);
 	return a.plain(batches.size() - 1);
@@ -256,6 +256,8 @@ void take_control(Batch &batch, int row, cmsghdr *control) {
 	} else if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO) {
 		memcpy(&value, data, 4);
 		batch.segment_octets[row] = value;
+	} else if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_MARK) {
+		memcpy(&batch.mark[row], data, 4);
 	}
 }
 
@@ -291,7 +293,7 @@ int receive_datagrams(int fd, Batch &batch) {
 		for (const int end = row + count; row < end; row++) {
 			msghdr &header = headers[row].msg_hdr;
 			octets += batch.octets[row] = headers[row].msg_len;
-			batch.segment_octets[row] = batch.ifindex[row] = batch.traffic_class[row] = batch.hop_limit[row] = 0;
+			batch.segment_octets[row] = batch.ifindex[row] = batch.traffic_class[row] = batch.hop_limit[row] = batch.mark[row] = 0;
 			for (cmsghdr *control = CMSG_FIRSTHDR(&header); control; control = CMSG_NXTHDR(&header, control))
 				take_control(batch, row, control);
 		}

@@ -14,8 +14,8 @@ import { viewOf } from '@xfrm/netlink';
 import { Level, SCM_CREDENTIALS } from '../native/abi.ts';
 import type { ReceivedMessage } from '../native/seam.ts';
 import { hasNetAdminIn } from '../requirement.ts';
+import { controlValueAt } from './control-message.ts';
 
-const CMSG_HEADER_OCTETS = 16;
 const UCRED_OCTETS = 12;
 
 export interface Credentials {
@@ -25,22 +25,12 @@ export interface Credentials {
 
 /** The sender's credentials among a message's control messages; undefined when there are none. */
 export function senderCredentials(message: ReceivedMessage): Credentials | undefined {
-	const view = viewOf(message.control);
-	const end = Math.min(message.controlOctets, message.control.length);
-	for (let at = 0; at + CMSG_HEADER_OCTETS + UCRED_OCTETS <= end; ) {
-		const octets = view.getUint32(at, true);
-		const level = view.getInt32(at + 8, true);
-		const type = view.getInt32(at + 12, true);
-		if (level === Level.Socket && type === SCM_CREDENTIALS) {
-			const from = at + CMSG_HEADER_OCTETS;
-			return { pid: view.getInt32(from, true), uid: view.getUint32(from + 4, true) };
-		}
-		if (octets < CMSG_HEADER_OCTETS) {
-			return undefined;
-		}
-		at += (octets + 7) & ~7;
+	const at = controlValueAt(message, Level.Socket, SCM_CREDENTIALS, UCRED_OCTETS);
+	if (at < 0) {
+		return undefined;
 	}
-	return undefined;
+	const view = viewOf(message.control);
+	return { pid: view.getInt32(at, true), uid: view.getUint32(at + 4, true) };
 }
 
 /** `AT_SECURE`: the program was started with more rights than who started it. */

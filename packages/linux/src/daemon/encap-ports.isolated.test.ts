@@ -171,7 +171,7 @@ for (const [name, words, takesIpv4, takesIpv6] of owners) {
 				}
 				const { fd, sport } = bed.send(family, ESP);
 				const packets = bed.receive(port);
-				const want = `${own} ${sport} ${own} ${PORT} 184 33 ${ESP}`;
+				const want: string = `${own} ${sport} ${own} ${PORT} 184 33 ${ESP}`;
 				assert.deepEqual(packets.map(told), [want]);
 				for (const packet of packets) {
 					assert.equal(bed.sendBack(packet, port, fd), ESP);

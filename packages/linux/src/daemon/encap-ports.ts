@@ -33,7 +33,12 @@ import {
 } from '../native/abi.ts';
 import { LOCAL_OCTETS, type PacketBatch, PEER_OCTETS } from '../native/packet-batch.ts';
 import type { Native } from '../native/seam.ts';
-import { prepareForIpv4, prepareOuterSocket, writeOuterIpv6 } from './outer-sockets.ts';
+import {
+	arrivalMark,
+	prepareForIpv4,
+	prepareOuterSocket,
+	writeOuterIpv6,
+} from './outer-sockets.ts';
 import { socketHolders, visibleProcesses } from './process-descriptors.ts';
 import { type UdpSocketRow, udpSockets } from './socket-list.ts';
 
@@ -316,6 +321,7 @@ export function takeDatagram(
 	packet.family = isMapped ? Family.Ipv4 : port.family;
 	packet.proto = IpProto.Udp;
 	packet.iif = batch.ifindex[row] ?? 0;
+	packet.mark = arrivalMark(batch, row);
 	packet.start = HEADROOM_OCTETS + udpGap(port.family) - udpGap(packet.family);
 	packet.transportAt = HEADROOM_OCTETS + udpGap(port.family) - UDP_HEADER_OCTETS;
 	packet.end = packet.transportAt + octets;
@@ -356,6 +362,7 @@ export function takeTwin(packet: PacketBuffer, other: PacketBuffer): void {
 	packet.family = other.family;
 	packet.proto = other.proto;
 	packet.iif = other.iif;
+	packet.mark = other.mark;
 	packet.start = other.start;
 	packet.transportAt = other.transportAt;
 	packet.nextHeaderAt = other.nextHeaderAt;

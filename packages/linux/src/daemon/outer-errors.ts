@@ -8,6 +8,7 @@
  *                                          | UDP 8 | ESP: SPI 4 …
  */
 import type { Engine } from '@xfrm/engine';
+import { viewOf } from '@xfrm/netlink';
 import {
 	fitsIpv4,
 	fitsIpv6,
@@ -27,15 +28,18 @@ import {
 	udpSourcePort,
 } from '@xfrm/wire';
 import { type Address, addressFrom, Family, IpProto } from '@xfrm/wire/xfrm';
-import { AF_INET, AF_INET6, SocketKind } from '../native/abi.ts';
-import type { Native } from '../native/seam.ts';
+import { AF_INET, AF_INET6, intValue, Level, SocketKind, SocketOption } from '../native/abi.ts';
+import type { Native, ReceivedMessage } from '../native/seam.ts';
 import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import { emptyMessage } from '../rtnetlink/rtnetlink-socket.ts';
+import { controlValueAt } from './control-message.ts';
 
 /** Longest error that is looked at: its quoted headers stand in front. */
 const ERROR_OCTETS_MAX = 576;
 /** Errors that are taken at once: what a flood brings beyond waits, and is then lost. */
 const ERRORS_PER_TURN = 16;
+/** Room for a mark. */
+const CONTROL_OCTETS = 24;
 
 const LEVEL_RAW = 255;
 const LEVEL_ICMPV6 = 58;
@@ -75,6 +79,9 @@ export function openErrorSockets(native: Native): ErrorSocket[] {
 		new DataView(filter.buffer).setUint32(0, ~(1 << Icmpv6Type.PacketTooBig), true);
 		native.setOption(six, LEVEL_ICMPV6, FILTER_OPTION, filter);
 		sockets.push({ fd: six, family: Family.Ipv6 });
+	}
+	for (const { fd } of sockets) {
+		native.setOption(fd, Level.Socket, SocketOption.ReceiveMark, intValue(1));
 	}
 	return sockets;
 }
@@ -150,7 +157,7 @@ export function takeErrors(
 	nowUs: number,
 ): void {
 	const bytes = new Uint8Array(ERROR_OCTETS_MAX);
-	const message = emptyMessage(0);
+	const message = emptyMessage(CONTROL_OCTETS);
 	for (let turn = 0; turn < ERRORS_PER_TURN; turn++) {
 		const octets = native.receive(socket.fd, bytes, message);
 		if (octets <= 0) {
@@ -158,16 +165,22 @@ export function takeErrors(
 		}
 		const received = bytes.subarray(0, Math.min(octets, bytes.length));
 		const quoted = quotedInError(received, socket.family);
-		if (quoted !== undefined && isOurs(engine, quoted, socket.family)) {
+		if (quoted !== undefined && isOurs(engine, quoted, socket.family, markOf(message))) {
 			routes.learnPathMtu(socket.family, quoted.daddr, quoted.mtu, nowUs);
 		}
 	}
 }
 
+/** The mark that the host's filter has put on an error: states of a mark are found by it, as in the kernel. */
+function markOf(message: ReceivedMessage): number {
+	const at = controlValueAt(message, Level.Socket, SocketOption.Mark, 4);
+	return at < 0 ? 0 : viewOf(message.control).getInt32(at, true);
+}
+
 /** Is there a state that the packet may have left by? In UDP, one with its ports. */
-export function isOurs(engine: Engine, quoted: QuotedPacket, family: number): boolean {
+function isOurs(engine: Engine, quoted: QuotedPacket, family: number, mark: number): boolean {
 	const { daddr, spi, proto, sport, dport } = quoted;
-	const state = engine.findState({ family, id: { daddr, spi, proto }, mark: 0 });
+	const state = engine.findState({ family, id: { daddr, spi, proto }, mark });
 	return (
 		state !== undefined &&
 		(state.encap?.sport ?? 0) === sport &&

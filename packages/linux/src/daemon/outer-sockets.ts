@@ -46,6 +46,8 @@ export function prepareOuterSocket(native: Native, fd: number, family: number): 
 	const set = (level: number, name: number, value: number): number =>
 		native.setOption(fd, level, name, intValue(value));
 	set(Level.Socket, SocketOption.Mark, BYPASS_MARK);
+	// An older kernel refuses: then packets arrive without marks.
+	set(Level.Socket, SocketOption.ReceiveMark, 1);
 	set(Level.Socket, SocketOption.ReceiveBufferForce, QUEUE_OCTETS);
 	set(Level.Socket, SocketOption.SendBufferForce, QUEUE_OCTETS);
 	if (family === Family.Ipv4) {
@@ -146,6 +148,7 @@ export function takeRaw(
 	packet.family = socket.family;
 	packet.proto = socket.proto;
 	packet.iif = batch.ifindex[row] ?? 0;
+	packet.mark = arrivalMark(batch, row);
 	packet.start = HEADROOM_OCTETS;
 	if (socket.family === Family.Ipv4) {
 		packet.end = packet.start + octets;
@@ -159,6 +162,12 @@ export function takeRaw(
 	packet.end = packet.transportAt + octets;
 	writeOuterIpv6(packet, batch, row, socket.proto);
 	return true;
+}
+
+/** The mark that the host's filter has put on a packet; a daemon's own comes back by loopback only, and is none. */
+export function arrivalMark({ mark }: PacketBatch, row: number): number {
+	const value = mark[row] ?? 0;
+	return value === BYPASS_MARK ? 0 : value;
 }
 
 /** The IPv6 header of a packet whose kernel has kept it, but for its flow label. */

@@ -21,7 +21,7 @@ export const OpenFlag = { ReadWrite: 2, NonBlock: 0o4000, CloseOnExec: 0o2000000
 /** Levels of socket options. */
 export const Level = { Socket: 1, Ip: 0, Udp: 17, Ipv6: 41, Netlink: 270 } as const;
 
-/** Options of `Level.Socket`. */
+/** Options of `Level.Socket`; the control message of a packet's mark is `Mark`. */
 export const SocketOption = {
 	ReuseAddress: 2,
 	SendBuffer: 7,
@@ -33,6 +33,8 @@ export const SocketOption = {
 	Mark: 36,
 	AttachReusePortCbpf: 51,
 	NetnsCookie: 71,
+	/** Linux 5.19. */
+	ReceiveMark: 75,
 } as const;
 
 /** Options of `Level.Ip`. */
@@ -62,7 +64,10 @@ export const Ipv6Option = {
 /** Options and control messages of `Level.Udp`. */
 export const UdpOption = { Segment: 103, Gro: 104 } as const;
 
-/** `IP_PMTUDISC_*`, the same for IPv6: the device's MTU alone counts, with DF and without. */
+/**
+ * `IP_PMTUDISC_*`, the same for IPv6: the device's MTU alone counts, with DF and without; by the second the kernel
+ * learns nothing from ICMP errors either.
+ */
 export const MtuDiscover = { Probe: 3, Omit: 5 } as const;
 
 /** Control messages of `Level.Socket`. */

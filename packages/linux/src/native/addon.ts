@@ -88,7 +88,7 @@ function addonPath(): string {
 	const ipsecMb = process.arch === 'x64' && existsSync(IPSEC_MB_HEADER) ? ['-DWITH_IPSEC_MB'] : [];
 	return compiledObject({
 		name: 'addon',
-		source: sourcePath('addon.cc'),
+		sources: [sourcePath('addon.cc')],
 		headers: HEADERS.map(sourcePath),
 		variant: `${process.version} ${process.versions.openssl}`,
 		compilers: COMPILERS,
@@ -219,9 +219,9 @@ class AddonNative implements Native {
 			return known;
 		}
 		const { slab, at, room, octets, segmentOctets, joined, peer, local } = batch;
-		const { ifindex, trafficClass, hopLimit, status, capacity } = batch;
+		const { ifindex, trafficClass, hopLimit, mark, status, capacity } = batch;
 		const columns = [slab, at, room, octets, segmentOctets, joined, peer, local];
-		const more = [ifindex, trafficClass, hopLimit, status];
+		const more = [ifindex, trafficClass, hopLimit, mark, status];
 		const number = this.#addon.registerBatch(...columns, ...more, capacity, RECEIVE_OCTETS);
 		this.#batches.set(batch, number);
 		return number;

@@ -15,6 +15,7 @@ import {
 	Ipv6Option,
 	Level,
 	SOCKADDR_OCTETS_MAX,
+	SocketOption,
 	sockaddrOctets,
 	UdpOption,
 } from './abi.ts';
@@ -23,7 +24,7 @@ import type { PortKind } from './seam.ts';
 
 const HEADER_OCTETS = 64;
 const IOVEC_OCTETS = 16;
-const CONTROL_OCTETS = 128;
+const CONTROL_OCTETS = 192;
 const CMSG_HEADER_OCTETS = 16;
 
 /** Offsets in `struct mmsghdr`. */
@@ -206,6 +207,7 @@ export class MessageRows {
 		batch.ifindex[row] = 0;
 		batch.trafficClass[row] = 0;
 		batch.hopLimit[row] = 0;
+		batch.mark[row] = 0;
 		for (let at = base; at + CMSG_HEADER_OCTETS <= end; ) {
 			const length = view.getUint32(at, true);
 			if (length < CMSG_HEADER_OCTETS || at + length > end) {
@@ -237,6 +239,8 @@ export class MessageRows {
 			batch.hopLimit[row] = view.getInt32(at, true);
 		} else if (level === Level.Udp && type === UdpOption.Gro) {
 			batch.segmentOctets[row] = view.getInt32(at, true);
+		} else if (level === Level.Socket && type === SocketOption.Mark) {
+			batch.mark[row] = view.getInt32(at, true);
 		}
 	}
 

@@ -20,6 +20,7 @@ import {
 	Level,
 	OpenFlag,
 	SocketKind,
+	SocketOption,
 	sockaddr,
 	UdpOption,
 } from './abi.ts';
@@ -32,6 +33,7 @@ import { PollSet } from './poll-set.ts';
 import type { Native } from './seam.ts';
 
 const linux = process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch);
+const needsRoot = process.geteuid?.() === 0 ? false : 'needs root, to set marks';
 const needsLinux = linux ? false : 'needs Linux on x86-64 or arm64';
 
 /** Why a provider is not to be had here; false when it is. */
@@ -178,6 +180,30 @@ for (const make of [ffiNative, addonNative]) {
 		assert.equal(into.hopLimit[0], 64);
 		assert.deepEqual(into.peer.slice(0, 8), from.address.slice(0, 8));
 		assert.equal(native.receivePackets(to.fd, 'socket', into), 0);
+		native.close(from.fd);
+		native.close(to.fd);
+	});
+
+	test(`${make.name}: marks of what comes`, { skip: skip || needsRoot }, (context) => {
+		const native = make();
+		const [from, to] = [udp(native), udp(native)];
+		if (native.setOption(to.fd, Level.Socket, SocketOption.ReceiveMark, intValue(1)) < 0) {
+			context.skip('needs Linux 5.19');
+			return;
+		}
+		const batch = new PacketBatch(new Uint8Array(2 * 64), 2);
+		batch.at[1] = 64;
+		batch.room.fill(64);
+		for (const mark of [-7, 0]) {
+			native.setOption(from.fd, Level.Socket, SocketOption.Mark, intValue(mark));
+			assert.equal(native.send(from.fd, Uint8Array.of(1, 2), to.address), 2);
+		}
+		assert.equal(native.receivePackets(to.fd, 'socket', batch), 2);
+		assert.deepEqual([...batch.mark], [-7, 0]);
+		native.setOption(to.fd, Level.Socket, SocketOption.ReceiveMark, intValue(0));
+		native.send(from.fd, Uint8Array.of(1, 2), to.address);
+		assert.equal(native.receivePackets(to.fd, 'socket', batch), 1);
+		assert.equal(batch.mark[0], 0);
 		native.close(from.fd);
 		native.close(to.fd);
 	});

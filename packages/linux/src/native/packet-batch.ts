@@ -38,6 +38,8 @@ export class PacketBatch {
 	readonly ifindex: Int32Array;
 	readonly trafficClass: Int32Array;
 	readonly hopLimit: Int32Array;
+	/** Of what was received, where the socket has `ReceiveMark`. */
+	readonly mark: Int32Array;
 	/** What became of it: 0, or a negative errno. */
 	readonly status: Int32Array;
 
@@ -55,6 +57,7 @@ export class PacketBatch {
 		this.ifindex = new Int32Array(capacity);
 		this.trafficClass = new Int32Array(capacity);
 		this.hopLimit = new Int32Array(capacity);
+		this.mark = new Int32Array(capacity);
 		this.status = new Int32Array(capacity);
 	}
 

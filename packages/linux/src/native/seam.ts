@@ -80,7 +80,7 @@ export interface Native {
 	 * Receives packets into the rows of the batch from row 0 on, as many as are there and have room, but no more
 	 * behind the one with which RECEIVE_OCTETS (limits.ts) have come, or the few of its system call. Each row's
 	 * `at` and `room` are the caller's; `octets` and, for sockets, peer, local address, interface, traffic
-	 * class and hop limit are filled in. Answers the number of rows; 0 when nothing is there.
+	 * class, hop limit and mark are filled in. Answers the number of rows; 0 when nothing is there.
 	 */
 	receivePackets(fd: number, kind: PortKind, batch: PacketBatch): number;
 	/**
