@@ -7,7 +7,7 @@
  * port id is new, and now and then.
  */
 import { readFileSync } from 'node:fs';
-import { encodeError, type RawMessage, viewOf } from '@xfrm/netlink';
+import { encodeError, MessageFlag, type RawMessage, splitMessages, viewOf } from '@xfrm/netlink';
 import type { NetlinkClient, NetlinkServer } from '@xfrm/netlink-server';
 import { Errno } from '@xfrm/wire/xfrm';
 import { CLIENT_BACKLOG_DATAGRAMS_MAX, CLIENTS_MAX } from '../limits.ts';
@@ -36,11 +36,17 @@ const NLMSG_HEADER_OCTETS = 16;
 /** Groups of NETLINK_XFRM. */
 const GROUPS_MAX = 9;
 /** Requests that are taken before packets get their turn again. */
-const REQUESTS_PER_TURN = 64;
+const REQUESTS_PER_TURN_MAX = 64;
+/** So many turns take one request, and do not look for a second. */
+const SINGLES_MAX = 8;
+/** Of the first message: what is there when nothing is asked. */
+const NOOP = 1;
 
 /** A program's socket as the daemon knows it. */
 interface Peer {
 	readonly client: NetlinkClient;
+	/** Of its port id. */
+	readonly address: Uint8Array;
 	/** Whom the right was looked up for. */
 	pid: number;
 	uid: number;
@@ -75,6 +81,10 @@ export class ControlSocket {
 	readonly #groups: readonly NetlinkClient[];
 	readonly #scratch: Uint8Array = new Uint8Array(DATAGRAM_OCTETS);
 	readonly #message = emptyMessage(64);
+	/** Requests that the next turn takes at most. */
+	#turn: number = 1;
+	/** Turns that have taken one request, all that they could. */
+	#singles: number = 0;
 
 	/** @param fd a bound socket */
 	constructor(native: Native, fd: number, server: NetlinkServer, observe: Observer) {
@@ -107,10 +117,15 @@ export class ControlSocket {
 	/**
 	 * Carries out what has come. Answers are held back until `flush`, so that what a request has changed can
 	 * take effect before it is acknowledged. True when anything was asked.
+	 *
+	 * A program that waits for each answer has sent one request, and to look for a second would keep it waiting: that
+	 * is done now and then only. From those who do not wait a turn takes more and more, which share what a change
+	 * costs.
 	 */
 	takeRequests(nowUs: number): boolean {
 		let any = false;
-		for (let turn = 0; turn < REQUESTS_PER_TURN; turn++) {
+		let taken = 0;
+		for (; taken < this.#turn; taken++) {
 			const octets = this.#native.receive(this.fd, this.#scratch, this.#message);
 			if (octets === -Errno.ENOBUFS || octets === -Errno.EINTR) {
 				continue;
@@ -120,17 +135,28 @@ export class ControlSocket {
 			}
 			const portId = sockaddrNlPid(this.#message.name);
 			if (portId !== 0 && portId !== DAEMON_PORT && octets <= this.#scratch.length) {
-				any = true;
-				this.#take(portId, this.#scratch.subarray(0, octets), nowUs);
+				any = this.#take(portId, this.#scratch.subarray(0, octets), nowUs) || any;
 			}
 		}
+		this.#turn = Math.max(1, Math.min(REQUESTS_PER_TURN_MAX, this.#nextTurn(taken)));
 		return any;
+	}
+
+	#nextTurn(taken: number): number {
+		if (taken < this.#turn) {
+			return taken;
+		}
+		if (this.#turn > 1) {
+			return 2 * this.#turn;
+		}
+		this.#singles = (this.#singles + 1) % SINGLES_MAX;
+		return this.#singles === 0 ? 2 : 1;
 	}
 
 	/** Sends what waits: answers first, then further parts of dumps. */
 	flush(): void {
 		for (const [portId, peer] of this.#peers) {
-			if (!this.#flushPeer(portId, peer)) {
+			if (!this.#flushPeer(peer)) {
 				this.#forget(portId, peer);
 			}
 		}
@@ -144,11 +170,11 @@ export class ControlSocket {
 			if (client === undefined) {
 				continue;
 			}
-			for (const message of client.receiveAll()) {
+			for (let news = client.receive(); news !== undefined; news = client.receive()) {
 				const address = sockaddrNl(0);
 				viewOf(address).setUint32(8, 1 << (group - 1), true);
 				// ECONNREFUSED: the kernel itself does not listen, as nobody else may.
-				this.#native.send(this.fd, message, address);
+				this.#native.send(this.fd, news, address);
 			}
 		}
 	}
@@ -179,7 +205,11 @@ export class ControlSocket {
 		this.#native.close(this.fd);
 	}
 
-	#take(portId: number, datagram: Uint8Array, nowUs: number): void {
+	/** True when it asks for anything but a sign of life. */
+	#take(portId: number, datagram: Uint8Array, nowUs: number): boolean {
+		if (this.#answerNoop(portId, datagram)) {
+			return false;
+		}
 		const peer = this.#peerOf(portId, senderCredentials(this.#message));
 		const request = takeObservationRequest(datagram);
 		const answers =
@@ -189,6 +219,24 @@ export class ControlSocket {
 		for (const answer of answers) {
 			this.#queue(peer, answer);
 		}
+		return true;
+	}
+
+	/**
+	 * Answers at once what anybody may ask, and nobody has to be known for: clients make sure of the daemon by a
+	 * socket that lives for one question, before each message with keys. False when something else is asked.
+	 */
+	#answerNoop(portId: number, datagram: Uint8Array): boolean {
+		if (datagram.length !== NLMSG_HEADER_OCTETS || datagram[4] !== NOOP || datagram[5] !== 0) {
+			return false;
+		}
+		const [question] = splitMessages(datagram);
+		if (question === undefined || (question.flags & MessageFlag.Ack) === 0) {
+			return false;
+		}
+		const answer = encodeError(question, 0, { pid: portId, capAck: false });
+		this.#native.send(this.fd, answer, sockaddrNl(portId));
+		return true;
 	}
 
 	/** Of who has no right only the first message: each is refused alike, and costs us more than them. */
@@ -223,7 +271,7 @@ export class ControlSocket {
 			this.#forget(...oldest);
 		}
 		const client = this.#server.connect({ portId, privileged });
-		const peer = { client, pid, uid, backlog: [] };
+		const peer = { client, address: sockaddrNl(portId), pid, uid, backlog: [] };
 		this.#peers.set(portId, peer);
 		return peer;
 	}
@@ -235,13 +283,13 @@ export class ControlSocket {
 	}
 
 	/** False when the peer is gone. */
-	#flushPeer(portId: number, peer: Peer): boolean {
+	#flushPeer(peer: Peer): boolean {
 		for (;;) {
 			const next = peer.backlog.shift() ?? this.#server.continueDump(peer.client);
 			if (next === undefined) {
 				return true;
 			}
-			const sent = this.#native.send(this.fd, next, sockaddrNl(portId));
+			const sent = this.#native.send(this.fd, next, peer.address);
 			if (sent === -Errno.EAGAIN || sent === -Errno.ENOBUFS) {
 				if (!peer.client.privileged) {
 					// Nothing is kept for who has no right to anything.

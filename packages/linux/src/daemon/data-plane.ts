@@ -6,6 +6,7 @@
  *          → timers → what the engine kept → news to listeners → poll
  */
 import { randomFillSync } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import type { CryptoProvider } from '@xfrm/crypto/provider';
 import { Engine, linux619, PacketAction } from '@xfrm/engine';
 import { NetlinkServer } from '@xfrm/netlink-server';
@@ -19,6 +20,7 @@ import { ControlSocket } from './control-socket.ts';
 import { DropSamples } from './drop-samples.ts';
 import { DropTable } from './drop-table.ts';
 import { type EncapPort, EncapPorts } from './encap-ports.ts';
+import { EncapStates } from './encap-states.ts';
 import { Guard, guardStands } from './guard.ts';
 import { Inbound } from './inbound.ts';
 import { InterfaceList, type InterfaceNames } from './interface-list.ts';
@@ -39,6 +41,11 @@ import { openTun } from './tun-device.ts';
 const LOOK_AROUND_US = 500_000;
 /** A datagram that a client had no room for is tried again so soon. */
 const RETRY_MS = 1;
+/**
+ * So long after a request the loop does not sleep: who waits for each answer sends the next request within that
+ * time, and would have to wait until the loop is awake again. A processor is needed for who asks.
+ */
+const AWAKE_US = availableParallelism() > 1 ? 100 : 0;
 /** Batches of one device before the others get their turn. */
 const BATCHES_PER_TURN = 16;
 
@@ -73,6 +80,7 @@ export class DataPlane {
 	readonly #failing: Set<'journal' | 'ledger'> = new Set();
 	readonly #sockets: OuterSockets;
 	readonly #ports: EncapPorts;
+	readonly #encapStates: EncapStates;
 	readonly #outbound: Outbound;
 	readonly #inbound: Inbound;
 	readonly #interfaces: InterfaceList;
@@ -81,8 +89,7 @@ export class DataPlane {
 	readonly #drops: DropTable = new DropTable();
 	#stopped: boolean = false;
 	#lookedAroundUs: number = 0;
-	/** Of the engine's tables, when ports were last looked for. */
-	#portGeneration: number = 0;
+	#awakeUntilUs: number = 0;
 
 	/** Opens everything; what was opened before a failure goes with the process. @throws StartError */
 	constructor(options: DataPlaneOptions) {
@@ -99,6 +106,12 @@ export class DataPlane {
 		});
 		this.#sockets = new OuterSockets(native);
 		this.#ports = new EncapPorts(native, this.#portOpened, this.#portClosed);
+		this.#encapStates = new EncapStates(({ encap, config, family }) => {
+			if (encap === undefined) {
+				return undefined;
+			}
+			return this.#routes.isLocal(family, config.id.daddr) ? encap.dport : encap.sport;
+		});
 		const slab = new PacketSlab(SLAB_OCTETS);
 		this.#transmitter = new Transmitter(native, this.#sockets, slab);
 		const { engine } = this;
@@ -166,10 +179,12 @@ export class DataPlane {
 		for (const text of refused) {
 			log('warning', text);
 		}
+		this.#encapStates.begin(this.engine.states());
 		this.engine.net.watcher = new TableWatchers([
 			this.#journal,
 			this.#guard.filter,
 			this.#interfaces,
+			this.#encapStates,
 		]);
 		this.#updateGuard(nowUs());
 		this.#interfaces.begin(this.engine);
@@ -178,8 +193,8 @@ export class DataPlane {
 
 	readonly #ownCounters = (): OwnCounters => {
 		const { sent, delivered, failed } = this.#transmitter.counters;
-		const { portless, unleased } = this.#outbound;
-		return { sent, delivered, failed, portless, unleased };
+		const { portless, unleased, carrier, collisions } = this.#outbound;
+		return { sent, delivered, failed, portless, unleased, carrier, collisions };
 	};
 
 	/** Runs until the wake-up says so. */
@@ -307,6 +322,7 @@ export class DataPlane {
 			this.#interfaces.update();
 			this.#control.flush();
 		}
+		this.#awakeUntilUs = nowUs() + AWAKE_US;
 	}
 
 	#updateGuard(now: number): void {
@@ -361,6 +377,9 @@ export class DataPlane {
 		if (this.#control.hasBacklog) {
 			return RETRY_MS;
 		}
+		if (now < this.#awakeUntilUs) {
+			return 0;
+		}
 		const dueUs = Math.min(
 			this.engine.pollTimeout(),
 			this.#lookedAroundUs + LOOK_AROUND_US,
@@ -386,7 +405,7 @@ export class DataPlane {
 			this.#drops.letGo();
 			this.#routes.forgetExpired(now);
 			followSysctls(this.engine.net.sysctl);
-			this.#ports.lookAround(this.#encapPorts());
+			this.#ports.lookAround(this.#encapStates.ports);
 		}
 	}
 
@@ -417,26 +436,11 @@ export class DataPlane {
 
 	/** A port that a new state needs is shared before the state's request is answered. */
 	#sharePorts(): void {
-		const { generation } = this.engine.net;
-		if (generation === this.#portGeneration) {
-			return;
-		}
-		this.#portGeneration = generation;
-		const ports = this.#encapPorts();
-		if ([...ports].some((port) => !this.#ports.hasPort(port))) {
-			this.#ports.lookAround(ports);
-		}
-	}
-
-	/** Ports that states in UDP have at this end. */
-	#encapPorts(): ReadonlySet<number> {
-		const ports = new Set<number>();
-		for (const { encap, config, family } of this.engine.states()) {
-			if (encap !== undefined) {
-				const inbound = this.#routes.isLocal(family, config.id.daddr);
-				ports.add(inbound ? encap.dport : encap.sport);
+		for (const port of this.#encapStates.takeNewPorts()) {
+			if (!this.#ports.hasPort(port)) {
+				this.#ports.lookAround(this.#encapStates.ports);
+				return;
 			}
 		}
-		return ports;
 	}
 }

@@ -7,12 +7,22 @@
  *
  * Policies of an if_id are met in their device only and are not here.
  */
-import { comesBefore, SelectorWord, type XfrmPolicy } from '@xfrm/engine';
+import {
+	comesBefore,
+	SELECTOR_WORDS,
+	SelectorWord,
+	TEMPLATE_WORDS,
+	TemplateWord,
+	type XfrmPolicy,
+} from '@xfrm/engine';
 import { Direction, Family, IpProto, PolicyAction } from '@xfrm/wire/xfrm';
 
 /** The verdict of what lets packets go; any other is a mark for capture (OUT), or `FORBID`. */
 export const LET_GO = 0;
 export const FORBID = 1;
+
+/** Of a template's kind. */
+const OPTIONAL_BITS = 0xff;
 
 export interface GuardEntry {
 	readonly policy: XfrmPolicy;
@@ -24,14 +34,23 @@ export interface GuardEntry {
 	place: number;
 }
 
-/** Does the policy demand that its packets are protected? */
-export function protects(policy: XfrmPolicy): boolean {
-	if (policy.action !== PolicyAction.Allow) {
+/**
+ * Does the policy demand that its packets are protected? Templates are looked at as words: made into objects, they
+ * would take more memory than all else of most policies.
+ */
+export function protects({ action, direction, words }: XfrmPolicy): boolean {
+	if (action !== PolicyAction.Allow) {
 		return true;
 	}
-	return policy.direction === Direction.Out
-		? policy.templates.length > 0
-		: policy.templates.some((template) => template.optional === 0);
+	if (direction === Direction.Out) {
+		return words.length > SELECTOR_WORDS;
+	}
+	for (let at = SELECTOR_WORDS; at < words.length; at += TEMPLATE_WORDS) {
+		if (((words[at + TemplateWord.Kind] ?? 0) & OPTIONAL_BITS) === 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 /** Mark that packets of the policy are known to have: what its lane's device gives back to them. */

@@ -74,8 +74,9 @@ export class GuardFilter implements TableWatcher {
 	/** Of the engine's tables, when the kernel was told of them last. */
 	#generation: number = Number.NaN;
 	/** What the kernel was told of defaults and thresholds last; undefined before the first time. */
-	#defaults: string | undefined;
-	#thresholds: string = '';
+	#defaults: readonly number[] | undefined;
+	#threshold4: readonly number[] = [];
+	#threshold6: readonly number[] = [];
 	/** Flags of the table, as far as this kernel knows them. */
 	#flags: number = TABLE_OWNED;
 
@@ -142,20 +143,23 @@ export class GuardFilter implements TableWatcher {
 			return 0;
 		}
 		this.#generation = generation;
-		const { threshold4, threshold6 } = spd;
-		if (this.#defaults === undefined || `${threshold4} ${threshold6}` !== this.#thresholds) {
+		if (
+			this.#defaults === undefined ||
+			!areEqual(this.#threshold4, spd.threshold4) ||
+			!areEqual(this.#threshold6, spd.threshold6)
+		) {
 			return this.writeAnew();
 		}
-		const defaults = String(this.#engine.net.defaults);
-		if (this.#changed.size === 0 && defaults === this.#defaults && nowUs < this.dueUs) {
+		const hasDefaults = areEqual(this.#defaults, this.#engine.net.defaults);
+		if (this.#changed.size === 0 && hasDefaults && nowUs < this.dueUs) {
 			return 0;
 		}
 		this.#batch.restart();
 		if (!this.#writeChanges(nowUs)) {
 			return this.writeAnew();
 		}
-		if (defaults !== this.#defaults) {
-			this.#defaults = defaults;
+		if (!hasDefaults) {
+			this.#defaults = [...this.#engine.net.defaults];
 			this.#writeDefaults(true);
 		}
 		return this.#batch.isEmpty ? 0 : this.#commit();
@@ -176,8 +180,9 @@ export class GuardFilter implements TableWatcher {
 		this.#leaving.clear();
 		this.#entries.clear();
 		this.#parts.clear();
-		this.#defaults = String(defaults);
-		this.#thresholds = `${spd.threshold4} ${spd.threshold6}`;
+		this.#defaults = [...defaults];
+		this.#threshold4 = [...spd.threshold4];
+		this.#threshold6 = [...spd.threshold6];
 		for (const policy of spd.policies()) {
 			this.#makeEntry(policy);
 		}
@@ -390,6 +395,15 @@ export class GuardFilter implements TableWatcher {
 			}
 		}
 	}
+}
+
+function areEqual(a: readonly number[], b: readonly number[]): boolean {
+	for (let i = 0; i < b.length; i++) {
+		if (a[i] !== b[i]) {
+			return false;
+		}
+	}
+	return a.length === b.length;
 }
 
 /** What a policy is for: at most one that is there has it (P-5, P-6). */

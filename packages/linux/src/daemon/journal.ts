@@ -59,6 +59,9 @@ const RESTORE_HEADER = { flags: MessageFlag.Request | MessageFlag.Ack, seq: 1, p
 /** A whole journal is written in pieces of about so many characters. */
 const CHUNK_LENGTH = 0x1_0000;
 
+/** Room for the lines of a few changes. */
+const LINES_OCTETS = 0x4000;
+
 /** What a restore came to. */
 export interface Restored {
 	readonly states: number;
@@ -86,12 +89,15 @@ export class Journal implements TableWatcher {
 	readonly #gone: number[] = [];
 	/** Of the engine's tables, when all of them was written. */
 	#flushedGeneration: number = -1;
-	#defaults: string = '';
+	/** As it says; empty before it says any. */
+	#defaults: readonly number[] = [];
 	#nextNumber: number = 1;
 	#fd: number = -1;
 	/** Octets when it was last written anew, and now. */
 	#octetsFirst: number = 0;
 	#octets: number = 0;
+	/** Of the lines that are written; those of a few changes fit. */
+	readonly #bytes: Buffer = Buffer.alloc(LINES_OCTETS);
 	/** Slots that restored states had. */
 	readonly #slotsBefore: Map<XfrmState, number> = new Map();
 
@@ -178,10 +184,17 @@ export class Journal implements TableWatcher {
 		if (changes === 0 && generation === this.#flushedGeneration) {
 			return;
 		}
-		const text = this.#gone.map((number) => writeRecord({ kind: 'gone', number })).join('');
-		const states = [...this.#changedStates].map((state) => this.#stateLine(state)).join('');
-		const policies = [...this.#changedPolicies].map((policy) => this.#policyLine(policy)).join('');
-		const lines = text + states + policies + this.#defaultsLine();
+		let lines = '';
+		for (const number of this.#gone) {
+			lines += writeRecord({ kind: 'gone', number });
+		}
+		for (const state of this.#changedStates) {
+			lines += this.#stateLine(state);
+		}
+		for (const policy of this.#changedPolicies) {
+			lines += this.#policyLine(policy);
+		}
+		lines += this.#defaultsLine();
 		if (lines === '') {
 			this.#flushedGeneration = generation;
 			return;
@@ -210,7 +223,9 @@ export class Journal implements TableWatcher {
 		this.#gone.length = 0;
 		this.#changedStates.clear();
 		this.#changedPolicies.clear();
-		this.#defaults = JSON.stringify(this.#engine.net.defaults);
+		if (!this.#saysDefaults()) {
+			this.#defaults = [...this.#engine.net.defaults];
+		}
 	}
 
 	#forget(object: XfrmState | XfrmPolicy): void {
@@ -245,19 +260,25 @@ export class Journal implements TableWatcher {
 
 	#defaultsLine(): string {
 		const { defaults } = this.#engine.net;
-		return JSON.stringify(defaults) === this.#defaults
-			? ''
-			: writeRecord({ kind: 'defaults', defaults });
+		return this.#saysDefaults() ? '' : writeRecord({ kind: 'defaults', defaults });
+	}
+
+	#saysDefaults(): boolean {
+		return this.#engine.net.defaults.every(
+			(value, direction) => value === this.#defaults[direction],
+		);
 	}
 
 	#append(lines: string): void {
-		const bytes = Buffer.from(lines);
-		const written = writeSync(this.#fd, bytes, 0, bytes.length, this.#octets);
-		if (written < bytes.length) {
+		const fits = 3 * lines.length <= this.#bytes.length;
+		const bytes = fits ? this.#bytes : Buffer.from(lines);
+		const octets = fits ? bytes.write(lines) : bytes.length;
+		const written = writeSync(this.#fd, bytes, 0, octets, this.#octets);
+		if (written < octets) {
 			// The next one begins at the same place, and a reader sees no half line.
-			throw new Error(`the journal took ${written} of ${bytes.length} octets: no space left`);
+			throw new Error(`the journal took ${written} of ${octets} octets: no space left`);
 		}
-		this.#octets += bytes.length;
+		this.#octets += octets;
 	}
 
 	/** Writes a journal that says how things are, and puts it in the place of the one before. */
@@ -267,7 +288,7 @@ export class Journal implements TableWatcher {
 		const before = { fd: this.#fd, octets: this.#octets };
 		this.#fd = fd;
 		this.#octets = 0;
-		this.#defaults = '';
+		this.#defaults = [];
 		try {
 			let lines = '';
 			for (const line of this.#allLines()) {

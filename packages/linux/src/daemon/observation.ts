@@ -94,6 +94,9 @@ export function observationRequest(what: number, which: number, seq: number): Ui
 
 /** Is this datagram one? */
 export function takeObservationRequest(datagram: Uint8Array): RawMessage | undefined {
+	if ((datagram[4] ?? 0) + 256 * (datagram[5] ?? 0) !== OBSERVATION_TYPE) {
+		return undefined;
+	}
 	const [request] = splitMessages(datagram);
 	const isOne = request?.type === OBSERVATION_TYPE && request.payload.length >= 8;
 	return isOne ? request : undefined;
