@@ -8,7 +8,7 @@
 import { randomFillSync } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { CryptoProvider } from '@xfrm/crypto/provider';
-import { Engine, linux619, PacketAction } from '@xfrm/engine';
+import { Engine, linux619, PacketAction, type XfrmState } from '@xfrm/engine';
 import { NetlinkServer } from '@xfrm/netlink-server';
 import { POLL_DESCRIPTORS_MAX, SLAB_OCTETS } from '../limits.ts';
 import { PollSet } from '../native/poll-set.ts';
@@ -106,12 +106,7 @@ export class DataPlane {
 		});
 		this.#sockets = new OuterSockets(native);
 		this.#ports = new EncapPorts(native, this.#portOpened, this.#portClosed);
-		this.#encapStates = new EncapStates(({ encap, config, family }) => {
-			if (encap === undefined) {
-				return undefined;
-			}
-			return this.#routes.isLocal(family, config.id.daddr) ? encap.dport : encap.sport;
-		});
+		this.#encapStates = new EncapStates(this.#ownPort);
 		const slab = new PacketSlab(SLAB_OCTETS);
 		this.#transmitter = new Transmitter(native, this.#sockets, slab);
 		const { engine } = this;
@@ -433,6 +428,14 @@ export class DataPlane {
 		}
 		this.#transmitter.flush();
 	}
+
+	/** The port that a state in UDP has at this end. */
+	readonly #ownPort = ({ encap, config, family }: XfrmState): number | undefined => {
+		if (encap === undefined) {
+			return undefined;
+		}
+		return this.#routes.isLocal(family, config.id.daddr) ? encap.dport : encap.sport;
+	};
 
 	/** A port that a new state needs is shared before the state's request is answered. */
 	#sharePorts(): void {
