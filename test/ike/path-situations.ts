@@ -298,9 +298,61 @@ function marked(encap: boolean): Case {
 	};
 }
 
+/** As from an XFRM interface of Linux. */
+const unreachable: Case = {
+	name: 'paths: a device by if_id tells senders of what no policy and states of it protect',
+	run: () =>
+		withEnds(async ({ laboratory, a }) => {
+			const behind = laboratory.host('c');
+			laboratory.wire(a, 'eth1', ['10.1.0.254/24'], behind, 'eth0', ['10.1.0.9/24']);
+			behind.must('ip route add default via 10.1.0.254');
+			a.must('sysctl -qw net.ipv4.ip_forward=1');
+			const policy = (how: string): string =>
+				a.tables(
+					...`policy update src ${IPV4.netA} dst ${IPV4.netB} dir out if_id 42 ${how}`.split(' '),
+				);
+			policy('action block');
+			a.must(`ip route add ${IPV4.netB} dev xfrm-42 src ${IPV4.innerA}`);
+			a.must('ip route add 10.3.0.0/24 dev xfrm-42');
+			a.must('ip -6 route add 2001:db8:3::/64 dev xfrm-42');
+			const told = (host: Host, to: string): number => {
+				const { stdout } = host.run(`ping -n -c 2 -i 0.2 -W 0.5 ${to}`);
+				return (
+					stdout.match(/Destination Host Unreachable|Destination unreachable: Address/g)?.length ??
+					0
+				);
+			};
+			const watch = await WireWatch.start(a, 'eth0');
+			const own = (name: string): number => {
+				const { own: numbers } = JSON.parse(a.xfrmMust('top', '--json', '--once'));
+				return numbers[name];
+			};
+			assert.equal(told(a, '10.3.0.1'), 2, 'no policy');
+			assert.equal(told(a, '2001:db8:3::1'), 2, 'no policy, over IPv6');
+			assert.equal(told(behind, '10.3.0.1'), 2, 'no policy, forwarded');
+			assert.equal(told(a, IPV4.innerB), 2, 'a policy to block');
+			const template = `tmpl src ${IPV4.a} dst ${IPV4.b} proto esp mode tunnel`;
+			policy(template);
+			assert.equal(told(a, IPV4.innerB), 2, 'no states');
+			assert.equal(own('carrier'), 10);
+			// States that lead into the device itself: a packet would go round for ever.
+			const ends = `src ${IPV4.a} dst 10.3.0.1 proto esp`;
+			policy(template.replace(IPV4.b, '10.3.0.1'));
+			const key = `0x${'11'.repeat(20)}`;
+			const state = ['state', 'add', ...`${ends} spi 0x100 mode tunnel if_id 42 aead`.split(' ')];
+			a.tables(...state, 'rfc4106(gcm(aes))', key, '128');
+			assert.equal(told(a, IPV4.innerB), 0, 'round');
+			assert.equal(own('collisions'), 2);
+			assert.equal(own('carrier'), 10);
+			const { plain, esp } = await watch.stop(isInner);
+			assert.deepEqual([plain, esp.length], [0, 0]);
+		}),
+};
+
 export const pathCases: readonly Case[] = [
 	forgedError(false, 1226),
 	forgedError(true, 1218),
+	unreachable,
 	marked(false),
 	marked(true),
 	narrowIpv6(false, 1400, 1326),

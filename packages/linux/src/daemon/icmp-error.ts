@@ -13,6 +13,7 @@ import {
 	IcmpType,
 	IcmpUnreachableCode,
 	Icmpv6Type,
+	Icmpv6UnreachableCode,
 	IPV4_HEADER_OCTETS,
 	IPV6_HEADER_OCTETS,
 	IPV6_MTU_MIN,
@@ -35,12 +36,25 @@ import { Family, IpProto } from '@xfrm/wire/xfrm';
 const IPV4_ERROR_OCTETS_MAX = 576;
 const HOP_LIMIT = 64;
 
+/** Type, code, and the four octets behind the checksum. */
+type Meaning = readonly [type: number, code: number, rest: number];
+
 /** "Too big": the path takes so many octets. undefined where no error may be sent. */
 export function tooBigError(packet: PacketBuffer, mtu: number): PacketBuffer | undefined {
-	return packet.family === Family.Ipv4 ? ipv4TooBig(packet, mtu) : ipv6TooBig(packet, mtu);
+	const { FragmentationNeeded } = IcmpUnreachableCode;
+	return packet.family === Family.Ipv4
+		? ipv4Error(packet, [IcmpType.DestinationUnreachable, FragmentationNeeded, mtu])
+		: ipv6Error(packet, [Icmpv6Type.PacketTooBig, 0, mtu]);
 }
 
-function ipv4TooBig(about: PacketBuffer, mtu: number): PacketBuffer | undefined {
+/** "Host unreachable", for IPv6 "address unreachable". undefined where no error may be sent. */
+export function unreachableError(packet: PacketBuffer): PacketBuffer | undefined {
+	return packet.family === Family.Ipv4
+		? ipv4Error(packet, [IcmpType.DestinationUnreachable, IcmpUnreachableCode.Host, 0])
+		: ipv6Error(packet, [Icmpv6Type.DestinationUnreachable, Icmpv6UnreachableCode.Address, 0]);
+}
+
+function ipv4Error(about: PacketBuffer, [type, code, rest]: Meaning): PacketBuffer | undefined {
 	const { view, bytes, start, end } = about;
 	const header = fitsIpv4(view, start, end) ? parseIpv4(bytes, start, end) : undefined;
 	if (header === undefined || ipv4FragmentOffset(view, start) !== 0) {
@@ -67,14 +81,13 @@ function ipv4TooBig(about: PacketBuffer, mtu: number): PacketBuffer | undefined 
 		options: new Uint8Array(0),
 	});
 	const at = error.start + IPV4_HEADER_OCTETS;
-	const { FragmentationNeeded } = IcmpUnreachableCode;
-	writeIcmp(error.view, at, IcmpType.DestinationUnreachable, FragmentationNeeded, mtu);
+	writeIcmp(error.view, at, type, code, rest);
 	error.bytes.set(quote, at + ICMP_HEADER_OCTETS);
 	fillIcmpChecksum(error.bytes, error.view, at, error.end);
 	return error;
 }
 
-function ipv6TooBig(about: PacketBuffer, mtu: number): PacketBuffer | undefined {
+function ipv6Error(about: PacketBuffer, [type, code, rest]: Meaning): PacketBuffer | undefined {
 	const { view, bytes, start, end } = about;
 	const header = fitsIpv6(view, start, end) ? parseIpv6(bytes, start, end) : undefined;
 	if (header === undefined || header.source[0] === 0xff) {
@@ -99,7 +112,7 @@ function ipv6TooBig(about: PacketBuffer, mtu: number): PacketBuffer | undefined 
 		destination: header.source,
 	});
 	const at = error.start + IPV6_HEADER_OCTETS;
-	writeIcmp(error.view, at, Icmpv6Type.PacketTooBig, 0, mtu);
+	writeIcmp(error.view, at, type, code, rest);
 	error.bytes.set(quote, at + ICMP_HEADER_OCTETS);
 	fillIcmpv6Checksum(error.bytes, error.view, error.start, at, error.end);
 	return error;

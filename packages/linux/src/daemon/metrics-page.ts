@@ -60,7 +60,7 @@ function addCounters({ counters, own }: DaemonNumbers, registers: Registry[]): v
 	}
 	const packets = new Counter({
 		name: 'xfrm_daemon_packets_total',
-		help: 'Packets: sent, delivered to the kernel, not taken (failed), without a port or numbers (unleased).',
+		help: 'Packets: sent, delivered to the kernel, failed; without port, numbers (unleased), policy (carrier).',
 		labelNames: ['what'],
 		registers,
 	});

@@ -14,7 +14,7 @@
  * @hotpath
  */
 import { Batch, type Bundle, type Engine, PacketAction } from '@xfrm/engine';
-import { fragmentPacket } from '@xfrm/host';
+import { fragmentPacket, PeerRates } from '@xfrm/host';
 import {
 	beginSegment,
 	endSegment,
@@ -40,7 +40,7 @@ import type { Native } from '../native/seam.ts';
 import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import type { DropSamples } from './drop-samples.ts';
 import type { EncapPort, EncapPorts } from './encap-ports.ts';
-import { tooBigError } from './icmp-error.ts';
+import { tooBigError, unreachableError } from './icmp-error.ts';
 import { PacketRows } from './packet-rows.ts';
 import type { PacketSlab } from './packet-slab.ts';
 import type { SequenceLedger } from './sequence-ledger.ts';
@@ -55,6 +55,9 @@ import {
 
 /** Numbers that a batch may take of one state, pieces of its packets included. */
 const NUMBERS_PER_BATCH = 16 * PACKETS_PER_CALL;
+
+/** Errors of a kind to one address, behind the first few: Linux's net.ipv4.icmp_ratelimit. */
+const UNREACHABLE_EVERY_US = 1_000_000;
 
 /** A device that packets of one mark are captured by. */
 export interface Lane {
@@ -85,6 +88,10 @@ export class Outbound {
 	portless: number = 0;
 	/** Packets that could not go, as no numbers could be leased for them. */
 	unleased: number = 0;
+	/** Of devices by if_id, by the names of Linux: what has no policy and states, and what would go out by its own. */
+	carrier: number = 0;
+	collisions: number = 0;
+	readonly #peers: PeerRates = new PeerRates();
 
 	constructor(
 		native: Native,
@@ -196,7 +203,7 @@ export class Outbound {
 		this.#samples.begin(batch.packets, batch.nowUs);
 		this.#engine.lookup(batch);
 		if (lane.ifId !== 0) {
-			this.#dropUnprotected(batch);
+			this.#refuseUnprotected(batch, lane);
 		}
 		this.#dropTooBig(batch, lane);
 		this.#lease(batch);
@@ -278,17 +285,25 @@ export class Outbound {
 		return true;
 	}
 
-	/** A device of an if_id takes nowhere what no policy of it wants protected. @spec X-3 */
-	#dropUnprotected(batch: Batch): void {
+	/** A device of an if_id takes nowhere what no policy and states of it protect, and tells its sender. @spec X-3 */
+	#refuseUnprotected(batch: Batch, lane: Lane): void {
 		const { packets } = batch;
 		let kept = 0;
 		for (let i = 0; i < packets.length; i++) {
-			const packet = packets[i];
-			if (packet !== undefined && packet.action !== PacketAction.Pass) {
+			// A batch has no holes.
+			const packet = packets[i] as PacketBuffer;
+			const isRefused = packet.action === PacketAction.Drop;
+			if (isRefused || packet.action === PacketAction.Pass) {
+				this.carrier++;
+				this.#tellUnreachable(packet, batch.nowUs, lane);
+			} else if ((packet.bundle as Bundle | null)?.route.ifindex === lane.ifindex) {
+				this.collisions++;
+				continue;
+			}
+			if (packet.action !== PacketAction.Pass) {
 				packets[kept++] = packet;
 			}
 		}
-		this.#transmitter.counters.failed += packets.length - kept;
 		packets.length = kept;
 	}
 
@@ -322,6 +337,16 @@ export class Outbound {
 	#tellTooBig(packet: PacketBuffer, mtu: number, lane: Lane): void {
 		const error = tooBigError(packet, mtu);
 		if (error !== undefined) {
+			this.#transmitter.toKernel(error, lane.fd, NOT);
+		}
+	}
+
+	/** At most so often as Linux tells a peer. */
+	#tellUnreachable(packet: PacketBuffer, nowUs: number, lane: Lane): void {
+		const sourceEndAt = packet.start + (packet.family === Family.Ipv4 ? 16 : 24);
+		const peer = packet.view.getInt32(sourceEndAt - 4);
+		const error = unreachableError(packet);
+		if (error !== undefined && this.#peers.admitError(peer, nowUs, UNREACHABLE_EVERY_US)) {
 			this.#transmitter.toKernel(error, lane.fd, NOT);
 		}
 	}
