@@ -14,6 +14,7 @@ import { policySituations } from './policy-situations.ts';
 import { safetyCases } from './safety-cases.ts';
 import type { Case, Situation } from './scenario.ts';
 import { startCases } from './start-cases.ts';
+import { supervisedCases } from './supervised-cases.ts';
 import { tunnelSituations } from './tunnel-situations.ts';
 import { wireCases } from './wire-cases.ts';
 
@@ -39,4 +40,5 @@ export const cases: readonly Case[] = [
 	...commandCases,
 	...observedCases,
 	...execCases,
+	...supervisedCases,
 ];

@@ -279,7 +279,8 @@ Waits up to five seconds for a daemon. What the program starts is served as well
 
 A program that is loaded by the C library's loader is reached by a library (LD_PRELOAD). Others, such as
 static ones, Go's, and those that run as another user, are reached by their system calls, which a
-process beside them looks after: slower, with the same result.
+process beside them looks after: slower, with the same result. What would configure the kernel past
+that is refused: PF_KEY, and with the latter io_uring; 32-bit programs are not served.
 
        --seccomp         by system calls in any case: for a program that clears the environment of
                          what it starts, or starts static programs

@@ -46,6 +46,19 @@ static inline struct sockaddr_nl daemon_address(void) {
 	return address;
 }
 
+/* Among the control messages of one from the daemon its process becomes the kernel, which has no number. */
+static inline void name_kernel_as_sender(struct msghdr *message) {
+	struct cmsghdr *control;
+	for (control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
+		struct ucred sender;
+		if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_CREDENTIALS) continue;
+		if (control->cmsg_len < CMSG_LEN(sizeof sender)) continue;
+		memcpy(&sender, CMSG_DATA(control), sizeof sender);
+		sender.pid = 0;
+		memcpy(CMSG_DATA(control), &sender, sizeof sender);
+	}
+}
+
 /* Did this message come from the daemon's port id, sent by root? */
 static inline int is_from_root(struct msghdr *message) {
 	struct sockaddr_nl *from = message->msg_name;
@@ -77,15 +90,18 @@ static inline long send_soon(int fd, const struct msghdr *message, int flags) {
 static inline int shake_hands(void) {
 	struct nlmsghdr hello = { .nlmsg_len = NLMSG_HDRLEN, .nlmsg_type = NLMSG_NOOP, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
 	struct sockaddr_nl to = daemon_address();
+	long long until = now_ms() + HANDSHAKE_MS;
 	int saved = errno, one = 1, good = 0;
 	int fd = (int)syscall(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
 	if (fd < 0) return -1;
 	syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof one);
+	/* Nobody else can send there then. */
+	syscall(SYS_connect, fd, &to, sizeof to);
 	struct iovec words = { &hello, sizeof hello };
 	struct msghdr question = { .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &words, .msg_iovlen = 1 };
 	if (send_soon(fd, &question, 0) >= 0) {
 		struct pollfd wait = { .fd = fd, .events = POLLIN };
-		while (!good && poll(&wait, 1, HANDSHAKE_MS) == 1) {
+		while (!good && now_ms() < until && poll(&wait, 1, HANDSHAKE_MS) == 1) {
 			char bytes[256], control[128];
 			struct sockaddr_nl from;
 			struct iovec vector = { bytes, sizeof bytes };
@@ -100,6 +116,16 @@ static inline int shake_hands(void) {
 	if (!good) errno = ECONNREFUSED;
 	return good ? 0 : -1;
 }
+
+/* What a socket's own policy may be here: a bypass, which becomes a mark; both directions go by it. 0, or an errno. */
+static inline int socket_policy_error(const void *bytes, size_t octets) {
+	struct xfrm_userpolicy_info policy;
+	if (octets < sizeof policy) return EINVAL;
+	memcpy(&policy, bytes, sizeof policy);
+	if (policy.dir > XFRM_POLICY_OUT) return EINVAL;
+	return policy.action != XFRM_POLICY_ALLOW || octets > sizeof policy ? EOPNOTSUPP : 0;
+}
+
 /* May keys be in this datagram? A state's, or one of several messages. By its first octets, of so many. */
 static inline int may_have_keys(const void *bytes, size_t octets, size_t total) {
 	struct nlmsghdr first;

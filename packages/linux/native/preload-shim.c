@@ -7,13 +7,15 @@
  *   IP_XFRM_POLICY, IPV6_XFRM_POLICY      a bypass becomes the mark that the daemon's filter lets go
  *   UDP_ENCAP                             the socket shares its port with the daemon's
  *   SO_PROTOCOL                           says NETLINK_XFRM
+ *   socket(PF_KEY, …)                     is refused: it would configure the kernel
  *
  * Everything else, bind, groups, port ids, flow control and queues, is the kernel's own. What does not come
  * from the daemon is thrown away unseen, and nothing is sent before the daemon's port id has answered with
  * root's credentials, anew after every ECONNREFUSED and every second, and before each message with keys:
  * whoever else binds the port id gets none.
  *
- * It has no state but one octet a descriptor and a time, takes no lock, and prints nothing.
+ * It has no state but one octet a descriptor and a time, takes no lock, and prints nothing. It sees what the
+ * program calls in the C library: not system calls of the program's own, such as those of io_uring.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -24,8 +26,14 @@
 #include "handshake.h"
 
 #define FD_MAX 65536
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#endif
+/* UIO_MAXIOV: messages of a call, vectors of a message. */
+#define MESSAGES_MAX 1024
 
-/* What a descriptor is: not ours, a socket to the daemon. */
+/* What a descriptor is: not ours, a socket to the daemon, one that only the daemon can send to. */
+enum { NOT_OURS, OURS, JOINED };
 static unsigned char ours[FD_MAX];
 /* The daemon's port id has answered with root's credentials; until then it counts. */
 static long long trusted_until;
@@ -35,7 +43,11 @@ static long long trusted_until;
 	if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
 static int is_ours(int fd) { return fd >= 0 && fd < FD_MAX && ours[fd]; }
-static void note(int fd, int mine) { if (fd >= 0 && fd < FD_MAX) ours[fd] = (unsigned char)mine; }
+static void note(int fd, int kind) { if (fd >= 0 && fd < FD_MAX) ours[fd] = (unsigned char)kind; }
+static int kind_of(int fd) { return is_ours(fd) ? ours[fd] : NOT_OURS; }
+static void forget(unsigned from, unsigned to) {
+	for (; from < FD_MAX && from <= to; from++) ours[from] = NOT_OURS;
+}
 
 /* Real functions that the shim itself needs, past its own. */
 static ssize_t real_sendto(int fd, const void *bytes, size_t octets, int flags, const struct sockaddr *to, socklen_t length) {
@@ -46,6 +58,10 @@ static ssize_t real_recvmsg(int fd, struct msghdr *message, int flags) { REAL(re
 static int real_setsockopt(int fd, int level, int name, const void *value, socklen_t octets) {
 	REAL(setsockopt);
 	return real(fd, level, name, value, octets);
+}
+
+static int is_netlink(const void *address, socklen_t length) {
+	return length >= sizeof(struct sockaddr_nl) && ((const struct sockaddr_nl *)address)->nl_family == AF_NETLINK;
 }
 
 static int trust(int keys) {
@@ -62,35 +78,52 @@ static ssize_t sent(ssize_t octets) {
 int socket(int domain, int type, int protocol) {
 	REAL(socket);
 	int mine = domain == AF_NETLINK && protocol == NETLINK_XFRM_;
-	int fd = real(domain, type, mine ? NETLINK_USERSOCK : protocol);
-	note(fd, mine && fd >= 0);
+	int fd;
+	if (domain == AF_KEY) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	fd = real(domain, type, mine ? NETLINK_USERSOCK : protocol);
+	if (mine && fd >= FD_MAX) {
+		syscall(SYS_close, fd);
+		errno = EMFILE;
+		return -1;
+	}
+	note(fd, mine ? OURS : NOT_OURS);
 	return fd;
 }
 
-int close(int fd) { REAL(close); note(fd, 0); return real(fd); }
+int close(int fd) { REAL(close); note(fd, NOT_OURS); return real(fd); }
+
+/* These close without close(). Older C libraries do not have them. */
+int close_range(unsigned from, unsigned to, int flags) {
+	if (!(flags & CLOSE_RANGE_CLOEXEC)) forget(from, to);
+	return (int)syscall(SYS_close_range, from, to, flags);
+}
+void closefrom(int from) { close_range(from < 0 ? 0 : (unsigned)from, ~0u, 0); }
 
 int dup2(int from, int to) {
 	REAL(dup2);
 	int fd = real(from, to);
-	note(fd, is_ours(from));
+	note(fd, kind_of(from));
 	return fd;
 }
 int dup3(int from, int to, int flags) {
 	REAL(dup3);
 	int fd = real(from, to, flags);
-	note(fd, is_ours(from));
+	note(fd, kind_of(from));
 	return fd;
 }
 int dup(int from) {
 	REAL(dup);
 	int fd = real(from);
-	note(fd, is_ours(from));
+	note(fd, kind_of(from));
 	return fd;
 }
 
 /* Its third argument is an int or a pointer: as wide as a pointer it is either. */
 static int duplicated(int fd, int command, int done) {
-	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) note(done, is_ours(fd));
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) note(done, kind_of(fd));
 	return done;
 }
 int fcntl(int fd, int command, ...) {
@@ -113,7 +146,7 @@ int fcntl64(int fd, int command, ...) {
 /* Unbound sockets are bound by their first send, as to the kernel. */
 ssize_t sendto(int fd, const void *bytes, size_t octets, int flags, const struct sockaddr *to, socklen_t length) {
 	struct iovec vector = { (void *)(uintptr_t)bytes, octets };
-	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+	struct msghdr message = { .msg_name = (void *)(uintptr_t)to, .msg_namelen = to ? length : 0, .msg_iov = &vector, .msg_iovlen = 1 };
 	return is_ours(fd) ? sendmsg(fd, &message, flags) : real_sendto(fd, bytes, octets, flags, to, length);
 }
 
@@ -132,13 +165,22 @@ static int message_may_have_keys(const struct msghdr *message) {
 	return may_have_keys(message->msg_iov->iov_base, message->msg_iov->iov_len, message->msg_iov->iov_len);
 }
 
+/* Nobody else can send to it then; as with the kernel, where it has a port id from its first message on. */
+static void join(int fd) {
+	struct sockaddr_nl daemon = daemon_address();
+	if (kind_of(fd) == OURS && syscall(SYS_connect, fd, &daemon, sizeof daemon) == 0) note(fd, JOINED);
+}
+
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 	REAL(sendmsg);
 	struct sockaddr_nl daemon = daemon_address();
 	struct msghdr copy;
 	int may_wait;
 	if (!is_ours(fd)) return real(fd, message, flags);
+	/* The kernel refuses an address of another family. */
+	if (message->msg_name && !is_netlink(message->msg_name, message->msg_namelen)) return real(fd, message, flags);
 	if (trust(message_may_have_keys(message)) < 0) return -1;
+	join(fd);
 	copy = *message;
 	copy.msg_name = &daemon;
 	copy.msg_namelen = sizeof daemon;
@@ -149,14 +191,31 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 ssize_t writev(int fd, const struct iovec *vectors, int count) {
 	REAL(writev);
 	struct msghdr message = { .msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count };
-	return is_ours(fd) ? sendmsg(fd, &message, 0) : real(fd, vectors, count);
+	return is_ours(fd) && count <= MESSAGES_MAX ? sendmsg(fd, &message, 0) : real(fd, vectors, count);
 }
 
 int connect(int fd, const struct sockaddr *to, socklen_t length) {
 	REAL(connect);
 	struct sockaddr_nl daemon = daemon_address();
-	if (!is_ours(fd)) return real(fd, to, length);
+	if (!is_ours(fd) || !is_netlink(to, length)) {
+		/* An address of no family undoes it. */
+		note(fd, is_ours(fd) ? OURS : NOT_OURS);
+		return real(fd, to, length);
+	}
 	return real(fd, (struct sockaddr *)&daemon, sizeof daemon);
+}
+
+/* One after the other, as the kernel does; what comes first, a count or an error, is told. */
+int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
+	REAL(sendmmsg);
+	unsigned i;
+	if (!is_ours(fd)) return real(fd, messages, count, flags);
+	for (i = 0; i < count && i < MESSAGES_MAX; i++) {
+		ssize_t octets = sendmsg(fd, &messages[i].msg_hdr, flags);
+		if (octets < 0) return i > 0 ? (int)i : -1;
+		messages[i].msg_len = (unsigned)octets;
+	}
+	return (int)i;
 }
 
 /*
@@ -187,6 +246,7 @@ static ssize_t receive(int fd, struct msghdr *message, int flags) {
 			memcpy(message->msg_name, &from, length);
 			message->msg_namelen = sizeof from;
 		}
+		name_kernel_as_sender(&copy);
 		message->msg_controllen = copy.msg_controllen;
 		message->msg_flags = copy.msg_flags;
 		return octets;
@@ -195,6 +255,39 @@ static ssize_t receive(int fd, struct msghdr *message, int flags) {
 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
 	return is_ours(fd) ? receive(fd, message, flags) : real_recvmsg(fd, message, flags);
+}
+
+/* An error that waits for a call of its own: looked at, not taken. */
+static int has_error(int fd) {
+	struct pollfd polled = { .fd = fd };
+	return poll(&polled, 1, 0) == 1 && (polled.revents & POLLERR);
+}
+
+/* As the kernel: the time is looked at after each message only. */
+int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout) {
+	REAL(recvmmsg);
+	long long left, end;
+	unsigned i;
+	if (!is_ours(fd)) return real(fd, messages, count, flags, timeout);
+	if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)) {
+		errno = EINVAL;
+		return -1;
+	}
+	end = timeout ? now_ms() + (long long)timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000 : 0;
+	for (i = 0; i < count && i < MESSAGES_MAX; i++) {
+		int now = i > 0 && (flags & MSG_WAITFORONE) ? MSG_DONTWAIT : 0;
+		ssize_t octets = i > 0 && has_error(fd) ? -1 : receive(fd, &messages[i].msg_hdr, (flags & ~MSG_WAITFORONE) | now);
+		if (octets < 0 && i == 0) return -1;
+		if (octets < 0) break;
+		messages[i].msg_len = (unsigned)octets;
+		if (timeout && now_ms() >= end) {
+			i++;
+			break;
+		}
+	}
+	left = timeout && end > now_ms() ? end - now_ms() : 0;
+	if (timeout && i > 0) *timeout = (struct timespec){ left / 1000, left % 1000 * 1000000 };
+	return (int)i;
 }
 
 ssize_t recvfrom(int fd, void *bytes, size_t octets, int flags, struct sockaddr *from, socklen_t *length) {
@@ -215,7 +308,17 @@ ssize_t recv(int fd, void *bytes, size_t octets, int flags) {
 
 ssize_t read(int fd, void *bytes, size_t octets) {
 	REAL(read);
-	return is_ours(fd) ? recvfrom(fd, bytes, octets, 0, NULL, NULL) : real(fd, bytes, octets);
+	/* read(2) of nothing takes nothing. */
+	return is_ours(fd) && octets > 0 ? recvfrom(fd, bytes, octets, 0, NULL, NULL) : real(fd, bytes, octets);
+}
+
+ssize_t readv(int fd, const struct iovec *vectors, int count) {
+	REAL(readv);
+	struct msghdr message = { .msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count };
+	size_t octets = 0;
+	int i;
+	for (i = 0; is_ours(fd) && count <= MESSAGES_MAX && i < count; i++) octets += vectors[i].iov_len;
+	return octets > 0 ? receive(fd, &message, 0) : real(fd, vectors, count);
 }
 
 /* What -D_FORTIFY_SOURCE makes of the above; the room was checked by the compiler's rules, so do we. */
@@ -233,24 +336,35 @@ ssize_t __read_chk(int fd, void *bytes, size_t octets, size_t room) {
 	return read(fd, bytes, octets);
 }
 
+int getpeername(int fd, struct sockaddr *peer, socklen_t *length) {
+	REAL(getpeername);
+	socklen_t room = *length;
+	int done = real(fd, peer, length);
+	if (!done && is_ours(fd) && room >= sizeof(struct sockaddr_nl)) ((struct sockaddr_nl *)peer)->nl_pid = 0;
+	return done;
+}
+
 int getsockopt(int fd, int level, int name, void *value, socklen_t *octets) {
 	REAL(getsockopt);
 	int done = real(fd, level, name, value, octets);
-	if (!done && is_ours(fd) && level == SOL_SOCKET && name == SO_PROTOCOL && *octets >= sizeof(int)) {
+	if (!done && is_ours(fd) && level == SOL_SOCKET && name == SO_PROTOCOL) {
 		int protocol = NETLINK_XFRM_;
-		memcpy(value, &protocol, sizeof protocol);
+		memcpy(value, &protocol, *octets < sizeof protocol ? *octets : sizeof protocol);
 	}
 	return done;
 }
 
-/* A socket's own policies: only a bypass has a meaning here; both directions go by the mark. */
+/* A socket's own policy; without one a bypass is taken back. */
 static int set_policy(int fd, const void *value, socklen_t octets) {
-	struct xfrm_userpolicy_info policy;
-	int mark = BYPASS_MARK;
-	if (octets == 0) return 0;
-	if (octets < sizeof policy) { errno = EINVAL; return -1; }
-	memcpy(&policy, value, sizeof policy);
-	if (policy.action != XFRM_POLICY_ALLOW || octets > sizeof policy) { errno = EOPNOTSUPP; return -1; }
+	int mark = 0, error = octets ? socket_policy_error(value, octets) : 0;
+	socklen_t room = sizeof mark;
+	if (error) {
+		errno = error;
+		return -1;
+	}
+	if (octets == 0 && getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &room) != 0) return -1;
+	if (octets == 0 && mark != BYPASS_MARK) return 0;
+	mark = octets ? BYPASS_MARK : 0;
 	return real_setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
 }
 
@@ -258,7 +372,10 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t octets)
 	if ((level == IPPROTO_IP && name == IP_XFRM_POLICY) || (level == IPPROTO_IPV6 && name == IPV6_XFRM_POLICY))
 		return set_policy(fd, value, octets);
 	if (level == SOL_UDP && name == UDP_ENCAP) {
-		int one = 1;
+		int one = 1, protocol = 0;
+		socklen_t room = sizeof protocol;
+		if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &room) != 0) return -1;
+		if (protocol != IPPROTO_UDP) return real_setsockopt(fd, level, name, value, octets);
 		return real_setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
 	}
 	return real_setsockopt(fd, level, name, value, octets);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -33,6 +34,9 @@ static struct request question(unsigned sequence) {
 static const struct sockaddr_nl KERNEL = { .nl_family = AF_NETLINK };
 static volatile int alarms;
 static void on_alarm(int number) { (void)number; alarms++; }
+
+/* The preload shim is part of the program: a bad pointer ends it, as it does in other functions of the C library. */
+static int reads_memory_itself(void) { return getenv("LD_PRELOAD") != NULL; }
 
 static int is_answer(const void *bytes, ssize_t octets, unsigned sequence) {
 	const struct nlmsghdr *head = bytes;
@@ -86,14 +90,125 @@ static void ask_by_write(void) {
 	close(fd);
 }
 
+/* The constant serves other sockets too, as libmnl's does. */
+static void address_is_shared(void) {
+	char bytes[8192];
+	struct { struct nlmsghdr head; struct rtgenmsg body; } links = { { 17, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 5, 0 }, { 0 } };
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	IS(KERNEL.nl_pid == 0);
+	IS(sendto(fd, &links, sizeof links, 0, (struct sockaddr *)&KERNEL, sizeof KERNEL) == sizeof links);
+	IS(recv(fd, bytes, sizeof bytes, 0) > 0 && ((struct nlmsghdr *)bytes)->nlmsg_type == RTM_NEWLINK);
+	close(fd);
+}
+
+/* Several messages by one call, with and without an address. */
+static void ask_by_several(int fd) {
+	char bytes[3][512];
+	struct request requests[3] = { question(6), question(7), question(8) };
+	struct sockaddr_nl name = KERNEL, from[3];
+	struct iovec in[3], out[3];
+	struct mmsghdr asked[3] = { 0 }, answers[3] = { 0 };
+	struct timespec limit = { 5, 0 };
+	for (int i = 0; i < 3; i++) {
+		in[i] = (struct iovec){ bytes[i], sizeof bytes[i] };
+		out[i] = (struct iovec){ &requests[i], sizeof requests[i] };
+		asked[i].msg_hdr = (struct msghdr){ .msg_name = i ? NULL : &name, .msg_namelen = i ? 0 : sizeof name, .msg_iov = &out[i], .msg_iovlen = 1 };
+		answers[i].msg_hdr = (struct msghdr){ .msg_name = &from[i], .msg_namelen = sizeof from[i], .msg_iov = &in[i], .msg_iovlen = 1 };
+		memset(&from[i], 255, sizeof from[i]);
+	}
+	IS(sendmmsg(fd, asked, 3, 0) == 3 && asked[0].msg_len == sizeof *requests && asked[2].msg_len == sizeof *requests);
+	IS(recvmmsg(fd, answers, 2, 0, &limit) == 2 && limit.tv_sec < 5 + (limit.tv_nsec == 0));
+	IS(is_answer(bytes[0], answers[0].msg_len, 6) && is_answer(bytes[1], answers[1].msg_len, 7));
+	IS(from[1].nl_pid == 0 && from[1].nl_family == AF_NETLINK && answers[1].msg_hdr.msg_namelen == sizeof *from);
+	/* What is there, and no more. */
+	IS(recvmmsg(fd, answers, 3, MSG_WAITFORONE, NULL) == 1 && is_answer(bytes[0], answers[0].msg_len, 8));
+	IS(recvmmsg(fd, answers, 3, MSG_DONTWAIT, NULL) == -1 && errno == EAGAIN);
+	IS(sendmmsg(fd, asked, 1, 0) == 1);
+	limit = (struct timespec){ 0, 1 };
+	IS(recvmmsg(fd, answers, 3, 0, &limit) == 1 && limit.tv_sec == 0 && limit.tv_nsec == 0);
+	limit.tv_nsec = -1;
+	IS(recvmmsg(fd, answers, 3, 0, &limit) == -1 && errno == EINVAL);
+	IS(recvmmsg(fd, answers, 0, 0, NULL) == 0);
+	if (reads_memory_itself()) return;
+	/* The second has no memory to be in: it is lost, and Linux may say so with the next call. */
+	IS(sendmmsg(fd, asked, 2, 0) == 2);
+	in[1].iov_base = NULL;
+	IS(recvmmsg(fd, answers, 2, 0, NULL) == 1 && is_answer(bytes[0], answers[0].msg_len, 6));
+	out[1].iov_base = NULL;
+	IS(sendmmsg(fd, asked, 2, 0) == 1);
+	ssize_t got = recv(fd, bytes[0], sizeof bytes[0], 0);
+	if (got < 0 && errno == EFAULT) got = recv(fd, bytes[0], sizeof bytes[0], 0);
+	IS(is_answer(bytes[0], got, 6));
+}
+
+/* Of any shape: more vectors than one would think, none, too many; memory that is not there; odd flags. */
+static void odd_shapes(int fd) {
+	static struct iovec vectors[1025];
+	char bytes[1025], none;
+	struct request request = question(10);
+	struct sockaddr_nl other = { .nl_family = AF_INET };
+	for (int i = 0; i < 1025; i++) vectors[i] = (struct iovec){ &bytes[i], 1 };
+	for (int i = 0; i < (int)sizeof request; i++) bytes[i] = ((char *)&request)[i];
+	IS(writev(fd, vectors, sizeof request) == sizeof request);
+	IS(is_answer(bytes, readv(fd, vectors, 1024), 10));
+	IS(read(fd, &none, 0) == 0);
+	struct msghdr message = { .msg_iov = vectors, .msg_iovlen = 1025, .msg_name = &other, .msg_namelen = sizeof other };
+	IS(recvmsg(fd, &message, 0) == -1 && errno == EMSGSIZE);
+	IS(sendmsg(fd, &message, 0) == -1 && errno == EMSGSIZE);
+	IS(writev(fd, vectors, 1025) == -1 && errno == EINVAL);
+	message.msg_iovlen = 1;
+	IS(sendmsg(fd, &message, 0) == -1 && errno == EINVAL);
+	IS(sendto(fd, &request, sizeof request, 0, (struct sockaddr *)&KERNEL, 4) == -1 && errno == EINVAL);
+	IS(send(fd, &request, sizeof request, MSG_OOB) == -1 && errno == EOPNOTSUPP);
+	IS(recv(fd, bytes, sizeof bytes, MSG_OOB) == -1 && errno == EOPNOTSUPP);
+	if (reads_memory_itself()) return;
+	IS(sendto(fd, NULL, sizeof request, 0, (struct sockaddr *)&KERNEL, sizeof KERNEL) == -1 && errno == EFAULT);
+	/* What can't be written is lost. */
+	IS(sendto(fd, &request, sizeof request, 0, (struct sockaddr *)&KERNEL, sizeof KERNEL) == sizeof request);
+	socklen_t octets = sizeof other;
+	IS(recvfrom(fd, NULL, 100, 0, (struct sockaddr *)&other, &octets) == -1 && errno == EFAULT);
+	IS(recvfrom(fd, bytes, 100, MSG_DONTWAIT, (struct sockaddr *)&other, &octets) == -1 && errno == EAGAIN);
+}
+
+/* Control messages, in exactly the room that they need: to which group, and from whom. */
+static void control_messages(int fd) {
+	char bytes[512], control[CMSG_SPACE(sizeof(struct nl_pktinfo)) + CMSG_SPACE(sizeof(struct ucred))];
+	struct sockaddr_nl name;
+	struct iovec vector = { bytes, sizeof bytes };
+	struct request request = question(11);
+	int one = 1, zero = 0;
+	IS(setsockopt(fd, SOL_NETLINK, NETLINK_PKTINFO, &one, sizeof one) == 0);
+	IS(setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof one) == 0);
+	for (int named = 0; named < 2; named++) {
+		struct msghdr message = { .msg_name = named ? &name : NULL, .msg_namelen = named ? sizeof name : 0, .msg_iov = &vector, .msg_iovlen = 1,
+			.msg_control = control, .msg_controllen = sizeof control };
+		int groups = 0, senders = 0;
+		IS(write(fd, &request, sizeof request) == sizeof request);
+		IS(is_answer(bytes, recvmsg(fd, &message, 0), 11) && message.msg_flags == 0 && message.msg_controllen == sizeof control);
+		for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at; at = CMSG_NXTHDR(&message, at)) {
+			struct ucred *sender = (struct ucred *)CMSG_DATA(at);
+			if (at->cmsg_level == SOL_NETLINK) groups++;
+			else senders += sender->pid == 0 && sender->uid == 0 && sender->gid == 0;
+		}
+		IS(groups == 1 && senders == 1);
+	}
+	IS(setsockopt(fd, SOL_NETLINK, NETLINK_PKTINFO, &zero, sizeof zero) == 0);
+	IS(setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &zero, sizeof zero) == 0);
+}
+
 static void options(int fd) {
 	int value = 0;
 	socklen_t octets = sizeof value;
 	IS(getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &value, &octets) == 0 && value == NETLINK_XFRM && octets == 4);
+	octets = 2;
+	IS(getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &value, &octets) == 0 && value == NETLINK_XFRM && octets == 2);
+	octets = sizeof value;
 	IS(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &octets) == 0 && value == AF_NETLINK);
 	struct sockaddr_nl own = { 0 };
 	octets = sizeof own;
 	IS(getsockname(fd, (struct sockaddr *)&own, &octets) == 0 && own.nl_pid == (unsigned)getpid());
+	octets = sizeof own;
+	IS(getpeername(fd, (struct sockaddr *)&own, &octets) == 0 && own.nl_pid == 0 && octets == sizeof own);
 	IS(fcntl(fd, F_GETFD) == FD_CLOEXEC && fd < 1024);
 }
 
@@ -135,10 +250,50 @@ static void waits(int fd) {
 	IS(setitimer(ITIMER_REAL, &timer, NULL) == 0);
 }
 
+/* A signal for the process while several threads wait: it is one's, and the others notice nothing. */
+static int lines[3];
+static void *wait_for_answer(void *fd) {
+	char bytes[512];
+	struct sockaddr_nl from;
+	socklen_t octets = sizeof from;
+	IS(is_answer(bytes, recvfrom(*(int *)fd, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &octets), 9));
+	return NULL;
+}
+static void *answer_all(void *unused) {
+	struct request request = question(9);
+	sigset_t all;
+	(void)unused;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	usleep(600000);
+	IS(alarms == 2);
+	for (int i = 0; i < 3; i++) IS(sendto(lines[i], &request, sizeof request, 0, (struct sockaddr *)&KERNEL, sizeof KERNEL) == sizeof request);
+	return NULL;
+}
+
+static void threads_wait(void) {
+	pthread_t threads[3];
+	struct sigaction action = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
+	struct itimerval timer = { { 0, 300000 }, { 0, 100000 } }, none = { 0 };
+	for (int i = 0; i < 3; i++) IS((lines[i] = socket(AF_NETLINK, SOCK_RAW, NETLINK_XFRM)) >= 0);
+	alarms = 0;
+	IS(sigaction(SIGALRM, &action, NULL) == 0);
+	for (int i = 0; i < 2; i++) IS(pthread_create(&threads[i], NULL, wait_for_answer, &lines[i + 1]) == 0);
+	IS(pthread_create(&threads[2], NULL, answer_all, NULL) == 0);
+	IS(setitimer(ITIMER_REAL, &timer, NULL) == 0);
+	/* Once while this thread is elsewhere, and once while all three wait. */
+	usleep(200000);
+	IS(alarms == 1);
+	wait_for_answer(&lines[0]);
+	IS(setitimer(ITIMER_REAL, &none, NULL) == 0);
+	for (int i = 0; i < 3; i++) IS(pthread_join(threads[i], NULL) == 0 && close(lines[i]) == 0);
+}
+
 /* Others have the socket too: a duplicate, a child. */
 static void shared(int fd) {
 	int copy = dup(fd), other = fcntl(fd, F_DUPFD_CLOEXEC, 0), status = 0;
-	IS(copy >= 0 && other >= 0);
+	int high = fcntl(fd, F_DUPFD, 21);
+	IS(copy >= 0 && other >= 0 && high >= 21 && close(high) == 0);
 	ask_by_address(copy);
 	ask_by_message(other);
 	close(copy);
@@ -174,7 +329,14 @@ static void bypasses(void) {
 	int encap = 2, fd = socket(AF_INET, SOCK_DGRAM, 0);
 	IS(setsockopt(fd, IPPROTO_IP, IP_XFRM_POLICY, &policy, sizeof policy) == 0);
 	IS(setsockopt(fd, IPPROTO_IP, IP_XFRM_POLICY, &policy, 3) == -1 && errno == EINVAL);
+	policy.dir = 3;
+	IS(setsockopt(fd, IPPROTO_IP, IP_XFRM_POLICY, &policy, sizeof policy) == -1 && errno == EINVAL);
+	IS(setsockopt(fd, IPPROTO_IP, IP_XFRM_POLICY, NULL, 0) == 0);
 	IS(setsockopt(fd, IPPROTO_UDP, 100, &encap, sizeof encap) == 0);
+	close(fd);
+	IS(setsockopt(fd, IPPROTO_IP, IP_XFRM_POLICY, NULL, 0) == -1 && errno == EBADF);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	IS(setsockopt(fd, IPPROTO_UDP, 100, &encap, sizeof encap) == -1 && errno == ENOPROTOOPT);
 	close(fd);
 }
 
@@ -187,7 +349,12 @@ int main(void) {
 	ask_by_address(fd);
 	ask_by_message(fd);
 	ask_by_write();
+	address_is_shared();
+	ask_by_several(fd);
+	odd_shapes(fd);
+	control_messages(fd);
 	waits(fd);
+	threads_wait();
 	shared(fd);
 	listens();
 	bypasses();

@@ -12,17 +12,21 @@ function source(name: string): string {
 
 interface Wanted {
 	readonly name: string;
+	/** Under native/. */
+	readonly sources: readonly string[];
+	/** Beside handshake.h, which all include. */
+	readonly headers: readonly string[];
 	readonly flags: readonly string[];
 	readonly libraries: readonly string[];
 	readonly suffix: string;
 }
 
-function compiled({ name, flags, libraries, suffix }: Wanted): string {
+function compiled({ name, sources, headers, flags, libraries, suffix }: Wanted): string {
 	try {
 		return compiledObject({
 			name,
-			source: source(`${name}.c`),
-			headers: [source('handshake.h')],
+			sources: sources.map(source),
+			headers: ['handshake.h', ...headers].map(source),
 			variant: '',
 			compilers: ['cc', 'gcc', 'clang'],
 			flags,
@@ -41,6 +45,8 @@ function compiled({ name, flags, libraries, suffix }: Wanted): string {
 export function preloadShim(): string {
 	return compiled({
 		name: 'preload-shim',
+		sources: ['preload-shim.c'],
+		headers: [],
 		flags: ['-shared', '-fPIC', '-O2', '-fvisibility=default'],
 		libraries: ['-ldl'],
 		suffix: '.so',
@@ -49,5 +55,14 @@ export function preloadShim(): string {
 
 /** Path of the program that becomes another one, supervised. @throws ExecError as `preloadShim` */
 export function supervisor(): string {
-	return compiled({ name: 'supervisor', flags: ['-O2'], libraries: [], suffix: '.bin' });
+	return compiled({
+		name: 'supervisor',
+		sources: ['main', 'filter', 'calls', 'send', 'receive', 'program'].map(
+			(part) => `supervisor/${part}.c`,
+		),
+		headers: ['supervisor/supervisor.h'],
+		flags: ['-O2'],
+		libraries: [],
+		suffix: '.bin',
+	});
 }

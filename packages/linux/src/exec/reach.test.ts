@@ -76,6 +76,16 @@ test('the shim reaches what the C library’s loader loads, and nothing else', (
 			}
 		}
 		assert.equal(shimHindrance(join(folder, 'nothing')), undefined);
+		const small = elf([LOADER]);
+		small[4] = 1;
+		writeFileSync(join(folder, 'small'), small);
+		writeFileSync(join(folder, 'script'), `#!${folder}/small\n`);
+		for (const name of ['small', 'script']) {
+			const refusal = {
+				message: `${folder}/small is a 32-bit program, which the daemon cannot serve`,
+			};
+			assert.throws(() => shimHindrance(join(folder, name)), { ...refusal, status: 126 }, name);
+		}
 		if (process.geteuid?.() === 0) {
 			const file = join(folder, 'dynamic');
 			chmodSync(file, 0o4755);

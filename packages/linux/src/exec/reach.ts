@@ -7,6 +7,7 @@
  *     program header: p_type u32 | … | p_offset u64 at 8 | … | p_filesz u64 at 32
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { ExecError } from './exec-error.ts';
 
 const PT_INTERP = 3;
 const PT_NOTE = 4;
@@ -72,7 +73,11 @@ function latin1(bytes: Uint8Array): string {
 	return String.fromCharCode(...bytes);
 }
 
-/** Why the shim does not reach it, as the end of a sentence; undefined when it does. */
+/**
+ * Why the shim does not reach it, as the end of a sentence; undefined when it does.
+ *
+ * @throws ExecError 126 for a program of 32 bits: neither way reaches it, and it would configure the kernel
+ */
 export function shimHindrance(file: string): string | undefined {
 	let path = file;
 	for (let depth = 0; depth < SCRIPTS_MAX; depth++) {
@@ -105,8 +110,14 @@ function examine(
 			return { interpreter: script };
 		}
 		const loading = loadingOf(read);
+		if (loading?.bits === 32) {
+			throw new ExecError(`${path} is a 32-bit program, which the daemon cannot serve`, 126);
+		}
 		return loading === undefined ? undefined : { hindrance: hindranceOf(loading, fstatSync(fd)) };
-	} catch {
+	} catch (error) {
+		if (error instanceof ExecError) {
+			throw error;
+		}
 		return undefined;
 	} finally {
 		closeSync(fd);
@@ -114,12 +125,9 @@ function examine(
 }
 
 function hindranceOf(
-	{ loader, isGo, bits }: Loading,
+	{ loader, isGo }: Loading,
 	file: { readonly mode: number; readonly uid: number; readonly gid: number },
 ): string | undefined {
-	if (bits === 32) {
-		return undefined;
-	}
 	if (isGo) {
 		return 'is made by Go, and makes its system calls itself';
 	}

@@ -22,15 +22,15 @@ import { join } from 'node:path';
 export interface CompiledKind {
 	/** Of the file's name: `addon`, `preload`. */
 	readonly name: string;
-	/** Path of the one source file. */
-	readonly source: string;
+	/** Paths of the source files. */
+	readonly sources: readonly string[];
 	/** Paths of our own files that it includes. */
 	readonly headers?: readonly string[];
 	/** What else the object depends on, such as the version of Node. */
 	readonly variant: string;
 	/** Tried in order. */
 	readonly compilers: readonly string[];
-	/** Before `-o OBJECT SOURCE`, and behind it. */
+	/** Before `-o OBJECT SOURCES`, and behind it. */
 	readonly flags: readonly string[];
 	readonly libraries: readonly string[];
 	/** Of the object: `.so`, `.node`. */
@@ -98,7 +98,7 @@ function compile(kind: CompiledKind, folder: string, prefix: string): string {
 	const draft = join(folder, `draft-${process.pid}-${kind.name}${kind.suffix}`);
 	const reasons: string[] = [];
 	for (const compiler of kind.compilers) {
-		const args = [...kind.flags, '-o', draft, kind.source, ...kind.libraries];
+		const args = [...kind.flags, '-o', draft, ...kind.sources, ...kind.libraries];
 		const { error, status, stderr } = spawnSync(compiler, args, { encoding: 'utf8' });
 		if (error === undefined && status === 0 && existsSync(draft)) {
 			chmodSync(draft, 0o700);
@@ -116,7 +116,7 @@ function compile(kind: CompiledKind, folder: string, prefix: string): string {
 export function compiledObject(kind: CompiledKind): string {
 	const folder = cacheFolder();
 	const recipe = [kind.variant, ...kind.flags, ...kind.libraries].join('\n');
-	const files = [kind.source, ...(kind.headers ?? [])].map((path) => readFileSync(path));
+	const files = [...kind.sources, ...(kind.headers ?? [])].map((path) => readFileSync(path));
 	const hash = sha256(Buffer.concat([...files, Buffer.from(recipe)]));
 	const prefix = `${kind.name}-${process.arch}-${hash.slice(0, 16)}-`;
 	return findKept(folder, prefix, kind.suffix) ?? compile(kind, folder, prefix);
