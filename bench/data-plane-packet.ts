@@ -164,7 +164,7 @@ class Side {
 		const answer = (_: number, daddr: Address): Route => (daddr[1] === own + 1 ? local : out);
 		Object.assign(routes, { lookup: answer });
 		const engine = makeEngine(own, routes, provider);
-		const slab = new PacketSlab(SLAB_OCTETS);
+		const slab = new PacketSlab(native, SLAB_OCTETS);
 		// Nothing goes there: all is in UDP.
 		const transmitter = new Transmitter(native, {} as OuterSockets, slab);
 		const ledger = new SequenceLedger(join(folder, `ledger-${own}`));

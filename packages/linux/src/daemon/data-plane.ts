@@ -107,7 +107,7 @@ export class DataPlane {
 		this.#sockets = new OuterSockets(native);
 		this.#ports = new EncapPorts(native, this.#portOpened, this.#portClosed);
 		this.#encapStates = new EncapStates(this.#ownPort);
-		const slab = new PacketSlab(SLAB_OCTETS);
+		const slab = new PacketSlab(native, SLAB_OCTETS);
 		this.#transmitter = new Transmitter(native, this.#sockets, slab);
 		const { engine } = this;
 		this.#journal = new Journal(options.folder, engine);

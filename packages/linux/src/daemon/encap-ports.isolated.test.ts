@@ -49,7 +49,7 @@ class Bed {
 		() => {},
 		() => {},
 	);
-	readonly slab: PacketSlab = new PacketSlab(4 * SLOT_OCTETS);
+	readonly slab: PacketSlab = new PacketSlab(this.native, 4 * SLOT_OCTETS);
 	readonly rows: PacketRows = new PacketRows(this.slab, SLOT_OCTETS, 2);
 	readonly sender: DatagramSender = new DatagramSender(this.native, this.slab.bytes);
 	readonly #owners: ChildProcess[] = [];

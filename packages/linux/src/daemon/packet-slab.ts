@@ -1,10 +1,12 @@
 /** The memory of all packets: one piece that never moves, of which those who carry packets take theirs. */
+import type { Native } from '../native/seam.ts';
+
 export class PacketSlab {
 	readonly bytes: Uint8Array;
 	#taken: number = 0;
 
-	constructor(octets: number) {
-		this.bytes = new Uint8Array(new ArrayBuffer(octets));
+	constructor(native: Native, octets: number) {
+		this.bytes = new Uint8Array(native.packetMemory(octets), 0, octets);
 	}
 
 	/** Offset of so many octets. @throws RangeError when they are not there */

@@ -203,6 +203,10 @@ class AddonNative implements Native {
 		this.#addon.sendPackets(fd, KINDS[kind], this.#batchOf(batch), batch.count);
 	}
 
+	packetMemory(octets: number): ArrayBuffer {
+		return new ArrayBuffer(octets);
+	}
+
 	moveOctets(moves: OctetMoves): void {
 		let number = this.#moves.get(moves);
 		if (number === undefined) {

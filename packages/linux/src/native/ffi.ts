@@ -14,6 +14,7 @@ import { moveOctets, type OctetMoves } from './octet-moves.ts';
 import type { PacketBatch } from './packet-batch.ts';
 import type { PollSet } from './poll-set.ts';
 import type { Native, PortKind, ReceivedMessage } from './seam.ts';
+import { SummingMemory } from './summing-memory.ts';
 
 type Call = (...values: readonly unknown[]) => number;
 
@@ -84,6 +85,7 @@ class FfiNative implements Native {
 	readonly #c: Functions;
 	readonly #rows: WeakMap<PacketBatch, MessageRows> = new WeakMap();
 	readonly #slabs: WeakMap<Uint8Array, number> = new WeakMap();
+	readonly #summing: WeakMap<ArrayBufferLike, SummingMemory> = new WeakMap();
 
 	constructor(koffi: Koffi) {
 		this.#koffi = koffi;
@@ -278,8 +280,18 @@ class FfiNative implements Native {
 		}
 	}
 
+	packetMemory(octets: number): ArrayBuffer {
+		try {
+			const memory = new SummingMemory(octets);
+			this.#summing.set(memory.buffer, memory);
+			return memory.buffer;
+		} catch {
+			return new ArrayBuffer(octets);
+		}
+	}
+
 	moveOctets(moves: OctetMoves): void {
-		moveOctets(moves);
+		moveOctets(moves, this.#summing.get(moves.slab.buffer));
 	}
 
 	#readPackets(fd: number, batch: PacketBatch): number {

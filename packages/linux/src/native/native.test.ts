@@ -48,6 +48,10 @@ function lack(make: () => Native): string | false {
 		throw error;
 	}
 }
+
+/** More than the largest packet. */
+const LARGE_OCTETS = 66_000;
+
 const loopback = parseAddress('127.0.0.1')?.address ?? new Uint8Array(16);
 
 /** A UDP socket on a free port of 127.0.0.1. */
@@ -121,16 +125,24 @@ for (const make of [ffiNative, addonNative]) {
 		const pieces = fc.array(
 			fc.record({
 				from: fc.integer({ min: 0, max: 2000 }),
-				to: fc.constantFrom(NOT, 8000, 8001, 8006),
-				octets: fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 5000 })),
+				to: fc.constantFrom(NOT, 80_000, 80_001, 80_006),
+				octets: fc.oneof(
+					fc.integer({ min: 0, max: 40 }),
+					fc.integer({ min: 0, max: 5000 }),
+					fc.integer({ min: 32_760, max: LARGE_OCTETS }),
+				),
 				sum: fc.constantFrom(NOT, 0, 1, 0xffff),
 			}),
 			{ maxLength: 4 },
 		);
 		const filled = fc.constantFrom(0, 0xff, 7);
+		const slabOctets = 0x2_8000;
+		const slabs = [new ArrayBuffer(slabOctets), native.packetMemory(slabOctets)];
 		fc.assert(
 			fc.property(pieces, filled, (rows, filling) => {
-				const [expected, actual] = [0, 1].map(() => new OctetMoves(new Uint8Array(16_384), 4));
+				const [expected, actual] = slabs.map(
+					(memory) => new OctetMoves(new Uint8Array(memory, 8, slabOctets - 8), 4),
+				);
 				for (const moves of [expected, actual]) {
 					assert.ok(moves !== undefined);
 					moves.slab.forEach((_, i) => {

@@ -6,6 +6,7 @@
  * @hotpath
  */
 import { checksumAddView } from '@xfrm/wire';
+import type { SummingMemory } from './summing-memory.ts';
 
 /** In the column `sum`: not to be summed. In the column `to`: not to be copied. */
 export const NOT = -1;
@@ -44,8 +45,8 @@ export class OctetMoves {
 	}
 }
 
-/** Does all rows, in order. */
-export function moveOctets(moves: OctetMoves): void {
+/** Does all rows, in order; `memory` is the slab's, if it sums. */
+export function moveOctets(moves: OctetMoves, memory?: SummingMemory): void {
 	const { slab, view } = moves;
 	for (let row = 0; row < moves.count; row++) {
 		const from = moves.from[row] ?? 0;
@@ -56,7 +57,10 @@ export function moveOctets(moves: OctetMoves): void {
 			slab.copyWithin(to, from, from + octets);
 		}
 		if (sum !== NOT) {
-			moves.sum[row] = checksumAddView(view, from, octets, sum);
+			moves.sum[row] =
+				memory === undefined
+					? checksumAddView(view, from, octets, sum)
+					: memory.add(slab.byteOffset + from, octets, sum);
 		}
 	}
 }

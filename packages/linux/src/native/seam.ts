@@ -89,6 +89,8 @@ export interface Native {
 	 * does not stop those behind it.
 	 */
 	sendPackets(fd: number, kind: PortKind, batch: PacketBatch): void;
+	/** Memory for a slab, at least so long, in which `moveOctets` is as fast as it can be. */
+	packetMemory(octets: number): ArrayBuffer;
 	/** Copies and sums octets of a slab, as the rows up to `count` say. */
 	moveOctets(moves: OctetMoves): void;
 }
