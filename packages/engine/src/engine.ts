@@ -29,9 +29,9 @@ import { addressInput } from './address-input.ts';
 import type { Answer } from './answer.ts';
 import { availableFrom } from './available.ts';
 import type { Batch } from './batch.ts';
+import type { Bundle } from './bundle.ts';
 import { lookupByDevice } from './device-lookup.ts';
 import type { EngineEvent } from './events.ts';
-import { releasedPacket } from './hold-retry.ts';
 import { input } from './input.ts';
 import { allocSpi } from './larval.ts';
 import { migrate } from './migrate.ts';
@@ -458,7 +458,15 @@ export class Engine implements EngineDoor {
 	}
 
 	pollPacket(): PacketBuffer | undefined {
-		return releasedPacket(this.net);
+		return this.net.outputRun.takeReleased();
+	}
+
+	/**
+	 * The bundle through whose states the packet that `pollPacket` has answered last has gone; null for none. Who
+	 * leases sequence numbers before they are used asks, as nobody could for what timers send.
+	 */
+	get polledBundle(): Bundle | null {
+		return this.net.outputRun.takenBundle;
 	}
 
 	pollTimeout(): number {

@@ -157,6 +157,18 @@ test('packets that meet something else at the next try are treated so', () => {
 	}
 });
 
+test('a packet that leaves by a timer comes with the bundle whose states have numbered it', () => {
+	const engine = holding();
+	sendAt(engine, NOW_US);
+	const state = addOut(engine);
+	runUntil(engine, NOW_US + SECOND);
+	const numberedBy = (): unknown => engine.polledBundle?.first?.state;
+	assert.equal(engine.pollPacket()?.action, PacketAction.Transformed);
+	assert.equal(numberedBy(), state);
+	assert.equal(engine.pollPacket(), undefined);
+	assert.equal(numberedBy(), undefined);
+});
+
 test('a held packet is the engine’s own copy', () => {
 	const engine = holding();
 	const packet = sendAt(engine, NOW_US, inner(bytes('aabbccdd')));

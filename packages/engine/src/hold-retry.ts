@@ -2,7 +2,6 @@
  * What happens when the timer of a hold queue is due (net/xfrm/xfrm_policy.c: xfrm_policy_queue_process):
  * the oldest packet is looked up again; if it may go, all are.
  */
-import type { PacketBuffer } from '@xfrm/wire';
 import { Bundle } from './bundle.ts';
 import { type HoldQueue, purgeHeld } from './hold-queue.ts';
 import { HOLD_QUEUE_RETRY_LAST_US } from './limits.ts';
@@ -13,7 +12,7 @@ import { PacketAction } from './verdict.ts';
 
 /**
  * Tries to send what a policy holds; `net.now` is the time. Packets that go are handed out by
- * `releasedPacket`.
+ * `pollPacket`.
  *
  * @spec O-8
  */
@@ -43,15 +42,11 @@ export function retryHoldQueue(net: Namespace, queue: HoldQueue): void {
 	queue.waitUs = 0;
 	for (const packet of packets) {
 		lookupHeld(net, packet, policy, false);
+		const { bundle } = packet;
 		transformPacket(net, packet);
 		sealPlanned(net);
 		if (packet.action !== PacketAction.Drop) {
-			net.outputRun.released.push(packet);
+			net.outputRun.release(packet, bundle instanceof Bundle ? bundle : null);
 		}
 	}
-}
-
-/** The next packet that was held and may go: Transformed, Pass or Fragment; undefined when there is none. */
-export function releasedPacket(net: Namespace): PacketBuffer | undefined {
-	return net.outputRun.released.shift();
 }

@@ -21,7 +21,7 @@ import {
 	writeUdp,
 } from '@xfrm/wire';
 import { type Encap, Family, IpProto } from '@xfrm/wire/xfrm';
-import { applyOutputMark, leadsNowhere, routeGeneration } from './bundle.ts';
+import { applyOutputMark, Bundle, leadsNowhere, routeGeneration } from './bundle.ts';
 import { KEEPALIVES_WAITING_MAX } from './limits.ts';
 import type { Namespace } from './namespace.ts';
 import type { Keepalive } from './nat-keepalive.ts';
@@ -66,7 +66,7 @@ export function keepaliveTimeout(net: Namespace): void {
 
 function sendKeepalive(net: Namespace, state: XfrmState, keepalive: Keepalive): void {
 	const { encap, family } = state;
-	if (encap === undefined || net.outputRun.released.length >= KEEPALIVES_WAITING_MAX) {
+	if (encap === undefined || net.outputRun.releasedCount >= KEEPALIVES_WAITING_MAX) {
 		return;
 	}
 	const mark = applyOutputMark(state, 0);
@@ -90,10 +90,11 @@ function sendKeepalive(net: Namespace, state: XfrmState, keepalive: Keepalive): 
 	flow.mark = mark;
 	flow.oif = family === Family.Ipv4 ? route.ifindex : 0;
 	lookupPacket(net, packet);
+	const { bundle } = packet;
 	transformPacket(net, packet);
 	sealPlanned(net);
 	if (packet.action !== PacketAction.Drop && packet.action !== PacketAction.Consume) {
-		net.outputRun.released.push(packet);
+		net.outputRun.release(packet, bundle instanceof Bundle ? bundle : null);
 	}
 }
 

@@ -5,7 +5,7 @@
  * @hotpath
  */
 import type { PacketBuffer } from '@xfrm/wire';
-import type { BundleStep } from './bundle.ts';
+import type { Bundle, BundleStep } from './bundle.ts';
 import { FlowCache } from './flow-cache.ts';
 import { COMPRESSION_SCRATCH_OCTETS, CRYPTO_JOBS_MAX, RANDOM_POOL_OCTETS } from './limits.ts';
 import type { XfrmState } from './state.ts';
@@ -28,8 +28,12 @@ export class OutputRun {
 	headerSum: number = 0;
 	/** States of the bundle that is being resolved. */
 	readonly states: (XfrmState | null)[] = [null, null, null, null, null, null];
-	/** Held packets that may go now (O-8), oldest first. */
-	readonly released: PacketBuffer[] = [];
+	/** Held packets that may go now (O-8), and what else timers have made, oldest first. */
+	private readonly released: PacketBuffer[] = [];
+	/** The bundle that each of them has gone through, null for none. */
+	private readonly releasedBundles: (Bundle | null)[] = [];
+	/** That of the packet which was taken last. */
+	takenBundle: Bundle | null = null;
 	private readonly pool: Uint8Array = new Uint8Array(RANDOM_POOL_OCTETS);
 	private poolAt: number = RANDOM_POOL_OCTETS;
 	private ipId: number = -1;
@@ -38,6 +42,23 @@ export class OutputRun {
 
 	constructor(random: (bytes: Uint8Array) => void) {
 		this.random = random;
+	}
+
+	/** Packets that wait for `takeReleased`. */
+	get releasedCount(): number {
+		return this.released.length;
+	}
+
+	/** Keeps a packet for `takeReleased`; `bundle` is what it has gone through, null for none. */
+	release(packet: PacketBuffer, bundle: Bundle | null): void {
+		this.released.push(packet);
+		this.releasedBundles.push(bundle);
+	}
+
+	/** The oldest one. */
+	takeReleased(): PacketBuffer | undefined {
+		this.takenBundle = this.releasedBundles.shift() ?? null;
+		return this.released.shift();
 	}
 
 	/** Writes `octets` random octets (at most 16) at `at`. */

@@ -122,7 +122,9 @@ function takePayload(net: Namespace, receiver: IptfsReceiver, payload: Payload):
 		at = continuePacket(net, receiver, payload, at, blockOffset, found);
 	}
 	if (takeBlocks(net, receiver, payload, at, found)) {
-		net.outputRun.released.push(...found);
+		for (const one of found) {
+			net.outputRun.release(one, null);
+		}
 	}
 }
 

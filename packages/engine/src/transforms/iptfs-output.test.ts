@@ -103,6 +103,14 @@ describe('the IPTFS queue', () => {
 		assert.deepEqual(payloads(bench), [`0: ${hex(packet)}`]);
 	});
 
+	it('names the bundle whose states have numbered what it sends', () => {
+		const bench = makeOutput();
+		send(bench, sized(40));
+		bench.engine.handleTimeout(NOW_US);
+		assert.ok(bench.engine.pollPacket() !== undefined);
+		assert.equal(bench.engine.polledBundle?.first?.state, bench.state);
+	});
+
 	it('has its own copy', () => {
 		const bench = makeOutput();
 		const packet = sized(40);

@@ -92,7 +92,7 @@ function sendPayload(
 	if (!sendThrough(net, packet, step)) {
 		return false;
 	}
-	net.outputRun.released.push(packet);
+	net.outputRun.release(packet, first.bundle);
 	return packet.action === PacketAction.ToStream || packet.length <= first.bundle.route.mtu;
 }
 

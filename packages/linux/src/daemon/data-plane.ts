@@ -407,12 +407,6 @@ export class DataPlane {
 	/** Packets that the engine had kept, or made. */
 	#sendKept(now: number): void {
 		const lane = this.#lane();
-		let leased: boolean | undefined;
-		// What timers have made, and what waited for states, has numbers already, and nobody has leased them.
-		const isLeased = (): boolean => {
-			leased ??= this.#journal.ledger.coverUsed();
-			return leased;
-		};
 		for (
 			let packet = this.engine.pollPacket();
 			packet !== undefined;
@@ -420,10 +414,8 @@ export class DataPlane {
 		) {
 			if (packet.action === PacketAction.Reinject) {
 				this.#inbound.receiveInner(packet, lane, now);
-			} else if (packet.action !== PacketAction.Transformed || isLeased()) {
-				this.#outbound.finish(packet, lane, now);
 			} else {
-				this.#outbound.unleased++;
+				this.#outbound.finishKept(packet, this.engine.polledBundle, lane, now);
 			}
 		}
 		this.#transmitter.flush();

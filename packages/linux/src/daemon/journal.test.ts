@@ -226,7 +226,7 @@ test('a lease is written once a block', () => {
 	});
 });
 
-test('numbers that timers took are leased before their packets leave', () => {
+test('numbers that were taken without a lease have one before their packets leave', () => {
 	withFolder((folder) => {
 		const { engine, journal } = live(folder);
 		engine.addState(state(0xc0000001), NOW_US);
@@ -234,8 +234,8 @@ test('numbers that timers took are leased before their packets leave', () => {
 		journal.flush();
 		for (const made of engine.states()) {
 			made.replay.counters[ReplayCounter.Oseq] = 5000;
+			assert.equal(journal.ledger.cover(made, 0), true);
 		}
-		assert.equal(journal.ledger.coverUsed(), true);
 		for (const made of live(folder).engine.states()) {
 			assert.equal(made.replay.counters[ReplayCounter.Oseq], 5000 + LEASE_NUMBERS);
 		}
@@ -256,10 +256,10 @@ test('what cannot be written is no lease, and is one when it can again', () => {
 		// Whatever the file system says: here that there is no such descriptor.
 		ledger.close();
 		assert.equal(ledger.cover(made, 1), false);
-		assert.equal(ledger.coverUsed(), true, 'all that was used is leased');
+		assert.equal(ledger.cover(made, 0), true, 'all that was used is leased');
 		assert.match(ledger.failure ?? '', /EBADF/);
 		made.replay.counters[ReplayCounter.Oseq] = lease + 1;
-		assert.equal(ledger.coverUsed(), false);
+		assert.equal(ledger.cover(made, 0), false);
 	});
 });
 

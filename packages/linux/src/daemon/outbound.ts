@@ -221,7 +221,8 @@ export class Outbound {
 		let kept = 0;
 		for (let i = 0; i < packets.length; i++) {
 			const packet = packets[i];
-			if (packet !== undefined && this.#leasesFor(packet)) {
+			// Only the lookup puts an object there, and only a bundle.
+			if (packet !== undefined && this.#leases(packet.bundle as Bundle | null)) {
 				packets[kept++] = packet;
 			} else {
 				this.unleased++;
@@ -230,15 +231,26 @@ export class Outbound {
 		packets.length = kept;
 	}
 
-	#leasesFor({ bundle }: PacketBuffer): boolean {
-		// Only the lookup puts an object there, and only a bundle.
-		let step = (bundle as Bundle | null)?.first ?? null;
-		for (; step !== null; step = step.next) {
+	/** Are all numbers leased that its states have used, and what a batch may use? */
+	#leases(bundle: Bundle | null): boolean {
+		for (let step = bundle?.first ?? null; step !== null; step = step.next) {
 			if (!this.#ledger.cover(step.state, NUMBERS_PER_BATCH)) {
 				return false;
 			}
 		}
 		return true;
+	}
+
+	/**
+	 * Sends what the engine had kept, or made, and has put through a bundle: its numbers were taken before anybody
+	 * could lease them, so that they are now, before they are on the wire.
+	 */
+	finishKept(packet: PacketBuffer, bundle: Bundle | null, lane: Lane, nowUs: number): void {
+		if (this.#leases(bundle)) {
+			this.finish(packet, lane, nowUs);
+		} else {
+			this.unleased++;
+		}
 	}
 
 	/** Carries out what the engine has decided for a packet. */

@@ -118,18 +118,6 @@ export class SequenceLedger {
 		return slot === null || this.#extend(slot, state, count);
 	}
 
-	/**
-	 * Makes sure that all numbers that were used are leased, of whatever state: to be called before packets leave
-	 * that nobody has leased for, as timers made them. False when it cannot.
-	 */
-	coverUsed(): boolean {
-		let all = true;
-		for (const [state, slot] of this.#slots) {
-			all = this.#extend(slot, state, 0) && all;
-		}
-		return all;
-	}
-
 	#extend(slot: Slot, state: XfrmState, count: number): boolean {
 		const needed = wide(state.replay.counters, ReplayCounter.Oseq) + count;
 		if (needed <= slot.lease) {

@@ -17,7 +17,7 @@ function heldBuffer(machine: Machine): string | undefined {
 	if (jobs.count !== 0 || inputPlan.jobs.count !== 0 || inputPlan.count !== 0) {
 		return 'jobs of the crypto provider are left behind';
 	}
-	if (outputRun.released.length !== 0 || inputPlan.datagrams.packets.length !== 0) {
+	if (outputRun.releasedCount !== 0 || inputPlan.datagrams.packets.length !== 0) {
 		return 'packets are left behind';
 	}
 	const held = (packet: object | null): boolean => packet !== null;
