@@ -1,6 +1,6 @@
 /**
  * OpenSSL's contexts of the running node by koffi, with no compiler: the functions are the node binary's own.
- * A packet costs five calls of a combined mode, seven with an HMAC.
+ * A packet costs five calls of a combined mode, four to open it, and seven with an HMAC.
  *
  * Memory that C knows by address lies outside of V8's heap and is kept here as long as it may be used: a
  * typed array of few octets would be moved by the collector.
@@ -21,7 +21,7 @@ const PROTOTYPES = {
 	newContext: 'uint64_t EVP_CIPHER_CTX_new()',
 	freeContext: 'void EVP_CIPHER_CTX_free(uint64_t context)',
 	setPadding: 'int EVP_CIPHER_CTX_set_padding(uint64_t context, int padding)',
-	control: 'int EVP_CIPHER_CTX_ctrl(uint64_t context, int type, int octets, uint64_t bytes)',
+	answer: 'int EVP_CIPHER_CTX_get_params(uint64_t context, uint64_t params)',
 	fetchCipher: 'uint64_t EVP_CIPHER_fetch(uint64_t library, const char *name, uint64_t properties)',
 	freeCipher: 'void EVP_CIPHER_free(uint64_t cipher)',
 	sealBegin:
@@ -45,29 +45,35 @@ const PROTOTYPES = {
 
 type Functions = { readonly [name in keyof typeof PROTOTYPES]: Call };
 
-const GET_TAG = 0x10;
-const SET_TAG = 0x11;
 const SALT_OCTETS = 4;
 const IV_OCTETS = 8;
 const MAC_OCTETS_MAX = 64;
 
-/** Offsets in the scratch memory. */
-const NonceAt = 0;
-const AadAt = 16;
-const DoneAt = 32;
-const MacAt = 64;
-const SCRATCH_OCTETS = 128;
-
-/** `struct ossl_param`: key, type, data, octets, octets answered. */
+/** `struct ossl_param`: key, type, data, octets, octets answered. The last of a list is zeros. */
 const PARAM_OCTETS = 40;
+const ParamTypeAt = 8;
+const ParamDataAt = 16;
+const ParamOctetsAt = 24;
 const UTF8_STRING = 4;
+const OCTET_STRING = 5;
+
+/** Offsets in the scratch memory. */
+const AadAt = 0;
+const DoneAt = 16;
+const TagNameAt = 24;
+const MacAt = 32;
+/** Where the ICV of a combined mode is to be found, or to go. */
+const TagAt: number = MacAt + MAC_OCTETS_MAX;
+const SCRATCH_OCTETS: number = TagAt + 2 * PARAM_OCTETS;
 
 interface Key {
 	readonly seal: number;
 	readonly open: number;
 	/** 0 for a combined mode. */
 	readonly mac: number;
-	readonly salt: Uint8Array;
+	/** Of a combined mode: the salt, and the IV of the packet at hand. */
+	readonly nonce: Uint8Array;
+	readonly nonceAddress: number;
 	readonly icvOctets: number;
 	readonly esn: boolean;
 }
@@ -94,6 +100,7 @@ class FfiEvp implements EvpCalls {
 	readonly #keys: (Key | undefined)[] = [];
 	readonly #columns: Columns[] = [];
 	readonly #scratch: Uint8Array = outside(SCRATCH_OCTETS);
+	readonly #view: DataView = new DataView(this.#scratch.buffer);
 	readonly #scratchAddress: number;
 
 	constructor(koffi: Koffi) {
@@ -106,6 +113,9 @@ class FfiEvp implements EvpCalls {
 		// A row of PROTOTYPES for each.
 		this.#c = functions as Functions;
 		this.#scratchAddress = this.addressOf(this.#scratch);
+		new TextEncoder().encodeInto('tag', this.#scratch.subarray(TagNameAt));
+		setPointer(this.#view, TagAt, this.#scratchAddress + TagNameAt);
+		this.#view.setUint32(TagAt + ParamTypeAt, OCTET_STRING, true);
 	}
 
 	addressOf(bytes: Uint8Array): number {
@@ -113,14 +123,15 @@ class FfiEvp implements EvpCalls {
 	}
 
 	aeadKey(cipher: string, key: Uint8Array, icvOctets: number, esn: number): number {
-		const salt = outside(SALT_OCTETS);
-		salt.set(key.subarray(key.length - SALT_OCTETS));
+		const nonce = outside(SALT_OCTETS + IV_OCTETS);
+		nonce.set(key.subarray(key.length - SALT_OCTETS));
 		const contexts = this.#contexts(cipher, key);
 		if (contexts === undefined) {
 			return -1;
 		}
 		const { seal, open } = contexts;
-		return this.#keep({ seal, open, mac: 0, salt, icvOctets, esn: esn !== 0 });
+		const nonceAddress = this.addressOf(nonce);
+		return this.#keep({ seal, open, mac: 0, nonce, nonceAddress, icvOctets, esn: esn !== 0 });
 	}
 
 	cbcKey(
@@ -141,15 +152,15 @@ class FfiEvp implements EvpCalls {
 			this.#free(seal, open, 0);
 			return -1;
 		}
-		const salt = outside(0);
-		return this.#keep({ seal, open, mac, salt, icvOctets, esn: esn !== 0 });
+		const nonce = outside(0);
+		return this.#keep({ seal, open, mac, nonce, nonceAddress: 0, icvOctets, esn: esn !== 0 });
 	}
 
 	wipeKey(number: number): number {
 		const key = this.#keys[number];
 		if (key !== undefined) {
 			this.#free(key.seal, key.open, key.mac);
-			key.salt.fill(0);
+			key.nonce.fill(0);
 			this.#keys[number] = undefined;
 		}
 		return 0;
@@ -188,69 +199,62 @@ class FfiEvp implements EvpCalls {
 		}
 	}
 
-	/** SPI and number, with ESN the high half between them (RFC 4106 5); octets of it. */
-	#prepareAead(key: Key, batch: CryptoBatch, i: number): number {
-		const scratch = this.#scratch;
+	/**
+	 * Nonce, and where the ICV is; answers where what is authenticated besides begins: SPI and number, with ESN the
+	 * high half between them (RFC 4106 5).
+	 */
+	#prepareAead(key: Key, batch: CryptoBatch, i: number, at: number, icv: number): number {
+		const { nonce } = key;
 		const bytes = batch.bytes[i] as Uint8Array;
 		const ivAt = batch.ivAt[i] ?? 0;
-		const aadAt = batch.aadAt[i] ?? 0;
-		for (let k = 0; k < SALT_OCTETS; k++) {
-			scratch[NonceAt + k] = key.salt[k] ?? 0;
-			scratch[AadAt + k] = bytes[aadAt + k] ?? 0;
-		}
 		for (let k = 0; k < IV_OCTETS; k++) {
-			scratch[NonceAt + SALT_OCTETS + k] = bytes[ivAt + k] ?? 0;
+			nonce[SALT_OCTETS + k] = bytes[ivAt + k] ?? 0;
 		}
-		let to = AadAt + 4;
-		if (key.esn) {
-			this.#writeHigh(batch.seqHi[i] ?? 0, to);
-			to += 4;
+		setPointer(this.#view, TagAt + ParamDataAt, icv);
+		this.#view.setUint32(TagAt + ParamOctetsAt, key.icvOctets, true);
+		const aadAt = batch.aadAt[i] ?? 0;
+		if (!key.esn) {
+			return at + aadAt;
 		}
-		for (let k = 4; k < 8; k++) {
-			scratch[to++] = bytes[aadAt + k] ?? 0;
-		}
-		return to - AadAt;
-	}
-
-	#writeHigh(high: number, at: number): void {
 		const scratch = this.#scratch;
-		scratch[at] = high >>> 24;
-		scratch[at + 1] = high >>> 16;
-		scratch[at + 2] = high >>> 8;
-		scratch[at + 3] = high;
+		for (let k = 0; k < 4; k++) {
+			scratch[AadAt + k] = bytes[aadAt + k] ?? 0;
+			scratch[AadAt + 8 + k] = bytes[aadAt + 4 + k] ?? 0;
+		}
+		this.#view.setInt32(AadAt + 4, batch.seqHi[i] ?? 0);
+		return this.#scratchAddress + AadAt;
 	}
 
 	#sealAead(key: Key, batch: CryptoBatch, i: number, at: number, icv: number): number {
-		const { sealBegin, sealUpdate, sealEnd, control } = this.#c;
+		const { sealBegin, sealUpdate, sealEnd, answer } = this.#c;
 		const { seal } = key;
 		const base = this.#scratchAddress;
 		const done = base + DoneAt;
-		const aadOctets = this.#prepareAead(key, batch, i);
+		const aad = this.#prepareAead(key, batch, i, at, icv);
 		const textAt = batch.textAt[i] ?? 0;
 		const textEnd = batch.textEnd[i] ?? 0;
 		const text = at + textAt;
 		const good =
-			sealBegin(seal, 0, 0, base + NonceAt, 0) === 1 &&
-			sealUpdate(seal, 0, done, base + AadAt, aadOctets) === 1 &&
+			sealBegin(seal, 0, 0, key.nonceAddress, 0) === 1 &&
+			sealUpdate(seal, 0, done, aad, key.esn ? 12 : 8) === 1 &&
 			sealUpdate(seal, text, done, text, textEnd - textAt) === 1 &&
 			sealEnd(seal, base + MacAt, done) === 1 &&
-			control(seal, GET_TAG, key.icvOctets, icv) === 1;
+			answer(seal, base + TagAt) === 1;
 		return good ? CryptoStatus.Ok : CryptoStatus.Invalid;
 	}
 
 	#openAead(key: Key, batch: CryptoBatch, i: number, at: number, icv: number): number {
-		const { openBegin, openUpdate, openEnd, control } = this.#c;
+		const { openBegin, openUpdate, openEnd } = this.#c;
 		const { open } = key;
 		const base = this.#scratchAddress;
 		const done = base + DoneAt;
-		const aadOctets = this.#prepareAead(key, batch, i);
+		const aad = this.#prepareAead(key, batch, i, at, icv);
 		const textAt = batch.textAt[i] ?? 0;
 		const textEnd = batch.textEnd[i] ?? 0;
 		const text = at + textAt;
 		const ready =
-			openBegin(open, 0, 0, base + NonceAt, 0) === 1 &&
-			control(open, SET_TAG, key.icvOctets, icv) === 1 &&
-			openUpdate(open, 0, done, base + AadAt, aadOctets) === 1 &&
+			openBegin(open, 0, 0, key.nonceAddress, base + TagAt) === 1 &&
+			openUpdate(open, 0, done, aad, key.esn ? 12 : 8) === 1 &&
 			openUpdate(open, text, done, text, textEnd - textAt) === 1;
 		if (!ready) {
 			return CryptoStatus.Invalid;
@@ -309,7 +313,7 @@ class FfiEvp implements EvpCalls {
 		const base = this.#scratchAddress;
 		const aadAt = batch.aadAt[i] ?? 0;
 		if (key.esn) {
-			this.#writeHigh(batch.seqHi[i] ?? 0, AadAt);
+			this.#view.setInt32(AadAt, batch.seqHi[i] ?? 0);
 		}
 		return (
 			macBegin(key.mac, 0, 0, 0) === 1 &&
@@ -378,9 +382,9 @@ class FfiEvp implements EvpCalls {
 		const view = new DataView(params.buffer);
 		const at = this.addressOf(texts);
 		setPointer(view, 0, at);
-		view.setUint32(8, UTF8_STRING, true);
-		setPointer(view, 16, at + 16);
-		setPointer(view, 24, digest.length);
+		view.setUint32(ParamTypeAt, UTF8_STRING, true);
+		setPointer(view, ParamDataAt, at + 16);
+		setPointer(view, ParamOctetsAt, digest.length);
 		const made = c.macBegin(context, this.addressOf(key), bytes.length, this.addressOf(params));
 		key.fill(0);
 		// The texts are known to C by address only, until here.

@@ -35,10 +35,10 @@ const ControlAt = 32;
 const ControlOctetsAt = 40;
 const MessageOctetsAt = 56;
 
-/** Writes a 64-bit number that a double holds exactly. */
+/** Writes a 64-bit number that a double holds exactly. What is too much for 32 bits falls off, and so do fractions. */
 export function setPointer(view: DataView, at: number, value: number): void {
-	view.setUint32(at, value % 2 ** 32, true);
-	view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+	view.setUint32(at, value, true);
+	view.setUint32(at + 4, value / 2 ** 32, true);
 }
 
 /** Finds the address of a typed array's memory. */
