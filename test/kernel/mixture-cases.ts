@@ -191,6 +191,7 @@ function randomSettings(random: Random, version: number): Pick<Case, 'sysctl'> {
 		{ 'net.core.xfrm_acq_expires': 1 },
 		{ 'net.ipv4.ip_forward': 0 },
 		{ 'net.ipv4.ip_no_pmtu_disc': 1 },
+		{ [`net.ipv4.conf.${device}.rp_filter`]: 1 },
 	];
 	return random.chance(0.15) ? { sysctl: random.pick(settings) } : {};
 }

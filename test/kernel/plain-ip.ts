@@ -320,6 +320,19 @@ function randomPolicy(random: Random, version: IpVersion, dir: string): string {
 	return `ip xfrm policy add ${any} ${random.pick(protos)} dir ${dir} ${random.pick(actions)}`;
 }
 
+/** How the sources of what arrives are looked at, over IPv4. */
+function randomSourceChecks(random: Random): Readonly<Record<string, number>> {
+	const conf = `net.ipv4.conf.${random.pick(['lan', 'wan', 'all'])}`;
+	const settings: readonly Readonly<Record<string, number>>[] = [
+		{ [`${conf}.rp_filter`]: 1 },
+		{ [`${conf}.rp_filter`]: 2 },
+		{ [`${conf}.rp_filter`]: 1, 'net.ipv4.conf.wan.accept_local': 1 },
+		{ [`${conf}.accept_local`]: 1 },
+		{ 'net.ipv4.conf.all.send_redirects': 0, 'net.ipv4.conf.lan.send_redirects': 0 },
+	];
+	return random.chance(0.4) ? random.pick(settings) : {};
+}
+
 /** A scenario of about a dozen packets. */
 export function plainIpScenario(random: Random, id: string): Scenario {
 	const xfrm: string[] = [];
@@ -339,11 +352,15 @@ export function plainIpScenario(random: Random, id: string): Scenario {
 		...SETUP,
 		...(random.chance(0.3) ? ['link set wan mtu 1280'] : []),
 		...(random.chance(0.2) ? refusing : []),
+		// Rules and local routes of somebody's own have sources looked up that are not otherwise.
+		...(random.chance(0.1) ? ['route add local 10.2.0.8/29 dev lo'] : []),
+		...(random.chance(0.1) ? ['rule add from 10.77.0.0/16 lookup main'] : []),
 	];
+	const sysctl = randomSourceChecks(random);
 	const steps: Step[] = [];
 	while (steps.length < 12) {
 		const at = random.pick(['lan', 'lan', 'wan', 'wan', 'local'] as const);
 		steps.push(...packetSteps(random, random.pick([4, 6] as const), at));
 	}
-	return { first: { id, tags: ['in', 'out', 'plain'], setup, xfrm, steps } };
+	return { first: { id, tags: ['in', 'out', 'plain'], setup, sysctl, xfrm, steps } };
 }

@@ -40,6 +40,7 @@ const ROUTE_TYPES = {
 	throw: 9,
 };
 const TABLE_MAIN = 254;
+const TABLE_LOCAL = 255;
 const PROTO_BOOT = 3;
 const SCOPE_LINK = 253;
 const SCOPE_HOST = 254;
@@ -162,7 +163,8 @@ function encodeRoute(
 ): Uint8Array {
 	const { family, destination, prefixLength, gateway, device, kind = 'unicast' } = config;
 	const octets = octetsOf(family);
-	const table = config.table ?? TABLE_MAIN;
+	const isOwn = kind === 'local' || kind === 'broadcast';
+	const table = config.table ?? (isOwn ? TABLE_LOCAL : TABLE_MAIN);
 	const direct = family === Family.Ipv4 && gateway === undefined && kind === 'unicast';
 	const scope = kind === 'local' && family === Family.Ipv4 ? SCOPE_HOST : direct ? SCOPE_LINK : 0;
 	const del = verb === 'del';

@@ -1,4 +1,4 @@
-/** Edits of the host: forwarding is off, a device is exempt from XFRM, an address is missing. */
+/** Edits of the host: forwarding is off, rp_filter drops, a device is exempt from XFRM, an address is missing. */
 import { addressEquals, Family, formatAddress } from '@xfrm/wire/xfrm';
 import { endsOf, type Generator, hostBits, hostCommand } from './fix-parts.ts';
 import type { Edit, EditCommand } from './fix-trial.ts';
@@ -16,6 +16,9 @@ export const setSysctls: Generator = (at) => {
 		};
 		return [edit];
 	}
+	if (answer.code === 'host.reverse-path') {
+		return loosenFilter(at);
+	}
 	const device = at.explainer.world.deviceName(digest.exemptBy ?? 0);
 	if (!/^(out|fwd)\.exempt$/.test(answer.code) || device === undefined || device === 'lo') {
 		return [];
@@ -31,6 +34,19 @@ export const setSysctls: Generator = (at) => {
 			want: 'protected',
 		},
 	];
+};
+
+/** Loose where it was strict, as many as are: the higher of the device's and of `all` counts. */
+const loosenFilter: Generator = (at) => {
+	const names = [at.options.device, 'all']
+		.map((one) => `net.ipv4.conf.${one}.rp_filter`)
+		.filter((name) => at.before.world.host.sysctl(name) === 1);
+	const others: Edit = {
+		text: 'take packets whose answers leave by another device (loose, in place of strict)',
+		commands: names.map((name) => sysctl(name, 2)),
+		want: 'clear',
+	};
+	return names.length === 0 ? [] : [others];
 };
 
 /** ESP for an address that the host lacks, as a virtual one that has not moved here: a state is there for it. */

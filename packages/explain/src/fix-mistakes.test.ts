@@ -190,6 +190,14 @@ const INWARD: readonly Mistake[] = [
 		first: /state add .*mode tunnel/,
 	},
 	{
+		name: 'strict rp_filter, and the way back to the peer is another device',
+		rules: ['route add 198.51.100.0/24 dev lan', inward, policy(FWD, PEER, HERE)],
+		sysctl: ['net.ipv4.conf.all.rp_filter', 1],
+		code: 'host.reverse-path',
+		says: /rp_filter/,
+		first: /sysctl -w net\.ipv4\.conf\.all\.rp_filter=2/,
+	},
+	{
 		name: 'only a block takes what came out',
 		rules: [inward, 'xfrm policy add dst 10.1.0.0/16 dir fwd action block priority 5'],
 		code: 'check.block',

@@ -133,6 +133,7 @@ export const REASON_CODES: Readonly<Record<string, string>> = {
 		'A type 2 routing header breaks a rule: one segment, and a home address of this host.',
 	'host.home-address-option': 'A home address option breaks a rule: once, 16 octets, unicast.',
 	'host.martian': 'The source address cannot come from outside.',
+	'host.reverse-path': 'Answers to its source would leave by another device (rp_filter).',
 	'host.no-route': 'There is no route to the destination.',
 	'host.not-forwarding': 'It is not for this host, and forwarding is off.',
 	'host.time-exceeded': 'The TTL or hop limit has run out.',

@@ -392,6 +392,13 @@ export const REASON_PAGES: Readonly<Record<string, ReasonPage>> = {
 		'`dmesg | grep martian` with `net.ipv4.conf.all.log_martians=1`.',
 		'Look at the direction: a packet of this host is sent (`--dir out`), it does not arrive.',
 	),
+	'host.reverse-path': page(
+		'the route back to the source, and `rp_filter`: strict (1) wants it by the device that it came by, ' +
+			'loose (2) by any; the higher of the device’s and of `all` counts. What comes out of a state is not asked',
+		'`ip route get SRC`, `sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.DEV.rp_filter`, `nstat -az TcpExtIPReversePathFilter`.',
+		'`sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.DEV.rp_filter=2`, or a route to the source by the ' +
+			'device; with routes by mark `net.ipv4.conf.all.src_valid_mark=1`.',
+	),
 	'host.no-route': page('the routes', '`ip route get DST`.', 'Add the route.'),
 	'host.not-forwarding': page(
 		'`net.ipv4.ip_forward` or `net.ipv6.conf.all.forwarding`',

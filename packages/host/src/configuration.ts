@@ -242,6 +242,7 @@ export function addRoute(stack: Stack, config: RouteConfig): Refusal | undefined
 		return { errno: Errno.EINVAL, message: 'Invalid prefix for given prefix length' };
 	}
 	const refusal = stack.routes(route.family).add({ ...route, destination: network });
+	stack.hasOwnIpv4Ways ||= route.family === Family.Ipv4 && route.kind === 'local';
 	routesChanged(stack);
 	return refusal;
 }

@@ -36,6 +36,12 @@ export interface FamilyConf {
 	disable_xfrm: number;
 	accept_source_route: number;
 	send_redirects: number;
+	/** IPv4: may what arrives come from where it says (RFC 3704)? 1 strict, 2 loose; the higher of this and `all`. */
+	rp_filter: number;
+	/** IPv4: our own addresses may be sources of what arrives. */
+	accept_local: number;
+	/** IPv4: the way back to a source is looked up with the packet's mark. */
+	src_valid_mark: number;
 	hop_limit: number;
 }
 
@@ -87,6 +93,9 @@ export function defaultConf(): FamilyConf {
 		disable_xfrm: 0,
 		accept_source_route: 0,
 		send_redirects: 1,
+		rp_filter: 0,
+		accept_local: 0,
+		src_valid_mark: 0,
 		hop_limit: 64,
 	};
 }

@@ -16,6 +16,7 @@ export const HostDrop = {
 	RoutingHeader: 'host.routing-header',
 	HomeAddressOption: 'host.home-address-option',
 	Martian: 'host.martian',
+	ReversePath: 'host.reverse-path',
 	NoRoute: 'host.no-route',
 	NotForwarding: 'host.not-forwarding',
 	TimeExceeded: 'host.time-exceeded',

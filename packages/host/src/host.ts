@@ -15,7 +15,7 @@
  *
  *     stream.ts      ESP and IKE in TCP connections that somebody else carries
  *
- * Not here: link layer, neighbours, TCP, multicast, rate limits of ICMP errors, reverse path filter.
+ * Not here: link layer, neighbours, TCP, multicast, rate limits of ICMP errors.
  */
 import { type Answer, type EngineDoor, type EngineOptions, refuse } from '@xfrm/engine';
 import type { Route } from '@xfrm/wire';
@@ -24,6 +24,7 @@ import {
 	Direction,
 	EncapType,
 	Errno,
+	Family,
 	isAnyAddress,
 	type PolicyConfig,
 	type Refusal,
@@ -178,13 +179,19 @@ export class Host {
 	}
 	/** `ip rule add`. */
 	addRule(config: RuleConfig): Refusal | undefined {
-		this.stack.routeGeneration++;
+		this.rulesChange(config.family);
 		return this.stack.rules(config.family).add(config);
 	}
 	/** `ip rule del`. */
 	removeRule(config: RuleConfig): Refusal | undefined {
-		this.stack.routeGeneration++;
+		this.rulesChange(config.family);
 		return this.stack.rules(config.family).remove(config);
+	}
+	private rulesChange(family: number): void {
+		this.stack.routeGeneration++;
+		if (family === Family.Ipv4) {
+			this.stack.hasOwnIpv4Ways = true;
+		}
 	}
 	/** In the order in which they are asked. */
 	rules(family: number): Iterable<Rule> {

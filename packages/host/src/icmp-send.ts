@@ -35,11 +35,12 @@ import {
 import { type Address, anyAddress, Family, IpProto, isAnyAddress } from '@xfrm/wire/xfrm';
 import { destinationOf, setFlow, sourceOf, wordsToAddress } from './address-words.ts';
 import { SkippedHeaders, skipHeaders } from './header-skip.ts';
+import { routeInput } from './input-route.ts';
 import { type OwnHeader, writeIpHeader } from './ip-header.ts';
 import { echoedIpv4Options } from './ipv4-options.ts';
 import { outputPacket } from './output.ts';
 import type { Reception } from './reception.ts';
-import { isLocalAddress, isNetworkAddress, routeInput, routeOutput } from './route-lookup.ts';
+import { isLocalAddress, isNetworkAddress, routeOutput } from './route-lookup.ts';
 import { selectSource } from './source-address.ts';
 import type { Stack } from './stack.ts';
 
@@ -249,7 +250,15 @@ function reversedRoute(stack: Stack, flow: Flow): Route | null {
 	if (device === undefined) {
 		return null;
 	}
-	const found = routeInput(stack, Family.Ipv4, destination, source, flow.mark, device, 0);
+	const found = routeInput(stack, {
+		family: Family.Ipv4,
+		daddr: destination,
+		saddr: source,
+		mark: flow.mark,
+		device,
+		tos: 0,
+		unwrapped: false,
+	});
 	return found.decision === 'forward' ? found.route : null;
 }
 

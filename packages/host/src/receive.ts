@@ -34,10 +34,10 @@ import { forwardPacket } from './forward.ts';
 import type { Arrival } from './host.ts';
 import { HostDrop } from './host-trace.ts';
 import { sendIcmpError } from './icmp-send.ts';
+import { type InputRoute, routeInput } from './input-route.ts';
 import { receiveIpv4Options } from './ipv4-options.ts';
 import { PASSES_MAX } from './limits.ts';
 import { Reception } from './reception.ts';
-import { type InputRoute, routeInput } from './route-lookup.ts';
 import type { Stack } from './stack.ts';
 
 /** Longest IP packet: an IPv6 header and 65535 octets. */
@@ -123,18 +123,18 @@ function receiveIpv4(stack: Stack, reception: Reception): void {
 		}
 		return;
 	}
-	const found = routeInput(
-		stack,
-		Family.Ipv4,
-		destinationOf(packet),
-		sourceOf(packet),
-		packet.mark,
+	const found = routeInput(stack, {
+		family: Family.Ipv4,
+		daddr: destinationOf(packet),
+		saddr: sourceOf(packet),
+		mark: packet.mark,
 		device,
-		ipv4Tos(view, start),
-	);
+		tos: ipv4Tos(view, start),
+		unwrapped: packet.pathCount > 0,
+	});
 	applyRoute(reception, found);
 	// Options are looked at after the route is known, as an error about them needs one.
-	if (found.decision !== 'martian' && !receiveOptions(stack, reception)) {
+	if (found.decision !== 'refused' && !receiveOptions(stack, reception)) {
 		return;
 	}
 	switch (found.decision) {
@@ -149,8 +149,8 @@ function receiveIpv4(stack: Stack, reception: Reception): void {
 		case 'unreachable':
 			refuseIpv4(stack, reception, found.error);
 			return;
-		case 'martian':
-			stack.drop(HostDrop.Martian);
+		case 'refused':
+			stack.drop(found.code);
 			return;
 	}
 }
@@ -263,8 +263,15 @@ export function routeIpv6Input(
 		stack.drop(HostDrop.Martian);
 		return 'dropped';
 	}
-	const saddr = sourceOf(packet);
-	const found = routeInput(stack, Family.Ipv6, daddr, saddr, packet.mark, device, 0);
+	const found = routeInput(stack, {
+		family: Family.Ipv6,
+		daddr,
+		saddr: sourceOf(packet),
+		mark: packet.mark,
+		device,
+		tos: 0,
+		unwrapped: packet.pathCount > 0,
+	});
 	applyRoute(reception, found);
 	switch (found.decision) {
 		case 'local':
@@ -274,8 +281,8 @@ export function routeIpv6Input(
 			reception.owner = undefined;
 			reception.exempt = (device.conf6.disable_policy | stack.sysctls.all6.disable_policy) !== 0;
 			return 'forward';
-		case 'martian':
-			stack.drop(HostDrop.Martian);
+		case 'refused':
+			stack.drop(found.code);
 			return 'dropped';
 		case 'unreachable':
 			stack.drop(HostDrop.NoRoute);

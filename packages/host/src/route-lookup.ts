@@ -1,7 +1,6 @@
 /**
- * Route lookups: rules, tables, source address, MTU. Output lookups are for packets made here and for
- * the engine, input lookups decide whether an arriving packet is for us (net/ipv4/route.c,
- * net/ipv6/route.c). Neither changes anything.
+ * Route lookups: rules, tables, source address, MTU; for packets made here and for the engine (net/ipv4/route.c,
+ * net/ipv6/route.c). Where a received packet goes is in input-route.ts. Nothing is changed by asking.
  */
 import type { Route } from '@xfrm/wire';
 import {
@@ -72,7 +71,7 @@ const NOWHERE = {
 	noXfrm: false,
 } as const;
 
-function noteRoute(
+export function noteRoute(
 	stack: Stack,
 	purpose: 'input' | 'output' | 'engine',
 	family: number,
@@ -87,7 +86,7 @@ function noteRoute(
 }
 
 /** An entry that answers, or the errno of one that refuses. */
-function lookup(
+export function lookup(
 	stack: Stack,
 	family: number,
 	daddr: Address,
@@ -144,7 +143,9 @@ function refusalOf(kind: 'unreachable' | 'blackhole' | 'prohibit'): Errno {
 }
 
 /** Loopback, multicast, no address, limited broadcast (RFC 6890), as `ipv4_is_*` tell them apart. */
-function ipv4Class(address: Address): 'unicast' | 'loopback' | 'multicast' | 'zero' | 'broadcast' {
+export function ipv4Class(
+	address: Address,
+): 'unicast' | 'loopback' | 'multicast' | 'zero' | 'broadcast' {
 	if (isAnyAddress(address, Family.Ipv4)) {
 		return 'zero';
 	}
@@ -225,7 +226,7 @@ function groupKind(daddr: Address): 'broadcast' | 'multicast' | undefined {
 }
 
 /** The route to a destination that is taken to be on the link of a device. */
-function onDevice(
+export function onDevice(
 	stack: Stack,
 	device: Device,
 	daddr: Address,
@@ -245,7 +246,7 @@ function onDevice(
 }
 
 /** What an entry means for this destination. Packets to ourselves go by the loopback device. */
-function routeOf(
+export function routeOf(
 	stack: Stack,
 	entry: RouteEntry,
 	daddr: Address,
@@ -281,94 +282,6 @@ function routeOf(
 	};
 }
 
-/** Where a received packet goes. */
-export type InputRoute =
-	| { readonly decision: 'local'; readonly route: Route; readonly owner: Device }
-	| { readonly decision: 'forward'; readonly route: Route }
-	/** Answered with an ICMP error for this errno. */
-	| { readonly decision: 'unreachable'; readonly error: Errno }
-	/** Dropped in silence: an address that can't be on the wire. */
-	| { readonly decision: 'martian' };
-
-/**
- * Decides whether a packet that arrived by `device` is for us, goes on, or neither.
- *
- * @spec I-9 P-29
- */
-export function routeInput(
-	stack: Stack,
-	family: number,
-	daddr: Address,
-	saddr: Address,
-	mark: number,
-	device: Device,
-	tos: number,
-): InputRoute {
-	if (family === Family.Ipv4) {
-		if (isBroadcast(daddr, saddr)) {
-			return isFromHere(stack, saddr)
-				? { decision: 'martian' }
-				: localBroadcast(stack, device, daddr, saddr);
-		}
-		if (isMartian(daddr, saddr)) {
-			return { decision: 'martian' };
-		}
-	}
-	const entry = lookup(stack, family, daddr, saddr, mark, device.name, undefined, tos);
-	const forwarding = device.conf(family).forwarding !== 0;
-	if (typeof entry === 'number') {
-		const error = family === Family.Ipv4 && !forwarding ? Errno.EHOSTUNREACH : entry;
-		return { decision: 'unreachable', error };
-	}
-	const owner = entry.device === undefined ? undefined : stack.devices.named(entry.device);
-	const route = routeOf(stack, entry, daddr, saddr);
-	if (typeof route === 'number' || owner === undefined) {
-		return { decision: 'unreachable', error: Errno.ENETUNREACH };
-	}
-	noteRoute(stack, 'input', family, daddr, saddr, mark, route);
-	const goesOn = entry.kind !== 'local' && entry.kind !== 'broadcast';
-	if (family === Family.Ipv4 && goesOn && !forwarding) {
-		return { decision: 'unreachable', error: Errno.EHOSTUNREACH };
-	}
-	// One of our addresses as source is looked for last: nowhere to go, and the sender, we, would be told.
-	if (family === Family.Ipv4 && isFromHere(stack, saddr)) {
-		return { decision: 'martian' };
-	}
-	if (
-		entry.kind === 'local' ||
-		entry.kind === 'broadcast' ||
-		isRouterAnycast(entry, owner, daddr)
-	) {
-		// Locally delivered packets have the loopback device as that of their route (P-29).
-		const { loopback } = stack.devices;
-		return {
-			decision: 'local',
-			route: { ...route, ifindex: loopback.ifindex, loopback: true },
-			owner,
-		};
-	}
-	if (family === Family.Ipv4 && owner === device && isSubnetBroadcast(stack, saddr)) {
-		return { decision: 'martian' };
-	}
-	return { decision: 'forward', route };
-}
-
-/** A router has the address of each network that it is on (Subnet-Router anycast, RFC 4291 §2.6.1). */
-function isRouterAnycast(entry: RouteEntry, owner: Device, daddr: Address): boolean {
-	return (
-		entry.family === Family.Ipv6 &&
-		entry.prefixLength < ANYCAST_PREFIX_MAX &&
-		owner.conf(Family.Ipv6).forwarding !== 0 &&
-		prefixMatches(daddr, entry.destination, 128, Family.Ipv6) &&
-		owner.addresses.some(
-			(own) =>
-				own.family === Family.Ipv6 &&
-				own.prefixLength === entry.prefixLength &&
-				prefixMatches(own.address, daddr, own.prefixLength, Family.Ipv6),
-		)
-	);
-}
-
 /**
  * Is an address that of a network, not of one node: does the route to it begin with it, without a gateway?
  * (net/ip6_route.h:ipv6_anycast_destination)
@@ -385,45 +298,7 @@ export function isNetworkAddress(stack: Stack, daddr: Address, saddr: Address): 
 }
 
 /** Longer ones have no host part to be zero. */
-const ANYCAST_PREFIX_MAX = 127;
-
-/** For everybody on the link; a sender that has no address yet may leave out the destination's as well. */
-function isBroadcast(daddr: Address, saddr: Address): boolean {
-	const from = ipv4Class(saddr);
-	const to = ipv4Class(daddr);
-	return (
-		from !== 'multicast' &&
-		from !== 'broadcast' &&
-		(to === 'broadcast' || (to === 'zero' && from === 'zero'))
-	);
-}
-
-function localBroadcast(stack: Stack, owner: Device, daddr: Address, saddr: Address): InputRoute {
-	const route = onDevice(stack, stack.devices.loopback, daddr, saddr, 'broadcast');
-	return typeof route === 'number'
-		? { decision: 'unreachable', error: route }
-		: { decision: 'local', route, owner };
-}
-
-/** Addresses that no packet from outside may have, wherever it goes. */
-function isMartian(daddr: Address, saddr: Address): boolean {
-	const from = ipv4Class(saddr);
-	const to = ipv4Class(daddr);
-	return from !== 'unicast' || to === 'multicast' || to === 'zero' || to === 'loopback';
-}
-
-/** Looked for only in what leaves as it came, when the sender would be told of a shorter way (fib_validate_source). */
-function isSubnetBroadcast(stack: Stack, saddr: Address): boolean {
-	const { routes4 } = stack;
-	return routes4.find(RouteTable.Local, saddr, ({ kind }) => kind === 'broadcast') !== undefined;
-}
-
-/** Is the source an IPv4 address of this host, as no packet from outside should have it? */
-function isFromHere(stack: Stack, saddr: Address): boolean {
-	return (
-		ipv4Class(saddr) === 'loopback' || stack.devices.withAddress(Family.Ipv4, saddr) !== undefined
-	);
-}
+export const ANYCAST_PREFIX_MAX = 127;
 
 /** Is it an address of this host? */
 export function isLocalAddress(stack: Stack, family: number, address: Address): boolean {

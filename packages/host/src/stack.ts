@@ -35,6 +35,8 @@ export class Stack {
 	readonly routes6: RouteTables = new RouteTables(Family.Ipv6);
 	readonly rules4: RuleList = new RuleList(Family.Ipv4);
 	readonly rules6: RuleList = new RuleList(Family.Ipv6);
+	/** Some rule or local route of IPv4 was ever set by hand: sources are looked up (fib_has_custom_rules, …). */
+	hasOwnIpv4Ways: boolean = false;
 	readonly sockets: SocketTable = new SocketTable();
 	readonly streams: StreamTable = new StreamTable();
 	readonly pathMtus: PathMtuTable = new PathMtuTable();

@@ -16,7 +16,7 @@ export class Sysctls {
 	icmpv6_ratelimit: number = 0;
 	/** 0: packets made here have flow label 0; else a random one. */
 	auto_flowlabels: number = 1;
-	/** conf.all of both families: ORed with the device's own. */
+	/** conf.all of both families: ORed with the device's own; of rp_filter the higher counts. */
 	readonly all4: FamilyConf = defaultConf();
 	readonly all6: FamilyConf = defaultConf();
 }
@@ -37,7 +37,7 @@ function field<K extends string>(object: { [P in K]: number }, name: K): Place {
 }
 
 /** Settings without an effect here, accepted so that a kernel's settings can be taken over. */
-const IGNORED: ReadonlySet<string> = new Set(['rp_filter', 'accept_dad', 'addr_gen_mode']);
+const IGNORED: ReadonlySet<string> = new Set(['accept_dad', 'addr_gen_mode']);
 
 /** The setting of this name, undefined for one that is not supported. */
 export function findSysctl(stack: Stack, name: string): Place | undefined {
@@ -114,6 +114,9 @@ function findConf(stack: Stack, version: 4 | 6, device: string, name: string): P
 			return field(conf, name);
 		case 'disable_xfrm':
 		case 'send_redirects':
+		case 'rp_filter':
+		case 'accept_local':
+		case 'src_valid_mark':
 			return version === 4 ? field(conf, name) : undefined;
 		case 'hop_limit':
 			return version === 6 ? field(conf, name) : undefined;
