@@ -83,7 +83,8 @@ export class CommandList {
 			}
 			const numbered = own.map((request) => withSequence(request, i + 1));
 			const last = requests.at(-1);
-			if (last?.[0] === family && last[1] !== null) {
+			// Each of XFRM by itself, as `ip` sends them: tables grow between two system calls (spec S-20).
+			if (family === NETLINK_ROUTE && last?.[0] === family && last[1] !== null) {
 				last[1].push(...numbered);
 			} else if (numbered.length > 0) {
 				requests.push([family, numbered]);

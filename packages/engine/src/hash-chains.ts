@@ -42,6 +42,13 @@ export class HashChains<T extends object> {
 		return this.owners[entry] ?? null;
 	}
 
+	/** Takes everything out; the room stays. */
+	clear(): void {
+		this.heads.fill(NONE);
+		this.owners.length = 0;
+		this.free = NONE;
+	}
+
 	/** Puts an object in as the newest of its hash. */
 	insert(hash: number, owner: T): void {
 		if (this.free === NONE && this.owners.length * ENTRY_WORDS === this.entries.length) {

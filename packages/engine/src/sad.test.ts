@@ -59,7 +59,7 @@ function isOfPair(state: XfrmState, { family, daddr, saddr }: XfrmState): boolea
 }
 
 // @spec S-1 S-3 S-5 S-12 S-20
-test('the four indexes agree with a plain newest-first list under random changes', () => {
+test('the four indexes agree with a plain list under random changes', () => {
 	const command = fc.oneof(
 		fc.record({ kind: fc.constant('insert' as const), made }),
 		fc.record({ kind: fc.constant('remove' as const), place: fc.nat(30) }),
@@ -87,6 +87,8 @@ test('the four indexes agree with a plain newest-first list under random changes
 			}
 			assert.deepEqual([...sad.states()], list);
 			assert.equal(sad.count, list.length);
+			// As they are met: newest first, but turned round when the table grew (state-buckets.test.ts).
+			list.sort((a, b) => b.order - a.order);
 			const wanted = build(query);
 			const { family, daddr, saddr, spi, proto, seq } = wanted;
 			const key = (words: Int32Array): string => words.join();

@@ -1,7 +1,8 @@
 /**
  * The set of states (SAD) with its four indexes and one global list (net/xfrm/xfrm_state.c: state_bydst,
  * state_bysrc, state_byspi, state_byseq, state_all). Every index is newest first: what was inserted last
- * is met first, which decides between equal candidates.
+ * is met first, which decides between equal candidates; but growing tables of Linux turn their chains round, and so
+ * do ours (state-buckets.ts).
  *
  * Readers walk the entries of a hash and compare every field, as different keys may share a hash:
  *
@@ -13,6 +14,7 @@
 import { Family } from '@xfrm/wire/xfrm';
 import { HashChains, NONE } from './hash-chains.ts';
 import { StateCondition, type XfrmState } from './state.ts';
+import { StateBuckets } from './state-buckets.ts';
 
 /** Spreads a word over all 32 bits (the finalizer of MurmurHash3). */
 function mix(hash: number, word: number): number {
@@ -79,17 +81,20 @@ export class Sad {
 	private readonly bySpiHash: HashChains<XfrmState> = new HashChains();
 	/** The same by SPI and protocol alone (ALLOCSPI asks). */
 	private readonly spiUsers: HashChains<XfrmState> = new HashChains();
+	private readonly buckets: StateBuckets = new StateBuckets();
 	private orderLast: number = 0;
 	/** Ends of the global list. */
 	newest: XfrmState | null = null;
 	oldest: XfrmState | null = null;
 	count: number = 0;
-	/** Most states there ever were: the kernel's table grows with them and never shrinks. */
-	countMost: number = 0;
+
+	/** Buckets that the kernel's table would have. */
+	get bucketCount(): number {
+		return this.buckets.count;
+	}
 
 	/** Puts a state at the head of every index that its identity allows. */
 	insert(state: XfrmState): void {
-		state.order = ++this.orderLast;
 		state.newer = null;
 		state.older = this.newest;
 		if (this.newest === null) {
@@ -99,7 +104,14 @@ export class Sad {
 		}
 		this.newest = state;
 		this.count++;
-		this.countMost = Math.max(this.countMost, this.count);
+		this.index(state);
+		if (this.buckets.insert(state, this.count)) {
+			this.turnRound();
+		}
+	}
+
+	private index(state: XfrmState): void {
+		state.order = ++this.orderLast;
 		const pair = pairHash(state.family, state.daddr, state.saddr);
 		this.byDestination.insert(mix(pair, state.reqid), state);
 		this.byPair.insert(pair, state);
@@ -111,6 +123,22 @@ export class Sad {
 		}
 	}
 
+	/** Puts all states into the indexes anew, in the order in which a table that grows does. */
+	private turnRound(): void {
+		for (const index of [
+			this.byDestination,
+			this.byPair,
+			this.bySeqNumber,
+			this.bySpiHash,
+			this.spiUsers,
+		]) {
+			index.clear();
+		}
+		for (const state of this.buckets.grow(this.states())) {
+			this.index(state);
+		}
+	}
+
 	/**
 	 * Takes a state out of all indexes; it is DEAD from now on. Its `older` stays, so that a walk that
 	 * stands on it can go on.
@@ -118,6 +146,7 @@ export class Sad {
 	 * @spec S-12
 	 */
 	remove(state: XfrmState): void {
+		this.buckets.remove(state);
 		const pair = pairHash(state.family, state.daddr, state.saddr);
 		this.byDestination.remove(mix(pair, state.reqid), state);
 		this.byPair.remove(pair, state);

@@ -4,6 +4,7 @@
  * time they come here; nothing in them makes a command throw. Notifications are the caller's.
  * ALLOCSPI is in larval.ts.
  */
+
 import {
 	anyAddress,
 	Errno,
@@ -24,6 +25,7 @@ import { wordsEqual } from './sad.ts';
 import { addressWords, SelectorMatcher } from './selector-match.ts';
 import { describeState, snapshotState } from './snapshot.ts';
 import { Current, StateCondition, type XfrmState } from './state.ts';
+import { BUCKETS_MAX } from './state-buckets.ts';
 import { initState } from './state-init.ts';
 import {
 	deleteState,
@@ -334,19 +336,11 @@ export function expireState(
 	return answer(snapshot);
 }
 
-/** Most buckets of the kernel's tables (xfrm_state_hashmax). */
-const BUCKETS_MAX = 1 << 20;
-
 /**
- * Counts as GETSADINFO tells them. We have no fixed buckets: the number is what the kernel's table would
- * have grown to, if every state met another in its bucket.
+ * Counts as GETSADINFO tells them.
  *
  * @spec S-20
  */
-export function sadInfo(net: Namespace): SadInfo {
-	let bucketCount = 8;
-	while (bucketCount <= net.sad.countMost && bucketCount < BUCKETS_MAX) {
-		bucketCount *= 2;
-	}
-	return { stateCount: net.sad.count, bucketCount, bucketCountMax: BUCKETS_MAX };
+export function sadInfo({ sad }: Namespace): SadInfo {
+	return { stateCount: sad.count, bucketCount: sad.bucketCount, bucketCountMax: BUCKETS_MAX };
 }

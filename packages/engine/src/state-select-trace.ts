@@ -135,7 +135,19 @@ function conditionMismatch(
 	if (winner !== null && state.dying && !winner.dying) {
 		return { field: 'limit', want: 'soft limit not reached', have: 'soft limit reached' };
 	}
-	return { field: 'order', want: 'added last', have: 'added before' };
+	// In a table that has grown an older one of the same second is met first (state-buckets.ts).
+	return winner === null || isListedBefore(net, winner, state)
+		? { field: 'order', want: 'added last', have: 'added before' }
+		: { field: 'order', want: 'first of its bucket since the table grew', have: 'behind it' };
+}
+
+function isListedBefore(net: Namespace, newer: XfrmState, older: XfrmState): boolean {
+	for (const state of net.sad.states()) {
+		if (state === newer || state === older) {
+			return state === newer;
+		}
+	}
+	return false;
 }
 
 function hex(word: number): string {

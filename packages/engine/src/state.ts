@@ -97,7 +97,7 @@ export class XfrmState {
 	/** Such a helper, for a state that needs one; and how many states use this one. */
 	helper: XfrmState | null = null;
 	helperUsers: number = 0;
-	/** Grows with every insertion: the newest has the largest. */
+	/** Which of several is met first in the SAD's indexes: the one with the largest. */
 	order: number = 0;
 
 	// Transform: set by the type's init.

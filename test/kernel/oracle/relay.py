@@ -307,8 +307,8 @@ class Lab:
         if step.get('sender') == 'udp':
             return self.send_udp(packet, family, step)
         proto = packet[9] if family == socket.AF_INET else packet[6]
-        if family == socket.AF_INET6 and proto in (0, 43, 44, 60):
-            proto = 255      # no raw sockets for extension headers
+        if proto == 0 or (family == socket.AF_INET6 and proto in (43, 44, 60)):
+            proto = 255      # no raw sockets for extension headers, nor for 0
         source, target = ends(packet, family)
         key = (family, proto, source, step.get('mark'), step.get('bind_dev'), step.get('policy'))
         if key not in self.senders:
