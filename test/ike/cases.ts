@@ -16,6 +16,7 @@ import type { Case, Situation } from './scenario.ts';
 import { startCases } from './start-cases.ts';
 import { supervisedCases } from './supervised-cases.ts';
 import { tunnelSituations } from './tunnel-situations.ts';
+import { unitCases } from './unit-cases.ts';
 import { wireCases } from './wire-cases.ts';
 
 /** Rows of the table, in its order. */
@@ -36,6 +37,7 @@ export const cases: readonly Case[] = [
 	...wireCases,
 	...pathCases,
 	...guideCases,
+	...unitCases,
 	...startCases,
 	...commandCases,
 	...observedCases,

@@ -7,6 +7,11 @@ import { type Host, type Output, type Running, until } from './laboratory.ts';
 /** With what of its dependencies strongSwan does not bring; certutil makes the empty database that it wants. */
 const PACKAGES = ['libreswan', 'libnss3-tools', 'libldns3', 'libevent-pthreads-2.1-7'];
 
+/** The folder of Debian's libreswan. @throws Error when it cannot be had */
+export function unpackedLibreswan(): string {
+	return unpackedPackages('xfrm-libreswan', PACKAGES);
+}
+
 export interface PlutoConnection {
 	readonly local: string;
 	readonly remote: string;
@@ -31,7 +36,7 @@ export class Pluto {
 
 	/** Starts it with one connection, `net`. */
 	static async start(host: Host, connection: PlutoConnection): Promise<Pluto> {
-		const root = unpackedPackages('xfrm-libreswan', PACKAGES);
+		const root = unpackedLibreswan();
 		const programs = join(root, 'usr/libexec/ipsec');
 		const folder = join(host.folder, 'pluto');
 		mkdirSync(join(folder, 'ipsec.d'), { recursive: true });

@@ -8,11 +8,13 @@ import { withDaemon } from './exec-cases.ts';
 import { type Host, XFRM } from './laboratory.ts';
 import type { Case } from './scenario.ts';
 
-function client(name: string): string {
+/** Path of a program's source among those of the suite. */
+export function client(name: string): string {
 	return fileURLToPath(new URL(`./clients/${name}`, import.meta.url));
 }
 
-function compiled(host: Host, output: string, words: readonly string[]): string {
+/** Compiles with words that end with the source; the file, in the host's folder. */
+export function compiled(host: Host, output: string, words: readonly string[]): string {
 	const file = join(host.folder, output);
 	const [compiler = '', ...args] = words;
 	const { status, stderr } = spawnSync(
