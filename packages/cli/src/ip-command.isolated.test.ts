@@ -74,7 +74,9 @@ describe('xfrm and ip xfrm say the same', { skip }, () => {
 describe('xfrm on a kernel', { skip }, () => {
 	it('prints JSON, also of events, and minds no head', () => {
 		const script = `$XFRM ${POLICY}; $XFRM --json policy; $XFRM policy list | head -1
-			(sleep 1; ip xfrm policy flush) & timeout 2 $XFRM --json monitor policy`;
+			events=$(mktemp); $XFRM --json monitor policy >$events & monitor=$!
+			for try in $(seq 100); do ip xfrm policy flush; [ -s $events ] && break; sleep 0.2; done
+			kill $monitor; head -1 $events; rm $events`;
 		const { stdout } = inNamespace(script);
 		const [policy, text, event] = stdout.trimEnd().split('\n');
 		assert.equal((JSON.parse(policy ?? '') as { priority: number }).priority, 7);
