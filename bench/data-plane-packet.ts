@@ -167,7 +167,7 @@ class Side {
 		const slab = new PacketSlab(native, SLAB_OCTETS);
 		// Nothing goes there: all is in UDP.
 		const transmitter = new Transmitter(native, {} as OuterSockets, slab);
-		const ledger = new SequenceLedger(join(folder, `ledger-${own}`));
+		const ledger = new SequenceLedger(join(folder, `ledger-${own}`), native);
 		for (const [number, state] of [...engine.states()].entries()) {
 			ledger.assign(state, number + 1);
 		}

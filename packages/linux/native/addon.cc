@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -204,6 +205,21 @@ napi_value Execve(napi_env env, napi_callback_info info) {
 napi_value Poll(napi_env env, napi_callback_info info) {
 	Arguments a(env, info);
 	return a.answer(poll(reinterpret_cast<pollfd *>(a.bytes(0)), a.number(1), a.number(2)));
+}
+
+void unmap(napi_env, void *memory, void *octets) { munmap(memory, reinterpret_cast<size_t>(octets)); }
+
+/* fd, octets: memory that is the file's. */
+napi_value MapFile(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	const size_t octets = static_cast<size_t>(a.wide(1));
+	void *memory = mmap(nullptr, octets, PROT_READ | PROT_WRITE, MAP_SHARED, a.number(0), 0);
+	if (memory == MAP_FAILED) return a.answer(-1);
+	napi_value buffer;
+	void *hint = reinterpret_cast<void *>(octets);
+	if (napi_create_external_arraybuffer(env, memory, octets, unmap, hint, &buffer) == napi_ok) return buffer;
+	munmap(memory, octets);
+	return a.plain(-ENOSYS);
 }
 
 /* ---- packets ---- */
@@ -461,7 +477,7 @@ napi_value Initialize(napi_env env, napi_value exports) {
 		{"getOption", GetOption}, {"attachReusePortFilter", AttachReusePortFilter}, {"send", Send},
 		{"receive", Receive}, {"eventfd", Eventfd}, {"pidfdOpen", PidfdOpen}, {"pidfdGetfd", PidfdGetfd},
 		{"prctl", Prctl}, {"setCloseOnExec", SetCloseOnExec}, {"setSignals", SetSignals},
-		{"setOpenFilesLimit", SetOpenFilesLimit}, {"execve", Execve}, {"poll", Poll},
+		{"setOpenFilesLimit", SetOpenFilesLimit}, {"execve", Execve}, {"poll", Poll}, {"mapFile", MapFile},
 		{"registerBatch", RegisterBatch}, {"receivePackets", ReceivePackets}, {"sendPackets", SendPackets},
 		{"registerMoves", RegisterMoves}, {"moveOctets", MoveOctets},
 		{"aeadKey", AeadKey}, {"cbcKey", CbcKey}, {"wipeKey", WipeKey}, {"registerJobs", RegisterJobs},

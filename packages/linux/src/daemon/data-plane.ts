@@ -110,7 +110,7 @@ export class DataPlane {
 		const slab = new PacketSlab(native, SLAB_OCTETS);
 		this.#transmitter = new Transmitter(native, this.#sockets, slab);
 		const { engine } = this;
-		this.#journal = new Journal(options.folder, engine);
+		this.#journal = new Journal(options.folder, engine, native);
 		const { ledger } = this.#journal;
 		const samples = new DropSamples(engine);
 		engine.net.dropWatcher = this.#drops;

@@ -42,6 +42,7 @@ import {
 import type { NetlinkServer } from '@xfrm/netlink-server';
 import type { PolicySnapshot, StateSnapshot } from '@xfrm/wire/xfrm';
 import { JOURNAL_SLACK_OCTETS } from '../limits.ts';
+import type { Native } from '../native/seam.ts';
 import {
 	JOURNAL_VERSION,
 	type JournalTables,
@@ -102,11 +103,11 @@ export class Journal implements TableWatcher {
 	readonly #slotsBefore: Map<XfrmState, number> = new Map();
 
 	/** @throws StartError when the ledger cannot be made */
-	constructor(folder: string, engine: Engine) {
+	constructor(folder: string, engine: Engine, native?: Native) {
 		this.#folder = folder;
 		this.#engine = engine;
 		try {
-			this.ledger = new SequenceLedger(join(folder, 'ledger'));
+			this.ledger = new SequenceLedger(join(folder, 'ledger'), native);
 		} catch (error) {
 			const why = error instanceof Error ? error.message : String(error);
 			throw new StartError(`the journal cannot be made (${why}): name a folder by --state-dir`);

@@ -12,12 +12,20 @@
  *
  * The file's room is taken when it is made, so that a full disk hardly ever stands in the way of a lease; where it
  * does, what has no lease is not sent. It need not survive the machine: another boot inherits nothing.
+ *
+ * On a tmpfs, where it is unless somebody wants it elsewhere, the file is memory of this process too: what is written
+ * there is in the file as if it had been written, without a system call. Other file systems may want room again
+ * for what they have, and would end the process if there is none.
  */
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statfsSync, writeSync } from 'node:fs';
 import { ReplayCounter, type XfrmState } from '@xfrm/engine';
 import { LEDGER_SLOTS_FIRST } from '../limits.ts';
+import type { Native } from '../native/seam.ts';
 
 const SLOT_OCTETS = 32;
+const SLOT_WORDS: number = SLOT_OCTETS / 8;
+/** `TMPFS_MAGIC`. */
+const TMPFS = 0x0102_1994;
 /** Numbers of a lease: a write for so many packets. */
 export const LEASE_NUMBERS = 65_536;
 
@@ -38,6 +46,9 @@ interface Slot {
 
 export class SequenceLedger {
 	readonly #fd: number;
+	readonly #native: Pick<Native, 'mapFile'> | undefined;
+	/** The file as memory; null where it is written by calls. */
+	#words: Float64Array | null = null;
 	readonly #slots: Map<XfrmState, Slot> = new Map();
 	readonly #free: number[] = [];
 	#slotCount: number = 0;
@@ -49,10 +60,11 @@ export class SequenceLedger {
 	#failure: string | undefined;
 
 	/** Opens or makes the file. @throws Error of the file system, ENOSPC among them */
-	constructor(path: string) {
+	constructor(path: string, native?: Pick<Native, 'mapFile'>) {
 		this.#fd = openSync(path, 'a+', 0o600);
 		closeSync(this.#fd);
 		this.#fd = openSync(path, 'r+', 0o600);
+		this.#native = statfsSync(path).type === TMPFS ? native : undefined;
 		this.#grow(LEDGER_SLOTS_FIRST);
 	}
 
@@ -188,6 +200,8 @@ export class SequenceLedger {
 			this.#free.push(index);
 		}
 		this.#slotCount = count;
+		const memory = this.#native?.mapFile(this.#fd, count * SLOT_OCTETS);
+		this.#words = memory instanceof ArrayBuffer ? new Float64Array(memory) : null;
 	}
 
 	#write(slot: Slot): void {
@@ -200,7 +214,15 @@ export class SequenceLedger {
 		}
 	}
 
+	/** Writes the lease and the top of a slot that is its own already. */
 	#tryWrite(slot: Slot): boolean {
+		const words = this.#words;
+		if (words !== null) {
+			const at = slot.index * SLOT_WORDS;
+			words[at + 1] = slot.lease;
+			words[at + 2] = slot.top;
+			return true;
+		}
 		try {
 			this.#write(slot);
 			this.#failure = undefined;

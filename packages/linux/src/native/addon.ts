@@ -45,6 +45,7 @@ export interface Addon extends EvpCalls {
 	setOpenFilesLimit(soft: number, hard: number): number;
 	execve(path: string, args: readonly string[], environment: readonly string[]): number;
 	poll(set: Uint8Array, count: number, timeoutMs: number): number;
+	mapFile(fd: number, octets: number): ArrayBuffer | number;
 	registerBatch(...columnsAndBounds: readonly (Uint8Array | Int32Array | number)[]): number;
 	receivePackets(fd: number, kind: number, batch: number): number;
 	sendPackets(fd: number, kind: number, batch: number, count: number): number;
@@ -191,6 +192,10 @@ class AddonNative implements Native {
 
 	poll(set: PollSet, timeoutMs: number): number {
 		return this.#addon.poll(set.bytes, set.count, timeoutMs);
+	}
+
+	mapFile(fd: number, octets: number): ArrayBuffer | number {
+		return this.#addon.mapFile(fd, octets);
 	}
 
 	receivePackets(fd: number, kind: PortKind, batch: PacketBatch): number {

@@ -30,6 +30,9 @@ const ROWS_PER_CALL = 4;
 /** `EFD_CLOEXEC | EFD_NONBLOCK`. */
 const EVENTFD_FLAGS = 0o2004000;
 
+/** `PROT_READ | PROT_WRITE`. */
+const READ_AND_WRITE = 3;
+const MAP_SHARED = 1;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
 const SIG_DFL = 0;
@@ -57,6 +60,7 @@ const PROTOTYPES = {
 	sendto:
 		'long sendto(int fd, const void *bytes, size_t octets, int flags, const void *address, uint32_t addressOctets)',
 	recvmsg: 'long recvmsg(int fd, void *message, int flags)',
+	mmap: 'intptr_t mmap(void *at, size_t octets, int protection, int flags, int fd, long offset)',
 	eventfd: 'int eventfd(unsigned int value, int flags)',
 	syscall2: 'long syscall(long number, long a, long b)',
 	syscall3: 'long syscall(long number, long a, long b, long c)',
@@ -169,6 +173,11 @@ class FfiNative implements Native {
 		message.controlOctets = view.getUint32(40, true);
 		message.flags = view.getInt32(48, true);
 		return octets;
+	}
+
+	mapFile(fd: number, octets: number): ArrayBuffer | number {
+		const at = this.#c.mmap(null, octets, READ_AND_WRITE, MAP_SHARED, fd, 0);
+		return at < 0 ? this.#answer(-1) : this.#koffi.view(at, octets);
 	}
 
 	eventfd(): number {

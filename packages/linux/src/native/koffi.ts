@@ -9,6 +9,8 @@ export interface Koffi {
 	load(path: null): { func(prototype: string): (...values: readonly unknown[]) => number };
 	errno(): number;
 	address(bytes: Uint8Array): bigint;
+	/** Memory at an address, never freed. */
+	view(address: unknown, octets: number): ArrayBuffer;
 	as(value: unknown, type: string): unknown;
 }
 

@@ -58,6 +58,12 @@ export interface Native {
 	/** One datagram; never blocks. */
 	receive(fd: number, bytes: Uint8Array, message: ReceivedMessage): number;
 
+	/**
+	 * The first octets of a file as memory, in which what is written is the file's at once, whatever becomes of the
+	 * process (mmap(2), shared); or a negative errno. It may last as long as the process: not for every day.
+	 */
+	mapFile(fd: number, octets: number): ArrayBuffer | number;
+
 	/** A descriptor that counts: written by any thread, it wakes one that polls. */
 	eventfd(): number;
 	pidfdOpen(pid: number): number;
