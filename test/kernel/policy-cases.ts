@@ -151,6 +151,18 @@ function randomTemplates(random: Random, specs: readonly StateSpec[]): string {
 	return order.map((spec) => randomTemplate(random, spec)).join(' ');
 }
 
+/** Templates of which one thing may not be as the states that packets came by have it. */
+function spoiled(random: Random, words: string): string {
+	const mode = words.includes('mode tunnel') ? ['tunnel', 'transport'] : ['transport', 'tunnel'];
+	return random.pick([
+		words,
+		words,
+		words.replace(` mode ${mode[0]}`, ` mode ${mode[1]}`),
+		words.replace(/ (src \S+ dst \S+)?( proto)/, ' src 192.0.2.250 dst 192.0.2.251$2'),
+		words.replace(/ (spi \S+ )?reqid/, ' spi 0x77777777 reqid'),
+	]);
+}
+
 const templates: Kind = {
 	name: 'templates',
 	make(random, id) {
@@ -180,7 +192,7 @@ const templates: Kind = {
 				steps: sendingSteps(random, ends, tunnel, 3),
 			},
 			inbound: (emitted) => {
-				const words = randomTemplates(random, specs);
+				const words = spoiled(random, randomTemplates(random, specs));
 				return [
 					{
 						id: `${id}-in`,
