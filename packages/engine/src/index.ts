@@ -25,6 +25,7 @@ export { Rehearsal, rehearseCheck, rehearsedFlow, rehearseOutput } from './rehea
 export * from './replay-window.ts';
 export { restoreLarval, restorePolicyUse, restoreStateUse } from './restore.ts';
 export { destinationHash, pairHash, seqHash } from './sad.ts';
+export { type StateCurrent, stateCurrent } from './snapshot.ts';
 export { Spd } from './spd.ts';
 export * from './state.ts';
 export type { TableWatcher } from './table-watcher.ts';

@@ -3,7 +3,7 @@
  * copy_to_user_state_extra, copy_to_user_policy). A snapshot shares nothing that changes later, so it may
  * outlive its object.
  */
-import type { PolicySnapshot, ReplayEsn, StateSnapshot } from '@xfrm/wire/xfrm';
+import type { PolicySnapshot, ReplayEsn, StateConfig, StateSnapshot } from '@xfrm/wire/xfrm';
 import type { XfrmPolicy } from './policy.ts';
 import { ReplayCounter, ReplayMode, type ReplayWindow } from './replay-window.ts';
 import { Current, StateStat, type XfrmState } from './state.ts';
@@ -46,11 +46,32 @@ export function snapshotState(state: XfrmState): StateSnapshot {
  * is in ticks, as stored.
  */
 export function describeState(state: XfrmState): StateSnapshot {
+	return { ...state.config, ...stateCurrent(state) };
+}
+
+/** What of a snapshot is not as the state's `config` says, or not in there. */
+export type StateCurrent = Omit<StateSnapshot, keyof StateConfig> &
+	Pick<
+		StateSnapshot,
+		| 'id'
+		| 'seq'
+		| 'flags'
+		| 'replayWindow'
+		| 'replayEsn'
+		| 'replay'
+		| 'replayThreshold'
+		| 'expiryTimer'
+		| 'mappingThresholdSeconds'
+		| 'direction'
+		| 'lifetimeCurrent'
+	>;
+
+/** Puts together with `config` what `describeState` tells: for who has written down the one already. */
+export function stateCurrent(state: XfrmState): StateCurrent {
 	const { config, lifetime, replay } = state;
 	const { counters } = replay;
 	const circular = replay.mode !== ReplayMode.Legacy;
 	return {
-		...config,
 		id: { daddr: config.id.daddr, spi: state.spi >>> 0, proto: state.proto },
 		seq: state.seq >>> 0,
 		flags: state.flags,

@@ -161,16 +161,24 @@ wide_gcm::Key *make_wide(Key *key, const uint8_t *bytes, int octets) {
 }
 #endif
 
+/* OpenSSL's contexts are kilobytes: not kept beside what is faster. */
+void drop_contexts(Key *key) {
+	EVP_CIPHER_CTX_free(key->seal);
+	EVP_CIPHER_CTX_free(key->open);
+	key->seal = key->open = nullptr;
+}
+
 /* What is faster than OpenSSL for AES-GCM, the best that is there. */
 void hasten(Key *key, const std::string &name, const uint8_t *bytes) {
 	const int octets = name == "AES-128-GCM" ? 16 : name == "AES-192-GCM" ? 24 : name == "AES-256-GCM" ? 32 : 0;
 	if (octets == 0) return;
 #ifdef WITH_IPSEC_MB
 	key->mb = make_mb(bytes, octets);
-	if (key->mb) return;
+	if (key->mb) return drop_contexts(key);
 #endif
 #ifdef WITH_WIDE_GCM
 	key->wide = make_wide(key, bytes, octets);
+	if (key->wide) drop_contexts(key);
 #endif
 }
 

@@ -40,6 +40,12 @@ export interface DaemonOptions {
 	readonly log: (level: LogLevel, text: string) => void;
 }
 
+/**
+ * For what the worker makes and soon forgets: packets make nothing, and a request a few kilobytes. By default there
+ * would be 48, most of which it would fill before it looked what is still of use.
+ */
+const YOUNG_MEGABYTES = 6;
+
 /** How the daemon ended: as it was told (0), or by a failure (1). */
 export type DaemonEnd = 0 | 1;
 
@@ -82,7 +88,10 @@ export class Daemon {
 			provider: options.provider,
 		};
 		const path = new URL(`./data-plane-worker${extname(import.meta.url)}`, import.meta.url);
-		this.#worker = new Worker(path, { workerData });
+		this.#worker = new Worker(path, {
+			workerData,
+			resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MEGABYTES },
+		});
 		const { ready, ended } = this.#follow();
 		this.ready = ready;
 		this.ended = ended;

@@ -49,7 +49,9 @@ import {
 	policyLine,
 	policyOf,
 	readJournal,
+	stateOf,
 	writeRecord,
+	writeState,
 } from './journal-record.ts';
 import { SequenceLedger, type SlotContent } from './sequence-ledger.ts';
 import { StartError } from './start-error.ts';
@@ -250,8 +252,7 @@ export class Journal implements TableWatcher {
 		const number = this.#numberOf(state);
 		const slot = this.ledger.assign(state, number, this.#slotsBefore.get(state));
 		this.#slotsBefore.delete(state);
-		const snapshot = this.#engine.snapshotState(state);
-		return writeRecord({ kind: 'state', number, slot, state: snapshot });
+		return writeState(state, number, slot);
 	}
 
 	#policyLine(policy: XfrmPolicy): string {
@@ -348,7 +349,7 @@ export class Journal implements TableWatcher {
 					refused.push('a state without its numbers is left out');
 					continue;
 				}
-				const state = continued(record.state, content);
+				const state = continued(stateOf(record), content);
 				const made = this.#restoreState(server, client, state, nowUs, refused);
 				if (made !== undefined) {
 					this.#numbers.set(made, number);

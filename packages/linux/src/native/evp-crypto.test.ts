@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { nodeProvider } from '@xfrm/crypto/node';
-import { CryptoBatch, type CryptoProvider } from '@xfrm/crypto/provider';
+import {
+	CryptoBatch,
+	type CryptoKey,
+	type CryptoProvider,
+	CryptoStatus,
+} from '@xfrm/crypto/provider';
 import { type CryptoVectors, cryptoCases } from '@xfrm/crypto/testing';
 import { loadAddon } from './addon.ts';
 import { CompileError } from './compiled.ts';
@@ -66,6 +71,24 @@ function gcm(provider: CryptoProvider, keyOctets: number, esn: boolean, octets: 
 	return { sealing, sealed, opening, opened, refusal };
 }
 
+/** Sixteen octets, sealed. */
+function sealedBy(provider: CryptoProvider, key: CryptoKey | undefined): Uint8Array {
+	const bytes = new Uint8Array(TEXT_AT + 2 * ICV_OCTETS);
+	const batch = new CryptoBatch(1);
+	batch.count = 1;
+	batch.keys[0] = key;
+	batch.bytes[0] = bytes;
+	batch.out[0] = bytes;
+	batch.ivAt[0] = AAD_OCTETS;
+	batch.textAt[0] = TEXT_AT;
+	batch.textEnd[0] = TEXT_AT + ICV_OCTETS;
+	batch.outAt[0] = TEXT_AT + ICV_OCTETS;
+	batch.outEnd[0] = bytes.length;
+	provider.seal(batch);
+	assert.equal(batch.status[0], CryptoStatus.Ok);
+	return bytes;
+}
+
 for (const [name, make] of [
 	['addon', loadAddon],
 	['ffi', ffiEvp],
@@ -87,6 +110,36 @@ for (const [name, make] of [
 		for (const { name: what, run } of cryptoCases(evpProvider(name, calls), vectors)) {
 			it(what, run);
 		}
+		it('contexts are made for the first packet of a key, and of each kind for the first key', () => {
+			let made = 0;
+			let wiped = 0;
+			const counted = new Proxy(calls, {
+				get(target, name) {
+					made += name === 'aeadKey' || name === 'cbcKey' ? 1 : 0;
+					wiped += name === 'wipeKey' ? 1 : 0;
+					const member: unknown = Reflect.get(target, name);
+					return typeof member === 'function' ? member.bind(target) : member;
+				},
+			});
+			const provider = evpProvider(name, counted);
+			const key = new Uint8Array(20).fill(9);
+			const aead = { name: 'rfc4106(gcm(aes))', key, icvOctets: ICV_OCTETS };
+			const first = provider.espKey({ aead, esn: false });
+			assert.equal(made, 1);
+			const second = provider.espKey({ aead, esn: false });
+			const third = provider.espKey({ aead, esn: false });
+			assert.equal(made, 1);
+			key.fill(0);
+			assert.deepEqual(sealedBy(provider, second), sealedBy(provider, first), 'of a copy');
+			assert.deepEqual(sealedBy(provider, second), sealedBy(provider, first));
+			assert.equal(made, 2);
+			for (const each of [first, second, third]) {
+				each?.wipe();
+			}
+			assert.equal(wiped, 2);
+			assert.throws(() => sealedBy(provider, second), /after it was wiped/);
+			assert.throws(() => sealedBy(provider, third), /after it was wiped/);
+		});
 		it('AES-GCM of every length is what node:crypto makes of it', () => {
 			const [provider, other] = [evpProvider(name, calls), nodeProvider()];
 			for (let octets = 0; octets <= 600; octets++) {

@@ -54,30 +54,73 @@ const DIGESTS: ReadonlyMap<string, string> = new Map([
 /** No key of ours: the job is the other provider's. */
 const ELSEWHERE = -1;
 
+const NO_KEY: Uint8Array = new Uint8Array(0);
+
+/** What a key is made of. */
+interface Material {
+	/** OpenSSL's names; no digest for a combined mode. */
+	readonly cipher: string;
+	readonly digest: string | undefined;
+	readonly key: Uint8Array;
+	readonly macKey: Uint8Array;
+	readonly icvOctets: number;
+	readonly esn: boolean;
+}
+
+/**
+ * A key whose contexts are made for its first packet: they take kilobytes, and of ten thousand states most carry
+ * nothing at a time.
+ */
 class EvpKey implements CryptoKey {
 	readonly icvOctets: number;
 	readonly #calls: EvpCalls;
-	#number: number;
+	/** A copy, until contexts are made of it. */
+	#material: Material | undefined;
+	#number: number = ELSEWHERE;
 
-	constructor(calls: EvpCalls, number: number, icvOctets: number) {
+	constructor(calls: EvpCalls, material: Material) {
+		const { key, macKey, icvOctets } = material;
 		this.#calls = calls;
-		this.#number = number;
+		const ownMacKey = macKey.length === 0 ? NO_KEY : macKey.slice();
+		this.#material = { ...material, key: key.slice(), macKey: ownMacKey };
 		this.icvOctets = icvOctets;
 	}
 
 	/** Of the calls' table. @throws Error after `wipe` */
 	get number(): number {
-		if (this.#number < 0) {
+		return this.#number < 0 ? this.make() : this.#number;
+	}
+
+	/** Makes the contexts; -1 when OpenSSL does not. @throws Error after `wipe` */
+	make(): number {
+		const material = this.#material;
+		if (material === undefined) {
 			throw new Error('a key was used after it was wiped');
+		}
+		const { cipher, digest, key, macKey, icvOctets, esn } = material;
+		const wide = esn ? 1 : 0;
+		this.#number =
+			digest === undefined
+				? this.#calls.aeadKey(cipher, key, icvOctets, wide)
+				: this.#calls.cbcKey(cipher, key, digest, macKey, icvOctets, wide);
+		if (this.#number >= 0) {
+			this.#forgetMaterial();
 		}
 		return this.#number;
 	}
 
 	wipe(): void {
+		this.#forgetMaterial();
 		if (this.#number >= 0) {
 			this.#calls.wipeKey(this.#number);
 			this.#number = ELSEWHERE;
 		}
+	}
+
+	#forgetMaterial(): void {
+		this.#material?.key.fill(0);
+		this.#material?.macKey.fill(0);
+		this.#material = undefined;
 	}
 }
 
@@ -110,6 +153,8 @@ class EvpProvider implements CryptoProvider {
 	/** Addresses of packet memory, which never moves while its array lives. */
 	readonly #addresses: WeakMap<Uint8Array, number> = new WeakMap();
 	readonly #single: CryptoBatch = new CryptoBatch(1);
+	/** Ciphers and digests that OpenSSL has made contexts of. */
+	readonly #proven: Set<string> = new Set();
 
 	constructor(name: string, calls: EvpCalls) {
 		this.name = name;
@@ -143,8 +188,8 @@ class EvpProvider implements CryptoProvider {
 			return undefined; // the other provider says what is wrong
 		}
 		const cipher = pattern.replace('%', String((key.length - info.saltOctets) * 8));
-		const number = this.#calls.aeadKey(cipher, key, icvOctets, esn ? 1 : 0);
-		return number < 0 ? undefined : new EvpKey(this.#calls, number, icvOctets);
+		const macKey = NO_KEY;
+		return this.#prove({ cipher, digest: undefined, key, macKey, icvOctets, esn });
 	}
 
 	#cbcKey({ crypt, auth, esn }: EspKeySpec): CryptoKey | undefined {
@@ -161,9 +206,23 @@ class EvpProvider implements CryptoProvider {
 			return undefined;
 		}
 		const cipher = pattern.replace('%', String(length * 8));
-		const { key, icvOctets } = auth;
-		const number = this.#calls.cbcKey(cipher, crypt.key, digest, key, icvOctets, esn ? 1 : 0);
-		return number < 0 ? undefined : new EvpKey(this.#calls, number, icvOctets);
+		const { key: macKey, icvOctets } = auth;
+		return this.#prove({ cipher, digest, key: crypt.key, macKey, icvOctets, esn });
+	}
+
+	/** The key, undefined where OpenSSL makes none of this kind: the first of each is made at once. */
+	#prove(material: Material): CryptoKey | undefined {
+		const { cipher, digest = '' } = material;
+		const key = new EvpKey(this.#calls, material);
+		const kind = `${cipher} ${digest}`;
+		if (!this.#proven.has(kind)) {
+			if (key.make() < 0) {
+				key.wipe();
+				return undefined;
+			}
+			this.#proven.add(kind);
+		}
+		return key;
 	}
 
 	seal(batch: CryptoBatch): void {
