@@ -14,7 +14,7 @@
  * root's credentials, anew after every ECONNREFUSED and every second, and before each message with keys:
  * whoever else binds the port id gets none.
  *
- * It has no state but one octet a descriptor and a time, takes no lock, and prints nothing. It sees what the
+ * It has no state but two octets a descriptor and a time, takes no lock, and prints nothing. It sees what the
  * program calls in the C library: not system calls of the program's own, such as those of io_uring.
  */
 #define _GNU_SOURCE
@@ -35,6 +35,8 @@
 /* What a descriptor is: not ours, a socket to the daemon, one that only the daemon can send to. */
 enum { NOT_OURS, OURS, JOINED };
 static unsigned char ours[FD_MAX];
+/* It has sent something, and has not received since. */
+static unsigned char asked[FD_MAX];
 /* The daemon's port id has answered with root's credentials; until then it counts. */
 static long long trusted_until;
 
@@ -185,6 +187,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 	copy.msg_name = &daemon;
 	copy.msg_namelen = sizeof daemon;
 	may_wait = !(flags & MSG_DONTWAIT) && !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	asked[fd] = 1;
 	return sent(may_wait ? send_soon(fd, &copy, flags) : real(fd, &copy, flags));
 }
 
@@ -223,6 +226,8 @@ int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
  * only peeked at has to be looked at first.
  */
 static ssize_t receive(int fd, struct msghdr *message, int flags) {
+	if (asked[fd] && !(flags & MSG_DONTWAIT)) await_answer(fd);
+	asked[fd] = 0;
 	for (;;) {
 		struct sockaddr_nl from;
 		struct msghdr copy = *message;
