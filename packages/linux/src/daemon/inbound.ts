@@ -19,7 +19,6 @@ import {
 	ipv6NextHeader,
 	type PacketBuffer,
 	type Route,
-	setIpv4Checksum,
 } from '@xfrm/wire';
 import { Direction, EncapType, Family, IpProto } from '@xfrm/wire/xfrm';
 import { LARGE_SLOT_OCTETS, LARGE_SLOTS, PACKET_SLOT_OCTETS, PACKETS_PER_CALL } from '../limits.ts';
@@ -291,9 +290,6 @@ export class Inbound {
 		if (packet.action !== PacketAction.Pass) {
 			this.#samples.note(packet, 'inward', nowUs);
 			return;
-		}
-		if (packet.family === Family.Ipv4) {
-			setIpv4Checksum(packet.view, packet.start);
 		}
 		this.#transmitter.toKernel(packet, device.fd, sum);
 	}

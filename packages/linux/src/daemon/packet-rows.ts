@@ -26,6 +26,8 @@ export class PacketRows {
 	readonly #slotOctets: number;
 	readonly #bytes: Uint8Array[] = [];
 	readonly #views: DataView[] = [];
+	/** What the rows are ready for. */
+	#gap: number = Number.NaN;
 
 	/** Takes `count` slots of this size from the slab. */
 	constructor(slab: PacketSlab, slotOctets: number, count: number) {
@@ -51,6 +53,10 @@ export class PacketRows {
 	 * much before its end.
 	 */
 	prepare(gap: number): void {
+		if (gap === this.#gap) {
+			return;
+		}
+		this.#gap = gap;
 		const room = this.#slotOctets - HEADROOM_OCTETS - TAILROOM_OCTETS - gap;
 		for (let row = 0; row < this.packets.length; row++) {
 			this.batch.at[row] = this.slotAt(row) + HEADROOM_OCTETS + gap;

@@ -5,7 +5,7 @@
  *
  * @hotpath
  */
-import type { PacketBuffer } from '@xfrm/wire';
+import { type PacketBuffer, setIpv4Checksum } from '@xfrm/wire';
 import { Family } from '@xfrm/wire/xfrm';
 import { PACKET_SLOT_OCTETS, PACKETS_PER_CALL } from '../limits.ts';
 import { AF_INET, AF_INET6 } from '../native/abi.ts';
@@ -95,8 +95,8 @@ export class Transmitter {
 	}
 
 	/**
-	 * A whole IP packet to the kernel, as if it had come by this device. `sum` is that of a segment with its
-	 * pseudo header (`segmentSumStart`), `NOT` where it is not known.
+	 * A whole IP packet to the kernel, as if it had come by this device; the checksum of an IPv4 header is written
+	 * here. `sum` is that of a segment with its pseudo header (`segmentSumStart`), `NOT` where it is not known.
 	 */
 	toKernel(packet: PacketBuffer, tunFd: number, sum: number): void {
 		if (this.#tunFd !== tunFd) {
@@ -114,6 +114,9 @@ export class Transmitter {
 			return;
 		}
 		this.#run.finish();
+		if (packet.family === Family.Ipv4) {
+			setIpv4Checksum(packet.view, packet.start);
+		}
 		const row = this.#append(packet, tun);
 		if (row < 0) {
 			return;
