@@ -298,6 +298,34 @@ function marked(encap: boolean): Case {
 	};
 }
 
+/** Which way the outer packets go, a rule for the mark that the state gives them says (set_mark_out). */
+function byOutputMark(encap: boolean): Case {
+	return {
+		name: `paths: a state’s output mark leads by another way, ${encap ? 'in UDP' : 'in plain ESP'}`,
+		run: () =>
+			withRouter('ourselves', async ({ a, router, b }, laboratory) => {
+				laboratory.wire(a, 'eth1', ['192.168.83.1/24'], router, 'eth2', ['192.168.83.254/24']);
+				for (const device of ['all', 'eth2']) {
+					router.must(`sysctl -qw net.ipv4.conf.${device}.rp_filter=0`);
+				}
+				a.must('ip rule add fwmark 42 table 100');
+				a.must('ip route add default via 192.168.83.254 table 100');
+				const [left, right] = ends({ encap });
+				const marking = { ...left, child: 'set_mark_out = 42' };
+				const [one] = await Promise.all([Charon.start(a, marking), Charon.start(b, right)]);
+				one.initiate();
+				const [first, second] = [
+					await WireWatch.start(a, 'eth0'),
+					await WireWatch.start(a, 'eth1'),
+				];
+				assertPings(a, IPV4.innerB, 3, `-I ${IPV4.innerA}`);
+				const [back, out] = [await first.stop(isInner), await second.stop(isInner)];
+				assert.deepEqual([back.esp.length, out.esp.length], [3, 3]);
+				assert.deepEqual([back.plain, out.plain], [0, 0]);
+			}),
+	};
+}
+
 /** As from an XFRM interface of Linux. */
 const unreachable: Case = {
 	name: 'paths: a device by if_id tells senders of what no policy and states of it protect',
@@ -352,6 +380,8 @@ const unreachable: Case = {
 export const pathCases: readonly Case[] = [
 	forgedError(false, 1226),
 	forgedError(true, 1218),
+	byOutputMark(false),
+	byOutputMark(true),
 	unreachable,
 	marked(false),
 	marked(true),

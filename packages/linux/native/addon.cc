@@ -388,10 +388,10 @@ int gather(Batch &batch, int count, Kind kind) {
 			memcpy(&family, peer, sizeof family);
 			header.msg_name = peer;
 			header.msg_namelen = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-			if (kind == DATAGRAM) {
-				header.msg_control = controls[messages];
-				write_control(batch, row, header, family);
-			}
+			header.msg_control = controls[messages];
+			if (kind == DATAGRAM) write_control(batch, row, header, family);
+			if (batch.mark[row]) add_control(header, SOL_SOCKET, SO_MARK, &batch.mark[row], 4);
+			if (header.msg_controllen == 0) header.msg_control = nullptr;
 		}
 		messages++;
 	}

@@ -13,6 +13,7 @@ import { PACKETS_PER_CALL } from '../limits.ts';
 import { AF_INET, AF_INET6, IpOption, intValue, Level, MtuDiscover } from '../native/abi.ts';
 import { LOCAL_OCTETS, PacketBatch, PEER_OCTETS } from '../native/packet-batch.ts';
 import type { Native } from '../native/seam.ts';
+import { routeMark } from '../rtnetlink/kernel-routes.ts';
 import type { EncapPort } from './encap-ports.ts';
 import type { TransmitCounters } from './transmitter.ts';
 
@@ -58,6 +59,7 @@ export class DatagramSender {
 		batch.at[row] = at + udpAt - packet.start + UDP_HEADER_OCTETS;
 		batch.octets[row] = octets;
 		batch.segmentOctets[row] = 0;
+		batch.mark[row] = routeMark(packet.route);
 		const first = this.#first;
 		if (first >= 0 && this.#joins(first, row, octets, packet, udpAt)) {
 			const segmentOctets = batch.octets[first] ?? 0;
@@ -142,6 +144,7 @@ export class DatagramSender {
 			this.#cuts &&
 			other !== null &&
 			octets <= (this.#batch.octets[first] ?? 0) &&
+			this.#batch.mark[first] === this.#batch.mark[row] &&
 			row - first < SEGMENTS_MAX &&
 			this.#messageOctets + octets <= MESSAGE_OCTETS_MAX &&
 			other.family === packet.family &&

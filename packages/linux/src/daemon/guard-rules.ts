@@ -113,6 +113,7 @@ function writeOutward(batch: NftBatch): void {
 	batch.addChain('arrival', { hook: Hook.Prerouting, priority: ARRIVAL_PRIORITY, type: 'filter' });
 	batch.addChain('output', { hook: Hook.Output, priority: CAPTURE_PRIORITY, type: 'route' });
 	spareMarked(batch, 'output');
+	spareSocket(batch, 'output');
 	spareDiscovery(batch, 'output');
 	batch.addRule('output', (rule) => {
 		loadMeta(rule, MetaKey.OifName);
@@ -155,11 +156,7 @@ function writeInward(batch: NftBatch): void {
 	});
 	batch.addChain('input', { hook: Hook.Input, priority: CHECK_PRIORITY, type: 'filter' });
 	spareInward(batch, 'input');
-	batch.addRule('input', (rule) => {
-		loadSocketMark(rule);
-		whenEqual(rule, machineU32(BYPASS_MARK));
-		accept(rule);
-	});
+	spareSocket(batch, 'input');
 	spareTransforms(batch);
 	jumpToPolicies(batch, 'input', Direction.In);
 	batch.addChain('forward', { hook: Hook.Forward, priority: CHECK_PRIORITY, type: 'filter' });
@@ -192,6 +189,15 @@ function spareInward(batch: NftBatch, chain: string): void {
 function spareMarked(batch: NftBatch, chain: string): void {
 	batch.addRule(chain, (rule) => {
 		loadMeta(rule, MetaKey.Mark);
+		whenEqual(rule, machineU32(BYPASS_MARK));
+		accept(rule);
+	});
+}
+
+/** What the IKE daemon's sockets, or ours, send or are sent; of ours a packet may bear another mark, to be routed by. */
+function spareSocket(batch: NftBatch, chain: string): void {
+	batch.addRule(chain, (rule) => {
+		loadSocketMark(rule);
 		whenEqual(rule, machineU32(BYPASS_MARK));
 		accept(rule);
 	});

@@ -11,6 +11,7 @@ import { PACKET_SLOT_OCTETS, PACKETS_PER_CALL } from '../limits.ts';
 import { AF_INET, AF_INET6 } from '../native/abi.ts';
 import { PacketBatch, PEER_OCTETS } from '../native/packet-batch.ts';
 import type { Native } from '../native/seam.ts';
+import { routeMark } from '../rtnetlink/kernel-routes.ts';
 import { DatagramSender } from './datagram-sender.ts';
 import type { EncapPort } from './encap-ports.ts';
 import type { OuterSockets } from './outer-sockets.ts';
@@ -72,6 +73,7 @@ export class Transmitter {
 			return;
 		}
 		const { peer, peerView } = batch;
+		batch.mark[row] = routeMark(packet.route);
 		const peerAt = row * PEER_OCTETS;
 		peer.fill(0, peerAt, peerAt + PEER_OCTETS);
 		peerView.setUint16(peerAt, ipv4 ? AF_INET : AF_INET6, true);

@@ -121,7 +121,13 @@ export class MessageRows {
 			const family = batch.peerView.getUint16(row * PEER_OCTETS, true);
 			this.#view.setUint32(at + NameOctetsAt, sockaddrOctets(family), true);
 			const from = messages * CONTROL_OCTETS;
-			const octets = kind === 'datagram' ? this.#writeControl(batch, row, from, family) : 0;
+			let octets = kind === 'datagram' ? this.#writeControl(batch, row, from, family) : 0;
+			const mark = batch.mark[row] ?? 0;
+			if (mark !== 0) {
+				const valueAt = this.#beginControl(from + octets, Level.Socket, SocketOption.Mark, 4);
+				this.#controlView.setInt32(valueAt, mark, true);
+				octets = valueAt + 8 - from;
+			}
 			setPointer(this.#view, at + ControlAt, octets === 0 ? 0 : this.#controlAddress + from);
 			setPointer(this.#view, at + ControlOctetsAt, octets);
 			messages++;

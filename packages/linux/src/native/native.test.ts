@@ -216,6 +216,25 @@ for (const make of [ffiNative, addonNative]) {
 		native.send(from.fd, Uint8Array.of(1, 2), to.address);
 		assert.equal(native.receivePackets(to.fd, 'socket', batch), 1);
 		assert.equal(batch.mark[0], 0);
+		// To be sent: a row's own stands in place of the socket's, whatever kind it is.
+		native.setOption(to.fd, Level.Socket, SocketOption.ReceiveMark, intValue(1));
+		native.setOption(from.fd, Level.Socket, SocketOption.Mark, intValue(5));
+		const out = new PacketBatch(new Uint8Array(64), 2);
+		out.octets.fill(9);
+		out.mark[1] = 42;
+		out.count = 2;
+		for (const row of [0, 1]) {
+			out.setPeer(row, to.address);
+			out.local.set([127, 0, 0, 1], row * 16);
+			out.hopLimit[row] = 64;
+		}
+		for (const kind of ['socket', 'datagram'] as const) {
+			native.sendPackets(from.fd, kind, out);
+			assert.deepEqual([...out.status], [0, 0], kind);
+			assert.equal(native.receivePackets(to.fd, 'socket', batch), 2);
+			assert.deepEqual([...batch.mark], [5, 42], kind);
+			assert.deepEqual([...batch.octets], [9, 9], kind);
+		}
 		native.close(from.fd);
 		native.close(to.fd);
 	});

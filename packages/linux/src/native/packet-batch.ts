@@ -38,7 +38,7 @@ export class PacketBatch {
 	readonly ifindex: Int32Array;
 	readonly trafficClass: Int32Array;
 	readonly hopLimit: Int32Array;
-	/** Of what was received, where the socket has `ReceiveMark`. */
+	/** Of what was received, where the socket has `ReceiveMark`; to be sent: in place of the socket's when it is not 0. */
 	readonly mark: Int32Array;
 	/** What became of it: 0, or a negative errno. */
 	readonly status: Int32Array;
@@ -82,6 +82,7 @@ export class PacketBatch {
 	copyAddresses(from: number, to: number): void {
 		this.trafficClass[to] = this.trafficClass[from] ?? 0;
 		this.hopLimit[to] = this.hopLimit[from] ?? 0;
+		this.mark[to] = this.mark[from] ?? 0;
 		this.peer.copyWithin(to * PEER_OCTETS, from * PEER_OCTETS, (from + 1) * PEER_OCTETS);
 		this.local.copyWithin(to * LOCAL_OCTETS, from * LOCAL_OCTETS, (from + 1) * LOCAL_OCTETS);
 	}

@@ -28,7 +28,8 @@ export interface ReceivedMessage {
 
 /**
  * What a packet descriptor is: a TUN device is read and written, sockets have addresses too, and what is sent
- * by a `datagram` socket has its source address, traffic class, hop limit and segments from the columns.
+ * by a `datagram` socket has its source address, traffic class, hop limit and segments from the columns. Marks other
+ * than 0 stand in place of a socket's.
  */
 export type PortKind = 'tun' | 'socket' | 'datagram';
 

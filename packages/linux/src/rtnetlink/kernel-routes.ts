@@ -50,6 +50,16 @@ function kindOf(type: number): Route['kind'] {
 	}
 }
 
+/** An answer, with the mark that was asked by: what leaves by the route has to be routed by it once more. */
+export interface KernelRoute extends Route {
+	readonly mark: number;
+}
+
+/** The mark that a packet leaves by: 0 for none but its socket's. */
+export function routeMark(route: Route | null): number {
+	return (route as KernelRoute | null)?.mark ?? 0;
+}
+
 export class KernelRoutes {
 	/** Changes whenever any answer may have changed. */
 	generation: number = 1;
@@ -169,7 +179,7 @@ export class KernelRoutes {
 		saddr: Address,
 		mark: number,
 		oif: number,
-	): Route | undefined {
+	): KernelRoute | undefined {
 		const reply = this.#askKernel(family, daddr, saddr, mark, oif);
 		if (reply === undefined || reply.type === RouteType.Unreachable) {
 			return undefined;
@@ -186,6 +196,7 @@ export class KernelRoutes {
 			mtu: Math.min(mtu, learned ?? mtu),
 			hopLimit: reply.hopLimit === 0 ? HOP_LIMIT : reply.hopLimit,
 			noXfrm: false,
+			mark,
 		};
 	}
 
