@@ -152,11 +152,8 @@ static ssize_t hand_over(struct receive *receive) {
 		.msg_control = control };
 	ssize_t octets;
 	size_t given;
-	int done, bad = read_envelope(receive) != 0 ? errno : 0;
-	if (bad) {
-		errno = bad;
-		return -1;
-	}
+	int done, error;
+	if (read_envelope(receive) != 0) return -1;
 	if (envelope.room < sizeof datagram) vector.iov_len = envelope.room;
 	message.msg_controllen = envelope.control_room < sizeof control ? envelope.control_room : sizeof control;
 	octets = recvmsg(receive->fd, &message, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
@@ -167,9 +164,9 @@ static ssize_t hand_over(struct receive *receive) {
 	memset(datagram, 0, given);
 	if (done) return receive->flags & MSG_TRUNC ? octets : (ssize_t)given;
 	/* Lost, as it is to the kernel. */
-	bad = errno;
+	error = errno;
 	if (!(receive->flags & MSG_PEEK)) take_datagram(receive->fd);
-	errno = bad;
+	errno = error;
 	return -1;
 }
 
