@@ -95,7 +95,7 @@ export interface OurSetting {
 }
 
 /** Policies and states of one end, as `ip -batch` reads them. */
-function rules(own: End, peer: End, setting: OurSetting): string {
+export function rules(own: End, peer: End, setting: OurSetting): string {
 	const { encap, network = IPV4, tunnels = 1 } = setting;
 	const { outer, hostBits } = network;
 	const lines: string[] = [];

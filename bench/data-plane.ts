@@ -10,6 +10,7 @@
  *     small     as many packets of 64 octets as go
  *     tunnels   15,000 datagrams a second over 1, 10, 100, 1,000 tunnels
  *     memory    of a daemon with many states and policies
+ *     control   ten thousand policies, and states, by `ip -batch`, and single changes, beside the running kernel
  *
  * Needs root, iperf3, strongSwan with libcharon-extra-plugins, wireguard-go and wireguard-tools; what is not
  * installed is left out and said. Gateways are network namespaces on this machine, which also runs the ends of
@@ -18,6 +19,7 @@
  */
 import { existsSync } from 'node:fs';
 import { type Host, Laboratory, pause, reasonToSkip } from '../test/ike/laboratory.ts';
+import { controlSection } from './data-plane-control.ts';
 import { packetCosts, sealingCost } from './data-plane-packet.ts';
 import { writePage } from './data-plane-page.ts';
 import {
@@ -254,6 +256,7 @@ const SECTIONS: ReadonlyMap<string, (report: Report, seconds: number) => Promise
 	['small', smallSection],
 	['tunnels', tunnelSection],
 	['memory', memorySection],
+	['control', controlSection],
 ]);
 
 async function main(): Promise<void> {

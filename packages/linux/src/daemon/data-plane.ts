@@ -36,16 +36,12 @@ import { followSysctls } from './sysctls.ts';
 import { TableWatchers } from './table-watchers.ts';
 import { Transmitter } from './transmitter.ts';
 import { openTun } from './tun-device.ts';
+import { Wakefulness } from './wakefulness.ts';
 
 /** How often the daemon looks for clients, groups and ports that have come or gone, at least. */
 const LOOK_AROUND_US = 500_000;
 /** A datagram that a client had no room for is tried again so soon. */
 const RETRY_MS = 1;
-/**
- * So long after a request the loop does not sleep: who waits for each answer sends the next request within that
- * time, and would have to wait until the loop is awake again. A processor is needed for who asks.
- */
-const AWAKE_US = availableParallelism() > 1 ? 100 : 0;
 /** Batches of one device before the others get their turn. */
 const BATCHES_PER_TURN = 16;
 
@@ -89,7 +85,7 @@ export class DataPlane {
 	readonly #drops: DropTable = new DropTable();
 	#stopped: boolean = false;
 	#lookedAroundUs: number = 0;
-	#awakeUntilUs: number = 0;
+	readonly #wakefulness: Wakefulness = new Wakefulness(availableParallelism());
 
 	/** Opens everything; what was opened before a failure goes with the process. @throws StartError */
 	constructor(options: DataPlaneOptions) {
@@ -317,7 +313,7 @@ export class DataPlane {
 			this.#interfaces.update();
 			this.#control.flush();
 		}
-		this.#awakeUntilUs = nowUs() + AWAKE_US;
+		this.#wakefulness.answered(nowUs());
 	}
 
 	#updateGuard(now: number): void {
@@ -372,7 +368,7 @@ export class DataPlane {
 		if (this.#control.hasBacklog) {
 			return RETRY_MS;
 		}
-		if (now < this.#awakeUntilUs) {
+		if (this.#wakefulness.isAwake(now)) {
 			return 0;
 		}
 		const dueUs = Math.min(
