@@ -1,7 +1,7 @@
 /** States at the end of a case, in the form of `after.states`. */
 import type { EngineDoor } from '@xfrm/engine';
 import type { World } from '@xfrm/explain';
-import { formatAddress, type IptfsConfig, type StateSnapshot } from '@xfrm/wire/xfrm';
+import { formatAddress, IpProto, type IptfsConfig, type StateSnapshot } from '@xfrm/wire/xfrm';
 import { type Difference, differs } from './difference.ts';
 import type { VectorState } from './vector-case.ts';
 
@@ -16,7 +16,8 @@ export interface Told {
  *
  * @param told `newer`: the file tells directions, processors and last use, as those made by newer kernels do;
  * `ifIds`: it tells if_ids
- * @param otherOctets ESP and AH have protected what another compressor made, so their octets are not compared
+ * @param otherOctets states have taken what another compressor made, so the octets of ESP, of AH, and of compressors
+ * where there are several, are not compared
  */
 export function afterStates(
 	world: World,
@@ -24,15 +25,18 @@ export function afterStates(
 	told: Told,
 	otherOctets: boolean,
 ): Difference | undefined {
+	const compressors = want.filter(({ proto }) => proto === IpProto.Comp).length;
+	const protos: unknown[] = [IpProto.Esp, IpProto.Ah, ...(compressors > 1 ? [IpProto.Comp] : [])];
 	const view = (state: Record<string, unknown>): Record<string, unknown> =>
-		otherOctets ? withoutOctets(withoutClock(state)) : withoutClock(state);
+		otherOctets && protos.includes(state['proto'])
+			? withoutOctets(withoutClock(state))
+			: withoutClock(state);
 	const have = statesView(world.engine, told);
 	return differs('after states', want.map(view), have.map(view).sort(byIdentity));
 }
 
-function withoutOctets(state: Record<string, unknown>): Record<string, unknown> {
-	const { bytes, ...rest } = state;
-	return rest['proto'] === 50 || rest['proto'] === 51 ? rest : { bytes, ...rest };
+function withoutOctets({ bytes, ...rest }: Record<string, unknown>): Record<string, unknown> {
+	return rest;
 }
 
 /** The files have them by protocol, SPI, destination and source. */
