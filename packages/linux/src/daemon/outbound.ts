@@ -297,23 +297,29 @@ export class Outbound {
 		return true;
 	}
 
-	/** A device of an if_id takes nowhere what no policy and states of it protect, and tells its sender. @spec X-3 */
+	/**
+	 * A device of an if_id takes nowhere what no policy and states of it protect, and tells its sender; nothing waits
+	 * for states here.
+	 *
+	 * @spec X-3 X-12
+	 */
 	#refuseUnprotected(batch: Batch, lane: Lane): void {
 		const { packets } = batch;
 		let kept = 0;
 		for (let i = 0; i < packets.length; i++) {
 			// A batch has no holes.
 			const packet = packets[i] as PacketBuffer;
-			const isRefused = packet.action === PacketAction.Drop;
-			if (isRefused || packet.action === PacketAction.Pass) {
+			const bundle = packet.bundle as Bundle | null;
+			if (bundle === null || bundle.first === null) {
 				this.carrier++;
 				this.#tellUnreachable(packet, batch.nowUs, lane);
-			} else if ((packet.bundle as Bundle | null)?.route.ifindex === lane.ifindex) {
+			} else if (bundle.route.ifindex === lane.ifindex) {
 				this.collisions++;
-				continue;
-			}
-			if (packet.action !== PacketAction.Pass) {
+			} else {
 				packets[kept++] = packet;
+			}
+			if (packet.action === PacketAction.Drop) {
+				this.#samples.note(packet, 'outward', batch.nowUs);
 			}
 		}
 		packets.length = kept;
