@@ -21,6 +21,7 @@ import {
 	IpProto,
 	Mode,
 	parseAddress,
+	type StateConfig,
 	StateFlag,
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
@@ -36,6 +37,9 @@ import { OuterSockets } from './outer-sockets.ts';
 
 const SPI = 0xc000_0001;
 const SPI_IN_UDP = 0xc000_0002;
+/** Of a state whose output mark leads its packets by a route of their own. */
+const SPI_MARKED = 0xc000_0003;
+const OUTPUT_MARK = 42;
 const PORT = 4500;
 const NOW_US = 1_764_000_000_000_000;
 const LATER_US: number = NOW_US + 600_000_000;
@@ -56,9 +60,13 @@ function ip(words: string): string {
 	return stdout;
 }
 
-function addState(engine: Engine, family: number, spi: number, inUdp: boolean): void {
+function addState(
+	engine: Engine,
+	family: number,
+	spi: number,
+	changes: Partial<StateConfig> = {},
+): void {
 	const ipv4 = family === Ipv4;
-	const encap = { type: EncapType.EspInUdp, sport: PORT, dport: PORT, oa: anyAddress() };
 	const { refusal } = engine.addState(
 		{
 			id: { daddr: ipv4 ? PEER4 : PEER6, spi, proto: IpProto.Esp },
@@ -77,7 +85,7 @@ function addState(engine: Engine, family: number, spi: number, inUdp: boolean): 
 				keyBits: 160,
 				icvBits: 128,
 			},
-			...(inUdp ? { encap } : {}),
+			...changes,
 		},
 		NOW_US,
 	);
@@ -162,9 +170,11 @@ class Bed {
 			random: (octets) => octets.fill(1),
 			route: () => undefined,
 		});
-		addState(this.engine, Ipv4, SPI, false);
-		addState(this.engine, Ipv6, SPI, false);
-		addState(this.engine, Ipv4, SPI_IN_UDP, true);
+		addState(this.engine, Ipv4, SPI);
+		addState(this.engine, Ipv6, SPI);
+		const encap = { type: EncapType.EspInUdp, sport: PORT, dport: PORT, oa: anyAddress() };
+		addState(this.engine, Ipv4, SPI_IN_UDP, { encap });
+		addState(this.engine, Ipv4, SPI_MARKED, { outputMark: { v: OUTPUT_MARK, m: -1 } });
 		this.routes = new KernelRoutes(this.native);
 		new OuterSockets(this.native);
 		this.#errors = openErrorSockets(this.native);
@@ -190,10 +200,10 @@ class Bed {
 	}
 
 	/** Of the path to the peer, as the engine hears of it. */
-	mtu(family: number): number {
+	mtu(family: number, mark: number = 0): number {
 		const any = anyAddress();
 		const peer = family === Ipv4 ? PEER4 : PEER6;
-		return this.routes.lookup(family, peer, any, 0, 0)?.mtu ?? 0;
+		return this.routes.lookup(family, peer, any, mark, 0)?.mtu ?? 0;
 	}
 }
 
@@ -233,4 +243,11 @@ test('which errors narrow a path, and for how long', { skip: lackForBed() }, () 
 	bed.routes.takeEvents();
 	assert.equal(bed.mtu(Ipv4), 1450);
 	assert.equal(bed.after({ family: Ipv4, mtu: 900, spi: 0, ports: [PORT, PORT] }), 1450);
+	// By the way that the packet went, which may be wider than the one of other packets.
+	ip(`rule add fwmark ${OUTPUT_MARK} table 100`);
+	ip('route add 192.0.2.0/24 dev wide table 100');
+	bed.routes.takeEvents();
+	assert.equal(bed.mtu(Ipv4, OUTPUT_MARK), 1500);
+	assert.equal(bed.after({ family: Ipv4, mtu: 1470, spi: SPI_MARKED }), 1450);
+	assert.equal(bed.mtu(Ipv4, OUTPUT_MARK), 1470);
 });

@@ -7,7 +7,7 @@
  *                                          | IPComp: next header 1, flags 1, CPI 2
  *                                          | UDP 8 | ESP: SPI 4 …
  */
-import type { Engine } from '@xfrm/engine';
+import type { Engine, XfrmState } from '@xfrm/engine';
 import { viewOf } from '@xfrm/netlink';
 import {
 	fitsIpv4,
@@ -165,8 +165,13 @@ export function takeErrors(
 		}
 		const received = bytes.subarray(0, Math.min(octets, bytes.length));
 		const quoted = quotedInError(received, socket.family);
-		if (quoted !== undefined && isOurs(engine, quoted, socket.family, markOf(message))) {
-			routes.learnPathMtu(socket.family, quoted.daddr, quoted.mtu, nowUs);
+		if (quoted === undefined) {
+			continue;
+		}
+		const state = stateOf(engine, quoted, socket.family, markOf(message));
+		if (state !== undefined) {
+			const mark = state.outputMarkValue & state.outputMarkMask;
+			routes.learnPathMtu(socket.family, quoted.daddr, mark, quoted.mtu, nowUs);
 		}
 	}
 }
@@ -177,13 +182,16 @@ function markOf(message: ReceivedMessage): number {
 	return at < 0 ? 0 : viewOf(message.control).getInt32(at, true);
 }
 
-/** Is there a state that the packet may have left by? In UDP, one with its ports. */
-function isOurs(engine: Engine, quoted: QuotedPacket, family: number, mark: number): boolean {
+/** The state that the packet may have left by, in UDP one with its ports; undefined when there is none. */
+function stateOf(
+	engine: Engine,
+	quoted: QuotedPacket,
+	family: number,
+	mark: number,
+): XfrmState | undefined {
 	const { daddr, spi, proto, sport, dport } = quoted;
 	const state = engine.findState({ family, id: { daddr, spi, proto }, mark });
-	return (
-		state !== undefined &&
-		(state.encap?.sport ?? 0) === sport &&
-		(state.encap?.dport ?? 0) === dport
-	);
+	return (state?.encap?.sport ?? 0) === sport && (state?.encap?.dport ?? 0) === dport
+		? state
+		: undefined;
 }

@@ -119,11 +119,11 @@ export class KernelRoutes {
 
 	/**
 	 * Takes over what an error has told of the path to an address, for ten minutes; false when that changes
-	 * nothing. The caller knows that the error is about a packet of ours.
+	 * nothing. The caller knows that the error is about a packet of ours, and by which mark that was routed.
 	 */
-	learnPathMtu(family: number, daddr: Address, told: number, nowUs: number): boolean {
+	learnPathMtu(family: number, daddr: Address, mark: number, told: number, nowUs: number): boolean {
 		this.#nowUs = nowUs;
-		const route = this.lookup(family, daddr, anyAddress(), 0, 0);
+		const route = this.lookup(family, daddr, anyAddress(), mark, 0);
 		if (route === undefined || route.kind === 'local') {
 			return false;
 		}
