@@ -189,7 +189,7 @@ function narrow(encap: boolean, want: number): Situation {
 				const { stdout, stderr } = a.run(
 					`ping -n -c 1 -W 1 -M do -s 1300 -I ${IPV4.innerA} ${IPV4.innerB}`,
 				);
-				assert.match(stdout + stderr, new RegExp(`mtu[:=]? ?${want}`));
+				assert.match(stdout + stderr, new RegExp(`mtu ?[:=]? ?${want}`));
 				assert.equal(largestWhole(a), want);
 			}),
 	};
@@ -234,7 +234,7 @@ function forgedError(encap: boolean, want: number): Case {
 				assertPings(a, IPV4.innerB, 3, wide);
 				forge(spi, port);
 				const { stdout, stderr } = a.run(`ping -n -c 1 -W 1 ${wide} ${IPV4.innerB}`);
-				assert.match(stdout + stderr, new RegExp(`mtu[:=]? ?${want}`));
+				assert.match(stdout + stderr, new RegExp(`mtu ?[:=]? ?${want}`));
 			}),
 	};
 }
@@ -267,7 +267,7 @@ function narrowIpv6(encap: boolean, octets: number, want: number): Case {
 				const ping = `ping -n -W 1 -M do -I ${IPV6.innerA}`;
 				a.run(`${ping} -c 3 -s ${octets - 20} ${IPV6.innerB}`);
 				const { stdout, stderr } = a.run(`${ping} -c 1 -s ${octets - 20} ${IPV6.innerB}`);
-				assert.match(stdout + stderr, new RegExp(`mtu[:=]? ?${want}`));
+				assert.match(stdout + stderr, new RegExp(`mtu ?[:=]? ?${want}`));
 				assertPings(a, IPV6.innerB, 3, `-M do -s ${want - 48} -I ${IPV6.innerA}`);
 			}),
 	};
