@@ -99,7 +99,9 @@ function compile(kind: CompiledKind, folder: string, prefix: string): string {
 	const reasons: string[] = [];
 	for (const compiler of kind.compilers) {
 		const args = [...kind.flags, '-o', draft, ...kind.sources, ...kind.libraries];
-		const { error, status, stderr } = spawnSync(compiler, args, { encoding: 'utf8' });
+		// Its drafts are nobody else's either, and /tmp may be read-only.
+		const env = { ...process.env, TMPDIR: folder };
+		const { error, status, stderr } = spawnSync(compiler, args, { encoding: 'utf8', env });
 		if (error === undefined && status === 0 && existsSync(draft)) {
 			chmodSync(draft, 0o700);
 			const path = join(folder, `${prefix}${sha256(readFileSync(draft))}${kind.suffix}`);
