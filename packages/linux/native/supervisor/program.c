@@ -94,11 +94,6 @@ static void read_field(const char *line, struct standing *standing) {
 	else if ((at = field(line, "Uid:"))) sscanf(at, "%u %u", &standing->user, &standing->effective_user);
 	else if ((at = field(line, "Gid:"))) standing->group = (unsigned)strtoul(at, NULL, 10);
 	else if ((at = field(line, "NStgid:"))) standing->own_number = atoi(strrchr(line, '\t'));
-	else if ((at = field(line, "Threads:"))) standing->threads = (unsigned)strtoul(at, NULL, 10);
-	else if ((at = field(line, "SigPnd:"))) standing->pending = strtoull(at, NULL, 16);
-	else if ((at = field(line, "ShdPnd:"))) standing->shared_pending = strtoull(at, NULL, 16);
-	else if ((at = field(line, "SigBlk:"))) standing->blocked = strtoull(at, NULL, 16);
-	else if ((at = field(line, "SigIgn:"))) standing->ignored = strtoull(at, NULL, 16);
 	else if ((at = field(line, "CapEff:"))) standing->capabilities = strtoull(at, NULL, 16);
 }
 

@@ -3,14 +3,11 @@
  * joined to the daemon, nobody else can send there. Otherwise the message is handed over with the kernel's
  * address as its sender: it is peeked at, written into the program's memory, taken, and the call answered.
  *
- * The kernel lets no signal end a call that the supervisor has been told of, lest memory is written whose owner
- * has gone on. So signals are looked for, and what has come for a thread that waits ends its call.
+ * No signal ends a call that the supervisor has been told of, lest memory is written whose owner has gone on. So
+ * threads that wait are looked at, and the call of one that a signal has come for is ended.
  */
 #include "supervisor.h"
-#include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
 
 #define CONTROL_MAX 256
 /* What others have sent is thrown away, so much at a time. */
@@ -29,8 +26,6 @@ struct receive {
 	/* recvmmsg(2): how many messages are there by now, of how many; no more after this time, if not 0. */
 	unsigned done, count;
 	int64_t end;
-	/* Signals for the process that were pending when it was looked at last. */
-	uint64_t heard;
 };
 
 /* Where a message goes in the program. */
@@ -289,75 +284,21 @@ void begin_receive(struct call *call, int fd) {
 	else waiting[waiting_count++] = receive;
 }
 
-static int waits_here(int tid) {
-	unsigned i;
-	for (i = 0; i < waiting_count; i++)
-		if (waiting[i].call.tid == tid) return 1;
-	return 0;
-}
-
 /*
- * A signal for a process of several threads is for one of them, and which one the kernel does not tell. It wakes
- * who is to have it: as long as one that sleeps elsewhere sleeps on, it is for one that waits here. How many
- * others that could be, or -1 when somebody is awake who could have it.
+ * What a call ends with because of a signal, 0 for nothing. The kernel makes a call anew in a thread that it has
+ * woken for a signal; any other would get 512 as its error. Which one that is nobody says, but it shows: until then
+ * it sleeps lightly (S), and from then on so that only the answer, or its end, wakes it (D).
  */
-static int count_rivals(const struct receive *receive, const struct standing *own, uint64_t signals) {
-	char path[32];
-	struct dirent *entry;
-	int rivals = 0;
-	DIR *threads;
-	snprintf(path, sizeof path, "/proc/%d/task", own->process);
-	threads = opendir(path);
-	while (threads && rivals >= 0 && (entry = readdir(threads))) {
-		struct standing other;
-		int tid = atoi(entry->d_name);
-		if (tid == 0 || tid == receive->call.tid || standing_of(tid, &other) != 0) continue;
-		if ((signals & ~other.blocked) == 0 || other.state == 'Z') continue;
-		if (waits_here(tid)) rivals++;
-		else if (other.state == 'R' || other.state == 'D') rivals = -1;
-	}
-	if (threads) closedir(threads);
-	return threads ? rivals : -1;
-}
-
-/*
- * What a call ends with because of a signal, 0 for nothing. The kernel makes a call anew only in the thread that
- * it has told of a signal: another one would get 512 as its error. Where that isn't known it is EINTR.
- */
-static int interruption(struct receive *receive) {
-	struct standing own, first;
-	uint64_t deaf, shared, lasting;
-	int rivals, anew = receive->deadline ? EINTR : ERESTARTSYS;
-	if (standing_of(receive->call.tid, &own) != 0) return 0;
-	deaf = own.blocked | own.ignored;
-	if (own.pending & ~deaf) return anew;
-	shared = own.shared_pending & ~deaf;
-	if (own.threads == 1) return shared ? anew : 0;
-	/* Stopped together. */
-	if (standing_of(own.process, &first) == 0 && first.state == 'T') return anew;
-	lasting = shared & receive->heard;
-	receive->heard = shared;
-	rivals = lasting ? count_rivals(receive, &own, lasting) : -1;
-	if (rivals < 0) return 0;
-	if (rivals == 0) return anew;
-	/* The kernel tries the first thread before others; of a child's end, the thread that has made it. */
-	if (lasting & ((uint64_t)1 << (SIGCHLD - 1))) return EINTR;
-	if (receive->call.tid == own.process) return anew;
-	return waits_here(own.process) && (lasting & ~first.blocked) ? 0 : EINTR;
-}
-
-/* After one of several threads was told: the others are looked at as if for the first time. */
-static void forget_signals(void) {
-	unsigned i;
-	for (i = 0; i < waiting_count; i++) waiting[i].heard = 0;
+static int interruption(const struct receive *receive) {
+	struct standing standing;
+	if (standing_of(receive->call.tid, &standing) != 0 || standing.state != 'D') return 0;
+	return receive->deadline ? EINTR : ERESTARTSYS;
 }
 
 static int is_over(struct receive *receive) {
 	int error = is_there(&receive->call) ? interruption(receive) : ESRCH;
-	if (!error) return 0;
-	finish(receive, error);
-	forget_signals();
-	return 1;
+	if (error) finish(receive, error);
+	return error != 0;
 }
 
 unsigned list_waiting(struct pollfd *polled) {

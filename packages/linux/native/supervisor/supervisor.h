@@ -24,8 +24,7 @@
  *
  * Not served: dup2 to a number out of the range; pwritev2 and the like. Refused, as they would reach the kernel's
  * own XFRM past the filter: io_uring (ENOSYS, as container engines have it: programs do without), PF_KEY and
- * NETLINK_XFRM of 32-bit programs. Who waits for a datagram with its sender sleeps as in a write to a disk
- * (state D), sees a signal within LOOK_MS, and can't be frozen.
+ * NETLINK_XFRM of 32-bit programs. Who waits for a datagram with its sender sees a signal within LOOK_MS.
  */
 #ifndef XFRM_SUPERVISOR_H
 #define XFRM_SUPERVISOR_H
@@ -57,9 +56,7 @@ struct standing {
 	/* The process's number where it lives, as itself sees it. */
 	int own_number;
 	char state;
-	unsigned threads;
 	unsigned user, effective_user, group;
-	uint64_t pending, shared_pending, blocked, ignored;
 	uint64_t capabilities;
 };
 
