@@ -1,7 +1,7 @@
 /** What a program under `xfrm exec` sees of itself: as if it had been started plainly. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { type Host, Laboratory, pause, type Running, until } from './laboratory.ts';
+import { type Host, Laboratory, pause, type Running, until, XFRM } from './laboratory.ts';
 import type { Case } from './scenario.ts';
 
 /** Runs with a host on which the daemon runs. */
@@ -58,6 +58,38 @@ print(*struct.unpack("=IHHIIi", s.recv(500)[:20])[1::4])`;
 			daemon.kill('SIGCONT');
 			await host.untilText(() => program.stdout, /\n/);
 			assert.equal(program.stdout, '2 -1\n', 'an error message, EPERM');
+		}),
+};
+
+/** Asks once, tells its port id, and takes what comes until it is told to end. */
+const ASKED = `import socket, struct, sys
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 6)
+s.sendto(struct.pack("=IHHIII", 20, 35, 1, 1, 0, 0xffffffff), (0, 0))
+print(struct.unpack("=IHH", s.recvfrom(500)[0][:8])[1], s.getsockname()[0], flush=True)
+s.settimeout(1.5)
+try: print(s.recvfrom(500))
+except TimeoutError: print("nothing more")`;
+
+const unsolicited: Case = {
+	name: 'exec: nobody but the daemon can send to a program’s socket',
+	run: () =>
+		withDaemon(async (host) => {
+			for (const way of WAYS) {
+				const words = ['exec', ...way, '--', '/usr/bin/python3', '-c', ASKED];
+				const program = host.start([process.execPath, XFRM, ...words]);
+				await host.untilText(() => program.stdout, /\n/);
+				const [type, port] = program.stdout.trim().split(' ');
+				assert.equal(type, '34', 'NEWSADINFO');
+				const flood = `import socket
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 2)
+for i in range(100):
+    try: s.sendto(bytes(20), (${port}, 0)); print("sent")
+    except ConnectionRefusedError: pass`;
+				const nobody = ['setpriv', '--reuid=65534', '--clear-groups', '/usr/bin/python3'];
+				assert.equal(host.must([...nobody, '-c', flood]), '');
+				assert.equal(await program.ended, 0, program.stderr);
+				assert.match(program.stdout, /nothing more\n$/);
+			}
 		}),
 };
 
@@ -135,4 +167,5 @@ export const execCases: readonly Case[] = [
 			}),
 	},
 	lateRights,
+	unsolicited,
 ];
