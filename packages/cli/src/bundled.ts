@@ -26,6 +26,11 @@ async function load<T>(name: string, modules: () => Promise<T>): Promise<T> {
 		: modules();
 }
 
+/** The module of `xfrm exec`. */
+export function execModule(): Promise<typeof import('./exec-command.ts')> {
+	return load('exec-command', () => import('./exec-command.ts'));
+}
+
 /** The module of `xfrm explain`. */
 export function explainModule(): Promise<typeof import('./explain-command.ts')> {
 	return load('explain-command', () => import('./explain-command.ts'));

@@ -12,8 +12,8 @@ export async function main(args: readonly string[]): Promise<number> {
 		const [command, ...rest] = args;
 		if (command === 'exec') {
 			// Before anything has touched the streams, which will be another program's.
-			const { execCommand } = await import('./exec-command.ts');
-			return await execCommand(rest);
+			const { execModule } = await import('./bundled.ts');
+			return await (await execModule()).execCommand(rest);
 		}
 		// `xfrm … | head` closes our stdout: that is no error.
 		process.stdout.on('error', (error: NodeJS.ErrnoException) => {

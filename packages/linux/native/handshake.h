@@ -25,7 +25,7 @@
 /* How long the daemon is believed to be itself, by requests that have no keys in them. */
 #define TRUST_MS 1000
 /* How long an answer is waited for awake. */
-#define ANSWER_US 100
+#define ANSWER_US 300
 
 #ifndef UDP_ENCAP
 #define UDP_ENCAP 100
