@@ -1,8 +1,11 @@
 /** What must never happen, whatever becomes of the daemon: plaintext on the wire, a number used twice. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
 import { Charon } from './charon.ts';
-import { type Host, pause, type Running, until, XFRM } from './laboratory.ts';
+import { type Host, pause, type Running, runOn, until, XFRM } from './laboratory.ts';
 import {
 	assertPings,
 	type Case,
@@ -10,6 +13,9 @@ import {
 	countStates,
 	IPV4,
 	isInner,
+	lossOver,
+	outerAddresses,
+	settle,
 	withCharons,
 	withEnds,
 	withLaboratory,
@@ -332,10 +338,80 @@ function cleanUp(host: Host): void {
 	host.xfrmMust('daemon', '--cleanup');
 }
 
+const flushed: Case = {
+	name: 'safety: the host’s filter flushed under traffic: the guard stays, nothing leaves in clear',
+	run: () =>
+		withEnds(async (ends) => {
+			const { a, b } = ends;
+			const [major = 0, minor = 0] = release().split('.').map(Number);
+			if (major < 6 || (major === 6 && minor < 9)) {
+				return 'not tried: Linux before 6.9 lets anybody take a table away';
+			}
+			const [one] = await withCharons(ends, connectionOf(IPV4));
+			one.must('--initiate', '--child', 'net');
+			const watch = await WireWatch.start(b, 'eth0');
+			const lost = await lossOver(a, 2, async () => {
+				for (let round = 0; round < 20; round++) {
+					a.must('nft flush ruleset');
+				}
+			});
+			assert.equal(lost, 0);
+			assert.match(a.must('nft list tables'), /^table inet xfrm$/m);
+			const { plain } = await watch.stop(isInner);
+			assert.equal(plain, 0);
+			return undefined;
+		}),
+};
+
+const full: Case = {
+	name: 'safety: the state folder full under traffic: it goes on, rekeyed too, and a successor knows when there is room',
+	run: () =>
+		withLaboratory(async (laboratory) => {
+			const [a, b] = [laboratory.host('a'), laboratory.host('b')];
+			laboratory.wire(a, 'eth0', outerAddresses('a'), b, 'eth0', outerAddresses('b'));
+			settle(a, 'a');
+			settle(b, 'b');
+			const folder = join(a.folder, 'state');
+			mkdirSync(folder);
+			const mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m,mode=0700', 'none', folder];
+			assert.equal(runOn(a.machine, mount).status, 0);
+			try {
+				const start = (): Promise<Running> => a.daemon('--state-dir', folder);
+				const [first] = await Promise.all([start(), b.daemon()]);
+				const [one] = await withCharons({ laboratory, a, b, daemonA: first }, connectionOf(IPV4));
+				one.must('--initiate', '--child', 'net');
+				const watch = await WireWatch.start(b, 'eth0');
+				const fill = ['sh', '-c', `head -c 2M /dev/zero > ${folder}/filler`];
+				assert.notEqual(a.run(fill).status, 0, 'no room is left');
+				const lost = await lossOver(a, 2, async () => {
+					one.must('--rekey', '--child', 'net');
+				});
+				assert.equal(lost, 0, 'pings lost');
+				assert.match(first.stderr, /the journal cannot be written .*: a successor would not know/);
+				rmSync(join(folder, 'filler'));
+				a.mustExec('ip xfrm policy add src 10.9.0.0/16 dst 10.8.0.0/16 dir out action block');
+				await a.untilText(() => first.stderr, /the journal is written again/);
+				const states = a.mustExec('ip xfrm state count');
+				killDaemon(first);
+				await start();
+				assert.equal(a.mustExec('ip xfrm state count'), states);
+				await untilPing(a, IPV4.innerB, IPV4.innerA);
+				const { esp, plain } = await watch.stop(isInner);
+				assert.equal(plain, 0);
+				assert.ok(esp.length > 400);
+				assertNumbersOnce(esp);
+			} finally {
+				runOn(a.machine, ['umount', '-l', folder]);
+			}
+		}),
+};
+
 export const safetyCases: readonly Case[] = [
 	killed,
 	stopped,
 	frozen,
+	full,
+	flushed,
 	interfaceDown,
 	charonKilled,
 	recycled,
