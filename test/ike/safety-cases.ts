@@ -364,7 +364,7 @@ const flushed: Case = {
 };
 
 const full: Case = {
-	name: 'safety: the state folder full under traffic: it goes on, rekeyed too, and a successor knows when there is room',
+	name: 'safety: the state folder full under traffic: it goes on, and a successor knows when there is room',
 	run: () =>
 		withLaboratory(async (laboratory) => {
 			const [a, b] = [laboratory.host('a'), laboratory.host('b')];
