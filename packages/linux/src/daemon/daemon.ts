@@ -5,6 +5,7 @@
  */
 import { rmSync } from 'node:fs';
 import { extname } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { Errno } from '@xfrm/wire/xfrm';
 import { CompileError } from '../native/compiled.ts';
@@ -88,6 +89,8 @@ export class Daemon {
 			provider: options.provider,
 		};
 		const path = new URL(`./data-plane-worker${extname(import.meta.url)}`, import.meta.url);
+		// For idle-collector.ts.
+		setFlagsFromString('--expose-gc');
 		this.#worker = new Worker(path, {
 			workerData,
 			resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MEGABYTES },

@@ -22,6 +22,7 @@ import { DropTable } from './drop-table.ts';
 import { type EncapPort, EncapPorts } from './encap-ports.ts';
 import { EncapStates } from './encap-states.ts';
 import { Guard, guardStands } from './guard.ts';
+import { IdleCollector } from './idle-collector.ts';
 import { Inbound } from './inbound.ts';
 import { InterfaceList, type InterfaceNames } from './interface-list.ts';
 import { Journal } from './journal.ts';
@@ -85,6 +86,7 @@ export class DataPlane {
 	readonly #drops: DropTable = new DropTable();
 	#stopped: boolean = false;
 	#lookedAroundUs: number = 0;
+	readonly #collector: IdleCollector = new IdleCollector();
 	readonly #wakefulness: Wakefulness = new Wakefulness(availableParallelism());
 
 	/** Opens everything; what was opened before a failure goes with the process. @throws StartError */
@@ -397,6 +399,8 @@ export class DataPlane {
 			this.#routes.forgetExpired(now);
 			followSysctls(this.engine.net.sysctl);
 			this.#ports.lookAround(this.#encapStates.ports);
+			const { sent, delivered } = this.#transmitter.counters;
+			this.#collector.look(sent + delivered + this.engine.net.generation);
 		}
 	}
 

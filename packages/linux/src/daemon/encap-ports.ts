@@ -143,6 +143,9 @@ export class EncapPorts {
 
 	/** Closes what has lost its owner, and opens what the states' ports have gained. */
 	lookAround(wanted: ReadonlySet<number>): void {
+		if (wanted.size === 0 && this.ports.size === 0) {
+			return;
+		}
 		for (const [path, family] of [
 			['/proc/net/udp', Family.Ipv4],
 			['/proc/net/udp6', Family.Ipv6],
