@@ -255,6 +255,10 @@ const container: Case = {
 	name: 'unit: the container’s start, as the pod of the guide runs it, brings a tunnel up and ends when told to',
 	run: () =>
 		withPair(async (a, b) => {
+			if (!existsSync('/usr/sbin/charon-systemd')) {
+				assert.notEqual(process.env['CI'], 'true', 'charon-systemd is there');
+				return 'not tried: apt-get install charon-systemd';
+			}
 			const described = pod();
 			const [{ args, readinessProbe, securityContext }] = described.spec.containers;
 			// Docker is told the same.
@@ -300,6 +304,7 @@ const container: Case = {
 			process.kill(Number(first()), 'SIGTERM');
 			assert.equal(await running.ended, 0);
 			assert.ok(performance.now() - begun < 8000, 'before it is killed');
+			return undefined;
 		}),
 };
 

@@ -4,7 +4,8 @@
  * address as its sender: it is peeked at, written into the program's memory, taken, and the call answered.
  *
  * No signal ends a call that the supervisor has been told of, lest memory is written whose owner has gone on. So
- * threads that wait are looked at, and the call of one that a signal has come for is ended.
+ * threads that wait are looked at, and the call of one that a signal has come for is ended. (Linux of before late
+ * 2025 can forget an answer that crosses with a signal, its bug 220291: the call is then made once more.)
  */
 #include "supervisor.h"
 #include <fcntl.h>
