@@ -27,10 +27,12 @@ export class EncapStates implements TableWatcher {
 	}
 
 	stateChanged(state: XfrmState): void {
-		if (state.encap !== undefined) {
-			this.#all.add(state);
-			this.#fresh.add(state);
+		if (state.encap === undefined) {
+			this.stateGone(state);
+			return;
 		}
+		this.#all.add(state);
+		this.#fresh.add(state);
 	}
 
 	stateGone(state: XfrmState): void {

@@ -167,6 +167,9 @@ export class GuardFilter implements TableWatcher {
 
 	/** When `update` has something to do even if nothing changes. */
 	get dueUs(): number {
+		if (this.#leaving.size === 0) {
+			return Number.POSITIVE_INFINITY;
+		}
 		for (const { dueUs } of this.#leaving.values()) {
 			return dueUs;
 		}

@@ -162,6 +162,51 @@ test('tables come back as they were, in their order, after one life and after tw
 	});
 });
 
+test('policies come back with all that they have', () => {
+	withFolder((folder) => {
+		const { engine, journal } = live(folder);
+		const template = {
+			id: { daddr: address('2001:db8::2'), spi: 0xffff_ffff, proto: 50 },
+			saddr: address('2001:db8::1'),
+			family: Family.Ipv6,
+			reqid: 0xffff_fffe,
+			mode: Mode.Tunnel,
+			share: 0,
+			optional: 0,
+			aalgos: 0xffff_ffff,
+			ealgos: 1,
+			calgos: 0x8000_0000,
+		};
+		const selector = {
+			...anySelector(Family.Ipv6),
+			saddr: address('fe80::1'),
+			prefixlenS: 64,
+			sport: 0xffff,
+			sportMask: 0xffff,
+			proto: 17,
+			ifindex: 3,
+			user: 0xffff_ffff,
+		};
+		for (const changes of [
+			{ templates: [template, { ...template, mode: Mode.Transport }] },
+			{ selector, priority: 0xffff_ffff },
+			{ mark: { v: 0x8000_0001, m: 0xffff_ffff }, ifId: 0xffff_ffff },
+			{
+				selector: { ...policy.selector, prefixlenD: 24 },
+				lifetime: { ...UNLIMITED, hardByteLimit: 2 ** 53 - 1, softAddExpiresSeconds: 60 },
+			},
+		]) {
+			engine.addPolicy({ ...policy, ...changes }, NOW_US);
+			engine.addPolicy({ ...policy, ...changes, direction: 2, flags: 1 }, NOW_US);
+		}
+		journal.flush();
+		const before = tables(engine);
+		assert.equal(before.length, 8);
+		assert.deepEqual(tables(live(folder).engine), before);
+		assert.deepEqual(tables(live(folder).engine), before);
+	});
+});
+
 test('a larval state comes back as one', () => {
 	withFolder((folder) => {
 		const { engine, journal } = live(folder);

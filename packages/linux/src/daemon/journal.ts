@@ -46,10 +46,10 @@ import type { Native } from '../native/seam.ts';
 import {
 	JOURNAL_VERSION,
 	type JournalTables,
-	policyLine,
 	policyOf,
 	readJournal,
 	stateOf,
+	writePolicy,
 	writeRecord,
 	writeState,
 } from './journal-record.ts';
@@ -257,7 +257,7 @@ export class Journal implements TableWatcher {
 
 	#policyLine(policy: XfrmPolicy): string {
 		const number = this.#numberOf(policy);
-		return writeRecord({ kind: 'policy', number, policy: policyLine(policy) });
+		return writePolicy(policy, number);
 	}
 
 	#defaultsLine(): string {
