@@ -196,6 +196,42 @@ const pastTheFilter: Case = {
 		}),
 };
 
+/** Ways in which programs start others, in Python: FILE is the first argument. */
+const STARTS = `import os, subprocess, sys
+file, name = sys.argv[1], os.path.basename(sys.argv[1])
+os.environ["PATH"] = os.path.dirname(file) + ":" + os.environ["PATH"]
+def forked(start):
+    if os.fork() == 0: start()
+    return os.wait()[1]
+def bare(): os.execve(file, [name], {})
+for start in (
+    lambda: subprocess.run([file]).returncode,
+    lambda: os.system(file),
+    lambda: os.waitpid(os.posix_spawn(file, [file], os.environ), 0)[1],
+    lambda: os.waitpid(os.posix_spawnp(name, [name], os.environ), 0)[1],
+    lambda: forked(lambda: os.execlp(name, name)),
+    lambda: forked(bare),
+): print(start(), flush=True)`;
+
+const startedByOthers: Case = {
+	name: 'exec: a static program that a dynamic one starts does not configure the kernel',
+	run: () =>
+		withDaemon(async (host) => {
+			const source = client('past-the-filter.c');
+			compiled(host, 'past', ['gcc', '-O2', '-static', '-no-pie', source]);
+			const isStatic = compiled(host, 'static', staticHabits());
+			assert.equal(host.xfrmMust('exec', '--', 'sh', '-c', isStatic), 'ok\n');
+			assert.equal(host.xfrmMust('exec', '--', 'env', isStatic), 'ok\n');
+			assert.equal(host.xfrmMust('exec', '--', 'xargs', '-a', '/dev/null', isStatic), 'ok\n');
+			const told = host.xfrmMust('exec', '--', '/usr/bin/python3', '-c', STARTS, isStatic);
+			assert.equal(told, 'ok\n0\n'.repeat(6));
+			// Names, arguments and statuses are what they would be.
+			const words = host.xfrmMust('exec', '--', 'sh', '-c', `${host.folder}/past; echo $?`);
+			assert.match(words, /^io_uring ENOSYS\nPF_KEY EAFNOSUPPORT\n[\s\S]*0\n$/);
+			assert.equal(host.xfrm('exec', '--', 'sh', '-c', `${host.folder}/nothing`).status, 127);
+		}),
+};
+
 const nested: Case = {
 	name: 'exec: what is supervised may call xfrm exec itself',
 	run: () =>
@@ -310,6 +346,7 @@ export const supervisedCases: readonly Case[] = [
 	namespaces,
 	fewRights,
 	pastTheFilter,
+	startedByOthers,
 	nested,
 	abandoned,
 	supervisor,

@@ -78,7 +78,9 @@ function launch({ program, args, seccomp, verbose }: Asked): {
 	const shim = preloadShim();
 	const preloaded = process.env['LD_PRELOAD'];
 	const LD_PRELOAD = preloaded === undefined ? shim : `${shim}:${preloaded}`;
-	return { file, words: [program, ...args], environment: { ...process.env, LD_PRELOAD } };
+	// For what the program starts, and the shim does not reach.
+	const reaching = { LD_PRELOAD, XFRM_SUPERVISOR: supervisor() };
+	return { file, words: [program, ...args], environment: { ...process.env, ...reaching } };
 }
 
 /** Comes back only when it could not become the program: the exit status. */

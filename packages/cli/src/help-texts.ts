@@ -283,7 +283,7 @@ process beside them looks after: slower, with the same result. What would config
 that is refused: PF_KEY, and with the latter io_uring; 32-bit programs are not served.
 
        --seccomp         by system calls in any case: for a program that clears the environment of
-                         what it starts, or starts static programs
+                         what it starts, or makes its system calls itself
        --verbose         says which of the two it is
 
 Exit status is the program's; 127 it is not there, 126 it cannot be run, 2 no daemon answers.

@@ -171,8 +171,9 @@ static int start_supervisor(pid_t *supervisor) {
 	return read(pair[0], supervisor, sizeof *supervisor) == sizeof *supervisor ? pair[0] : -1;
 }
 
+/* Past the preload shim, which may be here too, and would start a supervisor. */
 static int become(char **words) {
-	execv(words[1], words + 2);
+	syscall(SYS_execve, words[1], words + 2, environ);
 	fprintf(stderr, "xfrm exec: %s: %s\n", words[1], errno == ENOENT ? "no such program" : strerror(errno));
 	return errno == ENOENT ? 127 : 126;
 }

@@ -45,7 +45,7 @@ function compiled({ name, sources, headers, flags, libraries, suffix }: Wanted):
 export function preloadShim(): string {
 	return compiled({
 		name: 'preload-shim',
-		sources: ['preload-shim.c'],
+		sources: ['preload-shim.c', 'preload-exec.c'],
 		headers: [],
 		flags: ['-shared', '-fPIC', '-O2', '-fvisibility=default'],
 		libraries: ['-ldl'],
