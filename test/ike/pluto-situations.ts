@@ -1,7 +1,7 @@
 /** libreswan's pluto over the daemon, with strongSwan at the other end. */
 import assert from 'node:assert/strict';
 import { Charon } from './charon.ts';
-import { until } from './laboratory.ts';
+import { pause, until } from './laboratory.ts';
 import { Pluto } from './pluto.ts';
 import {
 	ALL_PEERS,
@@ -75,6 +75,8 @@ const trap: Situation = {
 		withPeer(peer, async (ends) => {
 			const { a } = ends;
 			a.must('sysctl -qw net.core.xfrm_acq_expires=2');
+			// The daemon looks at it twice a second.
+			await pause(600);
 			const [pluto, charon] = await plutoAndCharon(ends);
 			const watch = await WireWatch.start(a, 'eth0');
 			pluto.must('--route', '--name', 'net');
