@@ -126,11 +126,25 @@ async function loadRules(host: Host, text: string): Promise<void> {
 	}
 }
 
+/** A daemon whose /run is memory, as it is on every machine that systemd has started. */
+async function startDaemon(host: Host, provider: string): Promise<Running> {
+	const daemon = [process.execPath, XFRM, 'daemon', '--provider', provider];
+	const shell = 'mount -t tmpfs none /run && exec "$@"';
+	const running = host.start(['sh', '-c', shell, 'sh', ...daemon]);
+	const isUp = (): boolean =>
+		running.stdout.startsWith('ready ') || running.process.exitCode !== null;
+	await until(`${host.name}: daemon`, isUp, 30_000);
+	if (!running.stdout.startsWith('ready ')) {
+		throw new Error(`${host.name}: daemon ended: ${running.stderr}`);
+	}
+	return running;
+}
+
 /** Our daemon at both ends. */
 export async function ourPlane(ends: Gateways, setting: OurSetting): Promise<Plane> {
 	const { network = IPV4 } = setting;
 	addInner(ends, network);
-	const start = (host: Host): Promise<Running> => host.daemon('--provider', setting.provider);
+	const start = (host: Host): Promise<Running> => startDaemon(host, setting.provider);
 	const [daemonA, daemonB] = await Promise.all([start(ends.a), start(ends.b)]);
 	for (const [own, peer] of ENDS) {
 		const host = ends[own];

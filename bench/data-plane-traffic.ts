@@ -29,6 +29,8 @@ const IPERF_PORT = 5201;
 const SPREAD_PORT = 7000;
 /** A stream's first second is not counted: compilers, windows and caches are warm then. */
 const WARM_UP_SECONDS = 1;
+/** Streams of which the fastest counts. */
+const STREAMS = 3;
 
 /** Processor seconds that processes have used, threads included (proc(5)). */
 function processorSeconds(pids: readonly number[]): number {
@@ -79,10 +81,13 @@ async function measured<T>(
 	options: readonly string[],
 	take: (report: IperfReport) => T & { readonly seconds: number },
 ): Promise<T & Spent> {
-	b.start(['iperf3', '-s', '-B', network.inner.b]);
 	const port = `:${IPERF_PORT.toString(16).toUpperCase()} `;
 	const table = network.hostBits === 32 ? 'tcp' : 'tcp6';
-	await until('iperf3', () => b.must(`cat /proc/net/${table}`).includes(port));
+	const isUp = (): boolean => b.must(`cat /proc/net/${table}`).includes(port);
+	if (!isUp()) {
+		b.start(['iperf3', '-s', '-B', network.inner.b]);
+		await until('iperf3', isUp);
+	}
 	await iperf(a, network, WARM_UP_SECONDS, options);
 	const before = [processorSeconds(plane.pidsA), processorSeconds(plane.pidsB)] as const;
 	const report = await iperf(a, network, seconds, options);
@@ -93,12 +98,28 @@ async function measured<T>(
 	};
 }
 
-/** One TCP stream. */
-export function tcpStream(
+const rateOf = ({ gigabits, seconds }: TcpResult): number => gigabits / seconds;
+
+/** One TCP stream, the fastest of some: all of them need both processors, which others may want as well. */
+export async function tcpStream(
 	ends: Gateways,
 	plane: Plane,
 	seconds: number,
 	network: Network = IPV4,
+): Promise<TcpResult> {
+	let best = await oneStream(ends, plane, seconds, network);
+	for (let i = 1; i < STREAMS; i++) {
+		const other = await oneStream(ends, plane, seconds, network);
+		best = rateOf(other) > rateOf(best) ? other : best;
+	}
+	return best;
+}
+
+function oneStream(
+	ends: Gateways,
+	plane: Plane,
+	seconds: number,
+	network: Network,
 ): Promise<TcpResult> {
 	return measured(ends, plane, network, seconds, [], ({ start, end }) => {
 		const { bytes, seconds: took } = end.sum_received ?? { bytes: 0, seconds };
@@ -130,9 +151,15 @@ export function datagrams(
 	});
 }
 
-/** Round trips of pings 10 ms apart: their median in microseconds. */
+/** Pings before those that are measured: the way back has carried nothing yet, and compilers have to see it. */
+const WARM_UP_PINGS = 3000;
+
+/** Round trips of pings 10 ms apart, behind many faster ones: their median in microseconds. */
 export function roundTrip({ a }: Gateways, count: number): number {
-	const { stdout } = a.run(`ping -n -i 0.01 -c ${count} -I ${IPV4.inner.a} ${IPV4.inner.b}`);
+	const ping = (gap: number, some: number): string =>
+		a.run(`ping -n -i ${gap} -c ${some} -I ${IPV4.inner.a} ${IPV4.inner.b}`).stdout;
+	ping(0.002, WARM_UP_PINGS);
+	const stdout = ping(0.01, count);
 	const times = [...stdout.matchAll(/time=([\d.]+) ms/g)].map(([, ms]) => Number(ms) * 1000);
 	times.sort((x, y) => x - y);
 	return times[times.length >> 1] ?? Number.NaN;

@@ -186,7 +186,6 @@ async function udpSection(report: Report, seconds: number): Promise<void> {
 		await inLaboratory(one, async (ends, plane) => {
 			const rate = UDP_PACKETS_PER_SECOND;
 			const result = await datagrams(ends, plane, seconds, UDP_OCTETS, rate);
-			// Behind the stream: compilers have done their work then.
 			const trip = roundTrip(ends, PINGS);
 			const each = (processorOf(result) * 1e6) / result.arrived;
 			report.add(`${name}: processor, both`, each, 'µs/packet', costs.of(each, bounds));
