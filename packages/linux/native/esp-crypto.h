@@ -1,6 +1,6 @@
 /*
  * ESP's arithmetic, many jobs a call (src/native/evp-crypto.ts): OpenSSL's, on contexts that are kept from packet to
- * packet, and for AES-GCM what is faster, if it is there: Intel's ipsec-mb, or wide-gcm.h.
+ * packet, and for AES-GCM Intel's ipsec-mb where that is installed.
  */
 #ifndef XFRM_ESP_CRYPTO_H
 #define XFRM_ESP_CRYPTO_H
@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "arguments.h"
-#include "wide-gcm.h"
 
 /* Intel's library for AES-GCM, several times as fast as an OpenSSL that does not know this machine's wide
    instructions: compiled for where its header is, used where the same version is installed. */
@@ -74,9 +73,6 @@ struct Key {
 #ifdef WITH_IPSEC_MB
 	MbGcm *mb = nullptr;
 #endif
-#ifdef WITH_WIDE_GCM
-	wide_gcm::Key *wide = nullptr;
-#endif
 	uint8_t nonce[NONCE] = {};
 	int icv = 0;
 	bool esn = false;
@@ -102,10 +98,6 @@ void forget(Key *key) {
 #ifdef WITH_IPSEC_MB
 	if (key->mb) OPENSSL_cleanse(key->mb, sizeof *key->mb);
 	free(key->mb);
-#endif
-#ifdef WITH_WIDE_GCM
-	if (key->wide) OPENSSL_cleanse(key->wide, sizeof *key->wide);
-	delete key->wide;
 #endif
 	OPENSSL_cleanse(key, sizeof *key);
 	delete key;
@@ -136,51 +128,17 @@ bool make_mac(Key *key, const char *digest, const uint8_t *bytes, size_t octets)
 	return made;
 }
 
-#ifdef WITH_WIDE_GCM
-/* A key of ours, if it gives what OpenSSL does for a message with every part that the code has; else nullptr. */
-wide_gcm::Key *make_wide(Key *key, const uint8_t *bytes, int octets) {
-	if (!wide_gcm::is_supported()) return nullptr;
-	uint8_t expected[2 * wide_gcm::STRIDE + 9] = {}, icv[wide_gcm::BLOCK], text[sizeof expected] = {}, made_icv[sizeof icv], aad[12] = {};
-	int done;
-	wide_gcm::Key *wide = new wide_gcm::Key;
-	wide_gcm::set_key(*wide, bytes, octets);
-	wide_gcm::run<true>(*wide, text, sizeof text, key->nonce, aad, sizeof aad, made_icv);
-	bool same = EVP_EncryptInit_ex(key->seal, nullptr, nullptr, nullptr, key->nonce) &&
-		EVP_EncryptUpdate(key->seal, nullptr, &done, aad, sizeof aad) &&
-		EVP_EncryptUpdate(key->seal, expected, &done, expected, sizeof expected) &&
-		EVP_EncryptFinal_ex(key->seal, expected + done, &done) &&
-		EVP_CIPHER_CTX_ctrl(key->seal, EVP_CTRL_AEAD_GET_TAG, sizeof icv, icv) &&
-		memcmp(text, expected, sizeof text) == 0 && memcmp(made_icv, icv, sizeof icv) == 0;
-	// The key stream of a nonce that a packet may have.
-	OPENSSL_cleanse(text, sizeof text);
-	OPENSSL_cleanse(expected, sizeof expected);
-	if (same) return wide;
-	OPENSSL_cleanse(wide, sizeof *wide);
-	delete wide;
-	return nullptr;
-}
-#endif
-
-/* OpenSSL's contexts are kilobytes: not kept beside what is faster. */
-void drop_contexts(Key *key) {
+#ifdef WITH_IPSEC_MB
+/* AES-GCM by ipsec-mb, if that is there; OpenSSL's contexts are kilobytes, and not kept beside it. */
+void hasten(Key *key, const std::string &name, const uint8_t *bytes) {
+	const int octets = name == "AES-128-GCM" ? 16 : name == "AES-192-GCM" ? 24 : name == "AES-256-GCM" ? 32 : 0;
+	key->mb = octets ? make_mb(bytes, octets) : nullptr;
+	if (!key->mb) return;
 	EVP_CIPHER_CTX_free(key->seal);
 	EVP_CIPHER_CTX_free(key->open);
 	key->seal = key->open = nullptr;
 }
-
-/* What is faster than OpenSSL for AES-GCM, the best that is there. */
-void hasten(Key *key, const std::string &name, const uint8_t *bytes) {
-	const int octets = name == "AES-128-GCM" ? 16 : name == "AES-192-GCM" ? 24 : name == "AES-256-GCM" ? 32 : 0;
-	if (octets == 0) return;
-#ifdef WITH_IPSEC_MB
-	key->mb = make_mb(bytes, octets);
-	if (key->mb) return drop_contexts(key);
 #endif
-#ifdef WITH_WIDE_GCM
-	key->wide = make_wide(key, bytes, octets);
-	if (key->wide) drop_contexts(key);
-#endif
-}
 
 /* OpenSSL's name, key with the salt behind it, octets of the ICV, ESN: a number, or -1. */
 napi_value AeadKey(napi_env env, napi_callback_info info) {
@@ -192,7 +150,9 @@ napi_value AeadKey(napi_env env, napi_callback_info info) {
 	key->esn = a.number(3);
 	memcpy(key->nonce, bytes + octets - SALT, SALT);
 	if (make_cipher(key, a.text(0).c_str(), bytes)) {
+#ifdef WITH_IPSEC_MB
 		hasten(key, a.text(0), bytes);
+#endif
 		return a.plain(keep(key));
 	}
 	forget(key);
@@ -284,14 +244,6 @@ int seal_aead(Job &job) {
 		return OK;
 	}
 #endif
-#ifdef WITH_WIDE_GCM
-	if (key.wide) {
-		uint8_t icv[wide_gcm::BLOCK];
-		wide_gcm::run<true>(*key.wide, job.text, job.text_octets, key.nonce, aad, aad_octets, icv);
-		memcpy(job.icv, icv, key.icv);
-		return OK;
-	}
-#endif
 	bool good = EVP_EncryptInit_ex(key.seal, nullptr, nullptr, nullptr, key.nonce) &&
 		EVP_EncryptUpdate(key.seal, nullptr, &done, aad, aad_octets) &&
 		EVP_EncryptUpdate(key.seal, job.text, &done, job.text, job.text_octets) &&
@@ -310,13 +262,6 @@ int open_aead(Job &job) {
 		gcm_context_data context;
 		uint8_t icv[16];
 		key.mb->open(&key.mb->key, &context, job.text, job.text, job.text_octets, key.nonce, aad, aad_octets, icv, key.icv);
-		return CRYPTO_memcmp(icv, job.icv, key.icv) == 0 ? OK : BAD_ICV;
-	}
-#endif
-#ifdef WITH_WIDE_GCM
-	if (key.wide) {
-		uint8_t icv[wide_gcm::BLOCK];
-		wide_gcm::run<false>(*key.wide, job.text, job.text_octets, key.nonce, aad, aad_octets, icv);
 		return CRYPTO_memcmp(icv, job.icv, key.icv) == 0 ? OK : BAD_ICV;
 	}
 #endif
@@ -385,9 +330,6 @@ napi_value OpenSealed(napi_env env, napi_callback_info info) {
 /* Whose arithmetic AES-GCM is. */
 napi_value CryptoLibrary(napi_env env, napi_callback_info info) {
 	std::string name = std::string("OpenSSL ") + OpenSSL_version(OPENSSL_VERSION_STRING);
-#ifdef WITH_WIDE_GCM
-	if (wide_gcm::is_supported()) name = "xfrm's own code for wide AES instructions";
-#endif
 #ifdef WITH_IPSEC_MB
 	if (ipsec_mb()) name = std::string("ipsec-mb ") + IMB_VERSION_STR;
 #endif

@@ -58,7 +58,7 @@ export interface Addon extends EvpCalls {
 /** Kinds of descriptors, as addon.cc numbers them. */
 const KINDS = { socket: 0, tun: 1, datagram: 2 } as const;
 
-const HEADERS = ['arguments.h', 'esp-crypto.h', 'wide-gcm.h'] as const;
+const HEADERS = ['arguments.h', 'esp-crypto.h'] as const;
 const COMPILERS = ['c++', 'g++', 'clang++'] as const;
 const FLAGS = ['-std=c++17', '-shared', '-fPIC', '-O2', '-DNODE_GYP_MODULE_NAME=xfrm'] as const;
 
