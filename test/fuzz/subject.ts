@@ -93,25 +93,34 @@ class Hunt {
 		const first = this.#pool.length;
 		let before = 0;
 		for (let round = 1; this.#course.goesOn(); round++) {
-			const subject = this.#target.open();
-			for (let i = 0; i < INPUTS_A_ROUND && this.#course.goesOn(); i++) {
-				// What is there to begin with is tried as it is, by turns with changed ones.
-				const turn = this.#inputs >> 1;
-				const isOwn = (this.#inputs & 1) === 0 && turn < first;
-				const input = isOwn ? (this.#pool[turn] ?? this.#next()) : this.#next();
-				const fault = this.#try(subject, input);
-				if (fault !== undefined) {
-					return fault;
-				}
+			const fault = this.#round(first);
+			if (fault !== undefined) {
+				return fault;
 			}
-			const grown = this.#course.goesOn() && round >= ROUNDS_BEFORE ? heapOctets() - before : 0;
+			const octets = this.#course.goesOn() && round >= ROUNDS_BEFORE ? heapOctets() : 0;
 			if (round === ROUNDS_BEFORE) {
-				before = grown;
-			} else if (grown > HEAP_OCTETS_MAX) {
-				return { inputs: this.#inputs, fault: `the heap grew by ${grown} octets` };
+				before = octets;
+			} else if (octets - before > HEAP_OCTETS_MAX) {
+				return { inputs: this.#inputs, fault: `the heap grew by ${octets - before} octets` };
 			}
 		}
 		return { inputs: this.#inputs, fault: undefined, kept: this.kept };
+	}
+
+	/** Inputs to a subject of their own, of which nothing is left afterwards, on the stack neither. */
+	#round(first: number): Outcome | undefined {
+		const subject = this.#target.open();
+		for (let i = 0; i < INPUTS_A_ROUND && this.#course.goesOn(); i++) {
+			// What is there to begin with is tried as it is, by turns with changed ones.
+			const turn = this.#inputs >> 1;
+			const isOwn = (this.#inputs & 1) === 0 && turn < first;
+			const input = isOwn ? (this.#pool[turn] ?? this.#next()) : this.#next();
+			const fault = this.#try(subject, input);
+			if (fault !== undefined) {
+				return fault;
+			}
+		}
+		return undefined;
 	}
 
 	#next(): Uint8Array {
