@@ -239,7 +239,7 @@ function sendSteps(random: Random, plan: Plan): Step[] {
 }
 
 function receiverPolicies(random: Random, plan: Plan): { policies?: readonly ReceiverPolicy[] } {
-	if (!random.chance(0.25)) {
+	if (!random.chance(0.4)) {
 		return {};
 	}
 	const family = plan.ends.inner;
@@ -247,7 +247,9 @@ function receiverPolicies(random: Random, plan: Plan): { policies?: readonly Rec
 	const policies = sockets
 		.filter(() => random.chance(0.6))
 		.map((socket) => {
-			const words = random.chance(0.2) ? 'action block' : randomWords(random, plan);
+			const words = random.chance(0.5)
+				? random.pick(['action block', 'action allow', 'action allow'])
+				: randomWords(random, plan);
 			const policy = `ip xfrm policy add ${randomSelector(random, plan)} dir in ${words}`;
 			return { family, socket, policy };
 		});

@@ -1,4 +1,5 @@
 /** Kinds of cases about policies. */
+import type { ReceiverPolicy } from '../golden/vector-case.ts';
 import {
 	policyCommand,
 	randomEnds,
@@ -17,6 +18,7 @@ import {
 	randomVersion,
 	shuffle,
 } from './kind.ts';
+import type { IpVersion } from './packet.ts';
 import type { Random } from './random.ts';
 import { type Case, randomPacket, receivingSteps, sendingSteps } from './scenario.ts';
 
@@ -163,6 +165,19 @@ function spoiled(random: Random, words: string): string {
 	]);
 }
 
+/** Policies of the sockets that take what is delivered: ICMP, a raw protocol, two UDP ports. */
+function receivers(
+	random: Random,
+	family: IpVersion,
+	selector: string,
+	words: string,
+): ReceiverPolicy[] {
+	return [family === 4 ? 1 : 58, 253, 4242, 4243].map((socket) => {
+		const rest = random.pick(['action allow', 'action allow', 'action block', words]);
+		return { family, socket, policy: policyCommand(selector, 'in', rest) };
+	});
+}
+
 const templates: Kind = {
 	name: 'templates',
 	make(random, id) {
@@ -199,6 +214,9 @@ const templates: Kind = {
 						tags: ['in', 'templates'],
 						setup: setupCommands(swapEnds(ends)),
 						xfrm: [...specs.map(stateCommand), policy('in', words), policy('fwd', words)],
+						...(random.chance(0.3)
+							? { policies: receivers(random, version, selector, words) }
+							: {}),
 						steps: [
 							...receivingSteps(random, emitted, 1),
 							{ at: 'wan', packet: randomPacket(random, version, ends.wanA, ends.wanB) },
