@@ -126,7 +126,9 @@ function plain(layers: readonly string[]): string[] {
 		if (next === undefined || before === undefined) {
 			out.push(...(before === undefined ? [] : [before]), layer);
 		} else {
-			out.push(before.replace(/(next|proto) 108/, `$1 ${Number.parseInt(next, 16)}`));
+			const named = before.replace(/(next|proto) 108/, `$1 ${Number.parseInt(next, 16)}`);
+			// Of AH the layer is its octets, the next header first.
+			out.push(named.replace(/^ah 6c/, `ah ${next}`));
 		}
 	}
 	return out;
