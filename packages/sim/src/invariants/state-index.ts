@@ -18,7 +18,7 @@ function nameOf(state: XfrmState): string {
 	return `state 0x${(state.spi >>> 0).toString(16)} (order ${state.order})`;
 }
 
-/** Each state is once in each index, newest first, and no hash leads to one that is gone. */
+/** Each state is once in each index, by falling order, and no hash leads to one that is gone. */
 function wrongIndex(
 	all: ReadonlySet<XfrmState>,
 	index: HashChains<XfrmState>,
@@ -50,16 +50,16 @@ function wrongIndex(
 	return missing && `${nameOf(missing)} is not in the ${name} index`;
 }
 
-/** The newest of the list that answers for the same SPI, by identity as text. */
-function newestBySpi(states: readonly XfrmState[]): ReadonlyMap<string, XfrmState> {
-	const newest = new Map<string, XfrmState>();
+/** That of the list which is met first of those that answer for the same SPI, by identity as text. */
+function firstBySpi(states: readonly XfrmState[]): ReadonlyMap<string, XfrmState> {
+	const first = new Map<string, XfrmState>();
 	for (const state of states) {
 		const key = identityOf(state);
-		if (!newest.has(key)) {
-			newest.set(key, state);
+		if (state.order > (first.get(key)?.order ?? 0)) {
+			first.set(key, state);
 		}
 	}
-	return newest;
+	return first;
 }
 
 function identityOf({ family, daddr, spi, proto, markValue, markMask }: XfrmState): string {
@@ -73,17 +73,19 @@ function check({ engine, departed }: Machine): string | undefined {
 	if (states.length !== sad.count) {
 		return `the list has ${states.length} states, the count is ${sad.count}`;
 	}
-	let last = Number.POSITIVE_INFINITY;
-	const newest = newestBySpi(states);
+	const orders = new Set(states.map(({ order }) => order));
+	if (orders.size !== states.length) {
+		return 'two states have one order';
+	}
+	const first = firstBySpi(states);
 	for (const state of states) {
-		if (state.order >= last || state.condition === StateCondition.Dead) {
-			return `${nameOf(state)} is dead or out of order`;
+		if (state.condition === StateCondition.Dead) {
+			return `${nameOf(state)} is dead`;
 		}
-		last = state.order;
 		const { family, daddr, spi, proto, markValue } = state;
 		if (spi !== 0) {
 			const found = sad.bySpi(family, daddr, spi, proto, markValue);
-			if (found !== newest.get(identityOf(state)) || !sad.spiInUse(spi, proto)) {
+			if (found !== first.get(identityOf(state)) || !sad.spiInUse(spi, proto)) {
 				return `the SPI index does not answer as the list does for ${nameOf(state)}`;
 			}
 		}
