@@ -1,7 +1,8 @@
 /**
  * The states of a bundle, compared with what a plain walk over all states would choose: of those that are
- * valid and fit the template, one that is not dying, then the one added last, then the one inserted last.
- * Knows nothing of indexes, bundles kept or flows remembered.
+ * valid and fit the template, one that is not dying, then the one added last. Of several added in one second any may
+ * be right: which is met first changes when the table grows, and bundles that were made before stay. Knows nothing of
+ * indexes, bundles kept or flows remembered.
  */
 import { type Bundle, type EngineDoor, StateCondition, type XfrmState } from '@xfrm/engine';
 import { type Flow, flowAddress } from '@xfrm/wire';
@@ -25,7 +26,8 @@ export function wrongState(engine: EngineDoor, bundle: Bundle, flow: Flow): stri
 				saddr = template.saddr;
 			}
 		}
-		const expected = choose(engine, bundle, template, daddr, saddr, flow);
+		const taken = step?.state;
+		const expected = choose(engine, bundle, template, daddr, saddr, flow, taken);
 		if (expected === undefined && template.optional !== 0) {
 			continue;
 		}
@@ -50,6 +52,7 @@ function choose(
 	daddr: Uint8Array,
 	saddr: Uint8Array,
 	flow: Flow,
+	taken: XfrmState | undefined,
 ): XfrmState | undefined {
 	let best: XfrmState | undefined;
 	for (const state of engine.states()) {
@@ -66,17 +69,17 @@ function choose(
 			state.markFits(bundle.policy.markValue) &&
 			state.ifId === bundle.policy.ifId &&
 			(state.selector.family === 0 || state.selector.matches(flow));
-		if (fits && (best === undefined || isBetter(state, best))) {
+		if (fits && (best === undefined || isBetter(state, best, state === taken))) {
 			best = state;
 		}
 	}
 	return best;
 }
 
-/** `best` was inserted later: of equal ones it stays. */
-function isBetter(state: XfrmState, best: XfrmState): boolean {
+function isBetter(state: XfrmState, best: XfrmState, winsTies: boolean): boolean {
 	if (state.dying !== best.dying) {
 		return best.dying;
 	}
-	return (state.lifetime[ADD_TIME] ?? 0) > (best.lifetime[ADD_TIME] ?? 0);
+	const [time = 0, bestTime = 0] = [state.lifetime[ADD_TIME], best.lifetime[ADD_TIME]];
+	return time > bestTime || (time === bestTime && winsTies);
 }
