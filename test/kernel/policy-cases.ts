@@ -161,7 +161,7 @@ function spoiled(random: Random, words: string): string {
 		words,
 		words.replace(` mode ${mode[0]}`, ` mode ${mode[1]}`),
 		words.replace(/ (src \S+ dst \S+)?( proto)/, ' src 192.0.2.250 dst 192.0.2.251$2'),
-		words.replace(/ (spi \S+ )?reqid/, ' spi 0x77777777 reqid'),
+		words.replace(/ (spi \S+ )?reqid/, ' spi 0x7777 reqid'),
 	]);
 }
 
@@ -207,7 +207,8 @@ const templates: Kind = {
 				steps: sendingSteps(random, ends, tunnel, 3),
 			},
 			inbound: (emitted) => {
-				const words = spoiled(random, randomTemplates(random, specs));
+				const plain = randomTemplates(random, specs);
+				const words = spoiled(random, plain);
 				return [
 					{
 						id: `${id}-in`,
@@ -215,7 +216,7 @@ const templates: Kind = {
 						setup: setupCommands(swapEnds(ends)),
 						xfrm: [...specs.map(stateCommand), policy('in', words), policy('fwd', words)],
 						...(random.chance(0.3)
-							? { policies: receivers(random, version, selector, words) }
+							? { policies: receivers(random, version, selector, plain) }
 							: {}),
 						steps: [
 							...receivingSteps(random, emitted, 1),

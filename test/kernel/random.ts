@@ -2,7 +2,7 @@
  * Version of everything that makes cases of a seed. It goes up when a kind of cases changes, so that a seed
  * of another version is told from one that shows the same history: seeds are printed as `VERSION:SEED`.
  */
-export const GENERATOR_VERSION = 8;
+export const GENERATOR_VERSION = 9;
 
 /** The seed of `SEED` or `VERSION:SEED`; a sentence when it is none, or one of another version. */
 export function parseSeed(text: string): number | string {
