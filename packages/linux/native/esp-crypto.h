@@ -306,26 +306,18 @@ int open_cbc(Job &job) {
 }
 
 /* columns, count: jobs whose key is -1 are somebody else's. */
-napi_value Seal(napi_env env, napi_callback_info info) {
+napi_value run_jobs(napi_env env, napi_callback_info info, int (*cbc)(Job &), int (*aead)(Job &)) {
 	Arguments a(env, info);
 	const Jobs &jobs = job_columns[a.number(0)];
 	for (int i = 0, count = a.number(1); i < count; i++) {
 		if (jobs.key[i] < 0) continue;
 		Job job = job_of(jobs, i);
-		jobs.status[i] = job.key->mac ? seal_cbc(job) : seal_aead(job);
+		jobs.status[i] = (job.key->mac ? cbc : aead)(job);
 	}
 	return nullptr;
 }
-napi_value OpenSealed(napi_env env, napi_callback_info info) {
-	Arguments a(env, info);
-	const Jobs &jobs = job_columns[a.number(0)];
-	for (int i = 0, count = a.number(1); i < count; i++) {
-		if (jobs.key[i] < 0) continue;
-		Job job = job_of(jobs, i);
-		jobs.status[i] = job.key->mac ? open_cbc(job) : open_aead(job);
-	}
-	return nullptr;
-}
+napi_value Seal(napi_env env, napi_callback_info info) { return run_jobs(env, info, seal_cbc, seal_aead); }
+napi_value OpenSealed(napi_env env, napi_callback_info info) { return run_jobs(env, info, open_cbc, open_aead); }
 
 /* Whose arithmetic AES-GCM is. */
 napi_value CryptoLibrary(napi_env env, napi_callback_info info) {

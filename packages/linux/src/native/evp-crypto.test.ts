@@ -38,13 +38,8 @@ const ICV_OCTETS = 16;
 const GUARD_OCTETS = 80;
 const TEXT_AT: number = AAD_OCTETS + IV_OCTETS;
 
-/** AES-GCM by a provider: the whole memory after sealing, and the statuses of opening it whole and changed. */
-function gcm(provider: CryptoProvider, keyOctets: number, esn: boolean, octets: number): unknown {
-	const keyBytes = Uint8Array.from({ length: keyOctets + 4 }, (_, i) => i * 7 + octets);
-	const aead = { name: 'rfc4106(gcm(aes))', key: keyBytes, icvOctets: ICV_OCTETS };
-	const key = provider.espKey({ aead, esn });
-	const end = TEXT_AT + octets;
-	const bytes = Uint8Array.from({ length: end + ICV_OCTETS + GUARD_OCTETS }, (_, i) => i * i);
+/** One job in place: text up to `end`, the ICV behind it. */
+function jobOf(key: CryptoKey | undefined, bytes: Uint8Array, end: number): CryptoBatch {
 	const batch = new CryptoBatch(1);
 	batch.count = 1;
 	batch.keys[0] = key;
@@ -55,6 +50,17 @@ function gcm(provider: CryptoProvider, keyOctets: number, esn: boolean, octets: 
 	batch.textEnd[0] = end;
 	batch.outAt[0] = end;
 	batch.outEnd[0] = end + ICV_OCTETS;
+	return batch;
+}
+
+/** AES-GCM by a provider: the whole memory after sealing, and the statuses of opening it whole and changed. */
+function gcm(provider: CryptoProvider, keyOctets: number, esn: boolean, octets: number): unknown {
+	const keyBytes = Uint8Array.from({ length: keyOctets + 4 }, (_, i) => i * 7 + octets);
+	const aead = { name: 'rfc4106(gcm(aes))', key: keyBytes, icvOctets: ICV_OCTETS };
+	const key = provider.espKey({ aead, esn });
+	const end = TEXT_AT + octets;
+	const bytes = Uint8Array.from({ length: end + ICV_OCTETS + GUARD_OCTETS }, (_, i) => i * i);
+	const batch = jobOf(key, bytes, end);
 	batch.seqHi[0] = 0x8765_4321 | 0;
 	const statusOf = (run: (batch: CryptoBatch) => void): number => {
 		run(batch);
@@ -74,16 +80,7 @@ function gcm(provider: CryptoProvider, keyOctets: number, esn: boolean, octets: 
 /** Sixteen octets, sealed. */
 function sealedBy(provider: CryptoProvider, key: CryptoKey | undefined): Uint8Array {
 	const bytes = new Uint8Array(TEXT_AT + 2 * ICV_OCTETS);
-	const batch = new CryptoBatch(1);
-	batch.count = 1;
-	batch.keys[0] = key;
-	batch.bytes[0] = bytes;
-	batch.out[0] = bytes;
-	batch.ivAt[0] = AAD_OCTETS;
-	batch.textAt[0] = TEXT_AT;
-	batch.textEnd[0] = TEXT_AT + ICV_OCTETS;
-	batch.outAt[0] = TEXT_AT + ICV_OCTETS;
-	batch.outEnd[0] = bytes.length;
+	const batch = jobOf(key, bytes, TEXT_AT + ICV_OCTETS);
 	provider.seal(batch);
 	assert.equal(batch.status[0], CryptoStatus.Ok);
 	return bytes;
