@@ -12,10 +12,11 @@
  *     memory    of a daemon with many states and policies
  *     control   ten thousand policies, and states, by `ip -batch`, and single changes, beside the running kernel
  *
- * Needs root, iperf3, strongSwan with libcharon-extra-plugins, wireguard-go and wireguard-tools; what is not
- * installed is left out and said. Gateways are network namespaces on this machine, which also runs the ends of
- * the streams: read ratios, and processor time of the gateways' own processes. `--docs` writes the figures into
- * docs/data-plane-speed.md, `--check` ends with 1 where a ratio misses its bound by half.
+ * Needs root, iperf3, strongSwan with libcharon-extra-plugins, wireguard-go and wireguard-tools; what is not installed
+ * is left out and said. With libipsec-mb-dev the addon's AES-GCM is ipsec-mb's: the page says whose it is. Gateways
+ * are network namespaces on this machine, which also runs the ends of the streams: read ratios, and processor time of
+ * the gateways' own processes. `--docs` writes the figures into docs/data-plane-speed.md, `--check` ends with 1 where a
+ * ratio misses its bound by half.
  */
 import { existsSync } from 'node:fs';
 import { type Host, Laboratory, pause, reasonToSkip } from '../test/ike/laboratory.ts';
