@@ -102,9 +102,10 @@ export function routeInput(stack: Stack, arrival: Arrival): InputRoute {
 }
 
 /**
- * May a packet with this IPv4 source have come by its device (fib_validate_source; RFC 3704)? Without rp_filter only
- * our own addresses may not, and what leaves as it came, whose sender would be told of a shorter way, has its source
- * looked up, as all have that tables or rules of somebody's own may make one of ours.
+ * May a packet with this IPv4 source have come by its device (fib_validate_source; RFC 3704)? Without rp_filter all may
+ * but our own addresses. The tables are looked into for others only where the packet would leave as it came (its
+ * sender would be told of a shorter way), and where rules or local routes were set by hand (an address that no
+ * device has may be ours).
  *
  * @param daddr the destination, any-address for a broadcast
  * @param out the device that it would leave by, undefined for what is for us

@@ -1,6 +1,6 @@
 /**
  * The seam between what is TypeScript and what is the operating system: all that the daemon and `exec`
- * want of Linux, in one interface. A provider is an FFI (ffi.ts) or, later, an addon; both are judged by
+ * want of Linux, in one interface. A provider is the addon (addon.ts) or an FFI (ffi.ts); both are judged by
  * the same tests (native.test.ts) and give the same octets.
  *
  * - Calls are synchronous and answer what the system call does, or a **negative errno**: nothing throws,
