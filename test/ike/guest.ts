@@ -8,11 +8,11 @@
  * Commands go in as files (guest-run.py here, guest-agent.py there): its root is this machine's, read-only.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Machine, Running, runOn, until } from './laboratory.ts';
+import { ownFolder, ownNamespace } from './leftovers.ts';
 
 const BOOT: string = fileURLToPath(new URL('../kernel/oracle/boot', import.meta.url));
 const AGENT: string = fileURLToPath(new URL('./guest-agent.py', import.meta.url));
@@ -37,8 +37,8 @@ export class Guest implements Machine {
 	}
 
 	static async boot(): Promise<Guest> {
-		const namespace = `xfrm-${process.pid}-guest`;
-		const folder = mkdtempSync(join(tmpdir(), 'xfrm-ike-guest-'));
+		const namespace = ownNamespace('guest');
+		const folder = ownFolder();
 		mkdirSync(join(folder, 'jobs'));
 		here(`ip netns add ${namespace}`);
 		for (const command of [

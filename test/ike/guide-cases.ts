@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Host, type Running, XFRM } from './laboratory.ts';
+import { ownFolder } from './leftovers.ts';
 import { unpackedLibreswan } from './pluto.ts';
 import { type Case, withLaboratory } from './scenario.ts';
 
@@ -23,7 +23,7 @@ function blocks(guide: string, mark: '' | 'both' | 'one' = ''): string[] {
 
 /** Runs them; the output of all of it. @throws AssertionError with it when a command fails */
 function follow(texts: readonly string[]): string {
-	const folder = mkdtempSync(join(tmpdir(), 'xfrm-guide-'));
+	const folder = ownFolder();
 	try {
 		symlinkSync(XFRM, join(folder, 'xfrm'));
 		const parts = texts.map((text, index) => `echo "=== block ${index}"\n${text}`);

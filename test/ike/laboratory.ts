@@ -4,11 +4,11 @@
  * and gone with `close`.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Guest } from './guest.ts';
+import { ownFolder, ownNamespace } from './leftovers.ts';
 
 export const XFRM: string = fileURLToPath(
 	new URL('../../packages/cli/bin/xfrm.js', import.meta.url),
@@ -271,18 +271,8 @@ const COMPLAINTS_MAX = 8;
 /** Frames of this length and less only: what is to be cut is cut before the wire. */
 const WIRE = 'gso_max_segs 1 up';
 
-/** Laboratories that are not closed yet. */
-const open: Set<Laboratory> = new Set();
-
-/** Takes away what an interrupted run would leave behind. */
-export async function closeLaboratories(): Promise<void> {
-	for (const laboratory of open) {
-		await laboratory.close();
-	}
-}
-
 export class Laboratory {
-	readonly folder: string = mkdtempSync(join(tmpdir(), 'xfrm-ike-'));
+	readonly folder: string = ownFolder();
 	readonly #here: Machine = { enter: [], folder: this.folder, socketFolder: this.folder };
 	readonly #hosts: Host[] = [];
 	readonly #running: Running[] = [];
@@ -290,7 +280,7 @@ export class Laboratory {
 
 	/** @param guest the machine that it is on, this one by default */
 	host(name: string, plane: Plane = 'ourselves', guest?: Guest): Host {
-		const namespace = `xfrm-${process.pid}-${name}`;
+		const namespace = ownNamespace(name);
 		const machine = guest ?? this.#here;
 		const host = new Host(name, namespace, machine, plane, (running) =>
 			this.#running.push(running),
@@ -373,13 +363,8 @@ export class Laboratory {
 		return parts.join('\n');
 	}
 
-	constructor() {
-		open.add(this);
-	}
-
 	/** Ends everything that was started, in reverse order, and takes the namespaces away. */
 	async close(): Promise<void> {
-		open.delete(this);
 		for (const running of this.#running.reverse()) {
 			running.kill('SIGKILL');
 			await running.ended;
