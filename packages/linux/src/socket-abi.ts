@@ -41,7 +41,17 @@ export function sockaddrNl(pid: number): Uint8Array {
 
 /** The port of an address. */
 export function sockaddrNlPid(address: Uint8Array): number {
-	return viewOf(address).getUint32(4, true);
+	return int32At(address, 4) >>> 0;
+}
+
+/** A 32-bit number of the machine's; for who reads so few of an array that a view would cost more. */
+export function int32At(octets: Uint8Array, at: number): number {
+	return (
+		(octets[at] ?? 0) |
+		((octets[at + 1] ?? 0) << 8) |
+		((octets[at + 2] ?? 0) << 16) |
+		((octets[at + 3] ?? 0) << 24)
+	);
 }
 
 /** Of `unshare` and `setns`: the network namespace (uapi/linux/sched.h). */

@@ -1,6 +1,6 @@
 /** What recvmsg(2) tells beside the octets of a message (cmsg(3)): octets u64 | level i32 | type i32 | value. */
-import { viewOf } from '@xfrm/netlink';
 import type { ReceivedMessage } from '../native/seam.ts';
+import { int32At } from '../socket-abi.ts';
 
 const CMSG_HEADER_OCTETS = 16;
 
@@ -11,13 +11,13 @@ export function controlValueAt(
 	type: number,
 	octets: number,
 ): number {
-	const view = viewOf(message.control);
-	const end = Math.min(message.controlOctets, message.control.length);
+	const { control } = message;
+	const end = Math.min(message.controlOctets, control.length);
 	for (let at = 0; at + CMSG_HEADER_OCTETS + octets <= end; ) {
-		if (view.getInt32(at + 8, true) === level && view.getInt32(at + 12, true) === type) {
+		if (int32At(control, at + 8) === level && int32At(control, at + 12) === type) {
 			return at + CMSG_HEADER_OCTETS;
 		}
-		const whole = view.getUint32(at, true);
+		const whole = int32At(control, at) >>> 0;
 		if (whole < CMSG_HEADER_OCTETS) {
 			return -1;
 		}

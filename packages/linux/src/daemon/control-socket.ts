@@ -77,6 +77,8 @@ export class ControlSocket {
 	readonly #server: NetlinkServer;
 	readonly #observe: Observer;
 	readonly #peers: Map<number, Peer> = new Map();
+	/** Those for whom something waits, a dump's rest among it. */
+	#waiting: Peer[] = [];
 	/** One client a group, whose notifications go to all sockets that listen to it. */
 	readonly #groups: readonly NetlinkClient[];
 	readonly #scratch: Uint8Array = new Uint8Array(DATAGRAM_OCTETS);
@@ -106,12 +108,7 @@ export class ControlSocket {
 
 	/** Datagrams wait for clients that do not read: call `flush` soon. */
 	get hasBacklog(): boolean {
-		for (const peer of this.#peers.values()) {
-			if (peer.backlog.length > 0 || peer.client.dump !== undefined) {
-				return true;
-			}
-		}
-		return false;
+		return this.#waiting.length > 0;
 	}
 
 	/**
@@ -155,10 +152,8 @@ export class ControlSocket {
 
 	/** Sends what waits: answers first, then further parts of dumps. */
 	flush(): void {
-		for (const [portId, peer] of this.#peers) {
-			if (!this.#flushPeer(peer)) {
-				this.#forget(portId, peer);
-			}
+		if (this.#waiting.length > 0) {
+			this.#waiting = this.#waiting.filter((peer) => !this.#flushPeer(peer));
 		}
 	}
 
@@ -188,9 +183,9 @@ export class ControlSocket {
 			alive.add(portId);
 			listened |= portId === DAEMON_PORT ? 0 : groups;
 		}
-		for (const [portId, peer] of this.#peers) {
-			if (!alive.has(portId)) {
-				this.#forget(portId, peer);
+		for (const peer of this.#peers.values()) {
+			if (!alive.has(peer.client.portId)) {
+				this.#forget(peer);
 			}
 		}
 		for (const [index, client] of this.#groups.entries()) {
@@ -217,7 +212,12 @@ export class ControlSocket {
 				? this.#server.begin(peer.client, this.#heard(peer.client, datagram), nowUs)
 				: this.#tell(peer.client, request, nowUs);
 		for (const answer of answers) {
-			this.#queue(peer, answer);
+			if (peer.backlog.length < CLIENT_BACKLOG_DATAGRAMS_MAX) {
+				peer.backlog.push(answer);
+			}
+		}
+		if (!this.#waiting.includes(peer)) {
+			this.#waiting.push(peer);
 		}
 		return true;
 	}
@@ -259,16 +259,16 @@ export class ControlSocket {
 			return known;
 		}
 		if (known !== undefined) {
-			this.#forget(portId, known);
+			this.#forget(known);
 		}
 		const privileged = credentials !== undefined && mayConfigure(credentials);
 		if (privileged) {
 			// Who changes something may have joined a group just before.
 			this.lookAround();
 		}
-		const [oldest] = this.#peers;
+		const [oldest] = this.#peers.values();
 		if (this.#peers.size >= CLIENTS_MAX && oldest !== undefined) {
-			this.#forget(...oldest);
+			this.#forget(oldest);
 		}
 		const client = this.#server.connect({ portId, privileged });
 		const peer = { client, address: sockaddrNl(portId), pid, uid, backlog: [] };
@@ -276,13 +276,7 @@ export class ControlSocket {
 		return peer;
 	}
 
-	#queue(peer: Peer, datagram: Uint8Array): void {
-		if (peer.backlog.length < CLIENT_BACKLOG_DATAGRAMS_MAX) {
-			peer.backlog.push(datagram);
-		}
-	}
-
-	/** False when the peer is gone. */
+	/** True when nothing waits for the peer any more. */
 	#flushPeer(peer: Peer): boolean {
 		for (;;) {
 			const next = peer.backlog.shift() ?? this.#server.continueDump(peer.client);
@@ -297,16 +291,18 @@ export class ControlSocket {
 					return true;
 				}
 				peer.backlog.unshift(next);
-				return true;
+				return false;
 			}
 			if (sent < 0) {
-				return false;
+				this.#forget(peer);
+				return true;
 			}
 		}
 	}
 
-	#forget(portId: number, peer: Peer): void {
+	#forget(peer: Peer): void {
 		this.#server.disconnect(peer.client);
-		this.#peers.delete(portId);
+		this.#peers.delete(peer.client.portId);
+		peer.backlog.length = 0;
 	}
 }

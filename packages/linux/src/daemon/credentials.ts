@@ -14,6 +14,7 @@ import { viewOf } from '@xfrm/netlink';
 import { Level, SCM_CREDENTIALS } from '../native/abi.ts';
 import type { ReceivedMessage } from '../native/seam.ts';
 import { hasNetAdminIn } from '../requirement.ts';
+import { int32At } from '../socket-abi.ts';
 import { controlValueAt } from './control-message.ts';
 
 const UCRED_OCTETS = 12;
@@ -29,8 +30,8 @@ export function senderCredentials(message: ReceivedMessage): Credentials | undef
 	if (at < 0) {
 		return undefined;
 	}
-	const view = viewOf(message.control);
-	return { pid: view.getInt32(at, true), uid: view.getUint32(at + 4, true) };
+	const { control } = message;
+	return { pid: int32At(control, at), uid: int32At(control, at + 4) >>> 0 };
 }
 
 /** `AT_SECURE`: the program was started with more rights than who started it. */

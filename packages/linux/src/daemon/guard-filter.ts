@@ -19,7 +19,6 @@ import { GuardLayers } from './guard-layers.ts';
 import {
 	decide,
 	defaultChain,
-	policyChain,
 	writeFrame,
 	writeInterface,
 	writeLane,
@@ -62,7 +61,8 @@ export class GuardFilter implements TableWatcher {
 	readonly #laneOf: (mark: number) => number;
 	readonly #batch: NftBatch = new NftBatch(GUARD_TABLE);
 	readonly #entries: Map<XfrmPolicy, GuardEntry> = new Map();
-	readonly #parts: Map<string, Part> = new Map();
+	/** By direction and type. */
+	readonly #parts: Map<number, Part> = new Map();
 	readonly #changed: Set<XfrmPolicy> = new Set();
 	/** Policies that are gone and still protect, by what they are for; the oldest first. */
 	readonly #leaving: Map<string, { readonly policy: XfrmPolicy; readonly dueUs: number }> =
@@ -255,10 +255,11 @@ export class GuardFilter implements TableWatcher {
 
 	/** Writes what policies have changed; false when all has to be written anew. */
 	#writeChanges(nowUs: number): boolean {
-		for (const { policy, dueUs } of this.#leaving.values()) {
+		for (const [id, { policy, dueUs }] of this.#leaving) {
 			if (dueUs > nowUs) {
 				break;
 			}
+			this.#leaving.delete(id);
 			this.#remove(policy);
 		}
 		for (const policy of this.#changed) {
@@ -283,8 +284,8 @@ export class GuardFilter implements TableWatcher {
 	#writeKeys(): boolean {
 		let isLoose = false;
 		for (const { table } of this.#parts.values()) {
-			isLoose ||= table.isLoose;
 			table.write(this.#batch);
+			isLoose ||= table.isLoose;
 		}
 		return !isLoose;
 	}
@@ -297,15 +298,14 @@ export class GuardFilter implements TableWatcher {
 			table.remove(this.#batch, entry, entry.layer);
 			this.#entries.delete(policy);
 		}
-		if (this.#leaving.size > 0 && this.#leaving.get(identity(policy))?.policy === policy) {
-			this.#leaving.delete(identity(policy));
-		}
 	}
 
 	#insert(entry: GuardEntry): boolean {
 		if (this.#leaving.size > 0) {
-			const before = this.#leaving.get(identity(entry.policy));
+			const id = identity(entry.policy);
+			const before = this.#leaving.get(id);
 			if (before !== undefined) {
+				this.#leaving.delete(id);
 				this.#remove(before.policy);
 			}
 		}
@@ -376,11 +376,11 @@ export class GuardFilter implements TableWatcher {
 	}
 
 	#part(direction: number, type: number): Part {
-		const name = policyChain(direction, type);
-		let part = this.#parts.get(name);
+		const place = direction * TYPES.length + type;
+		let part = this.#parts.get(place);
 		if (part === undefined) {
 			part = { layers: new GuardLayers(), table: new GuardTable(direction, type) };
-			this.#parts.set(name, part);
+			this.#parts.set(place, part);
 		}
 		return part;
 	}
@@ -409,8 +409,18 @@ function areEqual(a: readonly number[], b: readonly number[]): boolean {
 	return a.length === b.length;
 }
 
-/** What a policy is for: at most one that is there has it (P-5, P-6). */
+/** Room for what a policy is for. */
+const identityWords: Int32Array = new Int32Array(4 + SELECTOR_WORDS);
+const identityOctets: Buffer = Buffer.from(identityWords.buffer);
+
+/** What a policy is for, as characters: at most one that is there has it (P-5, P-6). */
 function identity({ direction, type, markValue, markMask, words }: XfrmPolicy): string {
-	const selector = words.slice(0, SELECTOR_WORDS);
-	return `${direction} ${type} ${markValue} ${markMask} ${selector}`;
+	identityWords[0] = direction;
+	identityWords[1] = type;
+	identityWords[2] = markValue;
+	identityWords[3] = markMask;
+	for (let i = 0; i < SELECTOR_WORDS; i++) {
+		identityWords[4 + i] = words[i] ?? 0;
+	}
+	return identityOctets.toString('latin1');
 }

@@ -19,9 +19,19 @@ export interface Move {
 	readonly from: number;
 }
 
+/** Entries of a family that want the same. */
+interface EntryList {
+	readonly family: number;
+	readonly verdict: number;
+	readonly entries: GuardEntry[];
+}
+
+const NO_MOVES: readonly Move[] = [];
+const NO_ENTRIES: readonly GuardEntry[] = [];
+
 export class GuardLayers {
-	/** By family and verdict. */
-	readonly #lists: Map<number, Map<number, GuardEntry[]>> = new Map();
+	/** There are as many verdicts as lanes, at most, and a few: nearly always two. */
+	readonly #lists: EntryList[] = [];
 	/** Priorities where the kernel's order has gone round in a circle: the safe one is kept instead. */
 	readonly #circles: Set<number> = new Set();
 
@@ -37,7 +47,6 @@ export class GuardLayers {
 	 * put in anew, behind a `restart`
 	 */
 	insert(entry: GuardEntry): readonly Move[] | undefined {
-		const { family } = entry.policy;
 		let last = Number.POSITIVE_INFINITY;
 		entry.layer = 0;
 		for (const other of this.#rivals(entry)) {
@@ -47,14 +56,14 @@ export class GuardLayers {
 				last = Math.min(last, other.layer - 1);
 			}
 		}
-		this.#put(family, entry);
-		return entry.layer <= last ? [] : this.#raiseBehind(entry);
+		entry.place = this.#listOf(entry).push(entry) - 1;
+		return entry.layer <= last ? NO_MOVES : this.#raiseBehind(entry);
 	}
 
 	remove(entry: GuardEntry): void {
-		const list = this.#lists.get(entry.policy.family)?.get(entry.verdict);
-		const last = list?.pop();
-		if (list !== undefined && last !== undefined && last !== entry) {
+		const list = this.#listOf(entry);
+		const last = list.pop();
+		if (last !== undefined && last !== entry) {
 			list[entry.place] = last;
 			last.place = entry.place;
 		}
@@ -62,22 +71,19 @@ export class GuardLayers {
 
 	/** Takes all entries out, to be put in anew, those of this priority in the safe order. */
 	restart(priority: number): void {
-		this.#lists.clear();
+		this.#lists.length = 0;
 		this.#circles.add(priority);
 	}
 
-	#put(family: number, entry: GuardEntry): void {
-		let verdicts = this.#lists.get(family);
-		if (verdicts === undefined) {
-			verdicts = new Map();
-			this.#lists.set(family, verdicts);
+	#listOf({ policy: { family }, verdict }: GuardEntry): GuardEntry[] {
+		for (const list of this.#lists) {
+			if (list.family === family && list.verdict === verdict) {
+				return list.entries;
+			}
 		}
-		let list = verdicts.get(entry.verdict);
-		if (list === undefined) {
-			list = [];
-			verdicts.set(entry.verdict, list);
-		}
-		entry.place = list.push(entry) - 1;
+		const entries: GuardEntry[] = [];
+		this.#lists.push({ family, verdict, entries });
+		return entries;
 	}
 
 	/** Moves on what is met behind an entry, and what is met behind that. */
@@ -103,17 +109,15 @@ export class GuardLayers {
 	}
 
 	/** Entries of another verdict that share a packet with this one. */
-	*#rivals(entry: GuardEntry): Generator<GuardEntry, void, undefined> {
-		for (const [verdict, list] of this.#lists.get(entry.policy.family) ?? []) {
-			if (verdict === entry.verdict) {
-				continue;
-			}
-			for (const other of list) {
-				if (overlap(entry, other)) {
-					yield other;
-				}
+	#rivals(entry: GuardEntry): readonly GuardEntry[] {
+		let rivals = NO_ENTRIES;
+		for (const { family, verdict, entries } of this.#lists) {
+			if (family === entry.policy.family && verdict !== entry.verdict) {
+				const found = entries.filter((other) => overlap(entry, other));
+				rivals = rivals.length === 0 ? found : rivals.concat(found);
 			}
 		}
+		return rivals;
 	}
 
 	#isBefore(a: GuardEntry, b: GuardEntry): boolean {

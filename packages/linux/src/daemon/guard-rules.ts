@@ -99,13 +99,13 @@ function writeSpared(batch: NftBatch): void {
 	batch.addSet('here', { keyType: AddressType, keyOctets: 4 });
 	batch.addSet('transforms', { keyType: Protocol, keyOctets: 1 });
 	for (const type of DISCOVERY_TYPES) {
-		batch.addElement('discovery', Uint8Array.of(type));
+		batch.addElement('discovery', String.fromCharCode(type));
 	}
 	for (const type of HERE_TYPES) {
-		batch.addElement('here', machineU32(type));
+		batch.addElement('here', String.fromCharCode(type, 0, 0, 0));
 	}
 	for (const proto of [IpProto.Esp, IpProto.Ah, IpProto.Comp]) {
-		batch.addElement('transforms', Uint8Array.of(proto));
+		batch.addElement('transforms', String.fromCharCode(proto));
 	}
 }
 

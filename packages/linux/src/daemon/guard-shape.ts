@@ -28,6 +28,8 @@ import {
 const Ports = { None: 0, Upper: 1, Icmp: 2, Fragment: 3 } as const;
 type Ports = (typeof Ports)[keyof typeof Ports];
 
+/** Of most policies. */
+const WITHOUT_PORTS: readonly Ports[] = [Ports.None];
 const WITH_PORTS: ReadonlySet<number> = new Set([
 	IpProto.Tcp,
 	IpProto.Udp,
@@ -65,16 +67,20 @@ export function shapesOf(policy: XfrmPolicy, protects: boolean): readonly Shape[
 			return [];
 		}
 	}
-	return portCases(policy, protects).map((ports) => ({
-		family,
-		prefixS: prefixes & 0xff,
-		prefixD: (prefixes >>> 8) & 0xff,
-		protocol: (words[SelectorWord.Proto] ?? 0) !== 0,
-		ports,
-		portMasks: maskedPorts(ports, words[SelectorWord.PortMasks] ?? 0),
-		markMask,
-		device: ifindex !== 0 && direction === Direction.Fwd,
-	}));
+	const shapes: Shape[] = [];
+	for (const ports of portCases(policy, protects)) {
+		shapes.push({
+			family,
+			prefixS: prefixes & 0xff,
+			prefixD: (prefixes >>> 8) & 0xff,
+			protocol: (words[SelectorWord.Proto] ?? 0) !== 0,
+			ports,
+			portMasks: maskedPorts(ports, words[SelectorWord.PortMasks] ?? 0),
+			markMask,
+			device: ifindex !== 0 && direction === Direction.Fwd,
+		});
+	}
+	return shapes;
 }
 
 function maskedPorts(ports: Ports, masks: number): number {
@@ -87,7 +93,7 @@ function maskedPorts(ports: Ports, masks: number): number {
 function portCases({ words, family }: XfrmPolicy, protects: boolean): readonly Ports[] {
 	const masks = words[SelectorWord.PortMasks] ?? 0;
 	if (masks === 0) {
-		return [Ports.None];
+		return WITHOUT_PORTS;
 	}
 	const proto = words[SelectorWord.Proto] ?? 0;
 	const wanted = (words[SelectorWord.Ports] ?? 0) & masks;

@@ -27,11 +27,19 @@ interface KeySet {
 	readonly layer: number;
 	readonly verdict: number;
 	readonly keys: ShapeKeys;
-	/** How many policies want a key, by its octets as text: addresses of different host bits have the same. */
-	readonly wanted: Map<string, number>;
-	/** The same, as the kernel knew it when it was first changed since. */
-	readonly before: Map<string, boolean>;
+	/**
+	 * By a key's octets as characters: `WANTED` for each policy that wants it, as addresses of different host bits have
+	 * the same key, and `KNOWN` where the kernel has it.
+	 */
+	readonly counts: Map<string, number>;
+	/** Keys whose count has changed, some perhaps several times. */
+	readonly changed: string[];
+	isEmpty: boolean;
 }
+
+/** Of a key's count. */
+const KNOWN = 1;
+const WANTED = 2;
 
 /** A layer's sets, by shape and verdict. */
 type Layer = Map<string, KeySet>;
@@ -43,7 +51,7 @@ export class GuardTable {
 	readonly #chain: string;
 	readonly #layers: Layer[] = [];
 	/** Sets whose keys have changed. */
-	readonly #changed: Set<KeySet> = new Set();
+	readonly #changed: KeySet[] = [];
 	/** The set that was asked for last: policies in a row are often alike. */
 	#last: KeySet | undefined;
 	#setCount: number = 0;
@@ -73,46 +81,43 @@ export class GuardTable {
 	/** Writes what has changed of keys since the last time. */
 	write(batch: NftBatch): void {
 		for (const set of this.#changed) {
-			// Gone first: the kernel then has room for as many.
 			this.#writeKeys(batch, set);
 		}
-		this.#changed.clear();
+		this.#changed.length = 0;
 	}
 
-	#writeKeys(batch: NftBatch, { name, wanted, before }: KeySet): void {
-		for (const [key, wasThere] of before) {
-			if (wasThere && !wanted.has(key)) {
-				batch.deleteElement(name, Buffer.from(key, 'latin1'));
+	#writeKeys(batch: NftBatch, set: KeySet): void {
+		const { name, counts, changed, isEmpty } = set;
+		// Gone first: the kernel then has room for as many.
+		for (const key of changed) {
+			const count = counts.get(key);
+			if (count === KNOWN) {
+				batch.deleteElement(name, key);
+			}
+			if (count === KNOWN || count === 0) {
+				counts.delete(key);
 			}
 		}
-		for (const [key, wasThere] of before) {
-			if (!wasThere && wanted.has(key)) {
-				batch.addElement(name, Buffer.from(key, 'latin1'));
+		for (const key of changed) {
+			const count = counts.get(key) ?? KNOWN;
+			if ((count & KNOWN) === 0) {
+				batch.addElement(name, key);
+				counts.set(key, count | KNOWN);
 			}
 		}
-		before.clear();
-	}
-
-	#note(set: KeySet, octets: Buffer, change: number): void {
-		const key = octets.toString('latin1');
-		const count = set.wanted.get(key) ?? 0;
-		if (!set.before.has(key)) {
-			set.before.set(key, count > 0);
-		}
-		const wasEmpty = set.wanted.size === 0;
-		if (count + change > 0) {
-			set.wanted.set(key, count + change);
-		} else {
-			set.wanted.delete(key);
-		}
-		this.#emptyCount += Number(set.wanted.size === 0) - Number(wasEmpty);
-		this.#changed.add(set);
+		changed.length = 0;
+		set.isEmpty = counts.size === 0;
+		this.#emptyCount += Number(set.isEmpty) - Number(isEmpty);
 	}
 
 	#change(batch: NftBatch, { policy, verdict }: GuardEntry, layer: number, change: 1 | -1): void {
 		for (const shape of shapesOf(policy, verdict !== LET_GO)) {
 			const set = this.#set(batch, layer, shape, verdict);
-			this.#note(set, set.keys.keyOf(policy), change);
+			const key = set.keys.keyOf(policy).toString('latin1');
+			set.counts.set(key, (set.counts.get(key) ?? 0) + change * WANTED);
+			if (set.changed.push(key) === 1) {
+				this.#changed.push(set);
+			}
 		}
 	}
 
@@ -158,6 +163,6 @@ export class GuardTable {
 			whenInSet(rule, name);
 			decide(rule, verdict, this.#direction, this.#type);
 		});
-		return { name, layer, verdict, keys, wanted: new Map(), before: new Map() };
+		return { name, layer, verdict, keys, counts: new Map(), changed: [], isEmpty: true };
 	}
 }

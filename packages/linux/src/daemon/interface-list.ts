@@ -81,6 +81,9 @@ export class InterfaceList implements TableWatcher {
 
 	/** Makes devices for if_ids that were heard of since. */
 	update(): void {
+		if (this.#wanted.size === 0) {
+			return;
+		}
 		for (const ifId of this.#wanted) {
 			try {
 				this.#make(ifId, interfaceName(ifId));

@@ -2,9 +2,9 @@
  * The lines of a journal: JSON, one object a line, octets as hex. A journal tells which states and
  * policies there are; what packets do to sequence numbers is in the ledger (sequence-ledger.ts).
  *
- *     {"kind":"head","version":3}
+ *     {"kind":"head","version":4}
  *     {"kind":"state","number":7,"slot":0,"config":{…},"current":{…}}
- *     {"kind":"policy","number":8,"policy":{…}}
+ *     {"kind":"policy","number":8,"body":"…"}
  *     {"kind":"gone","number":7}
  *     {"kind":"defaults","defaults":[2,2,2]}
  *
@@ -32,30 +32,22 @@ import {
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
 
-export const JOURNAL_VERSION = 3;
+export const JOURNAL_VERSION = 4;
 
 /** A policy in little: thousands are written one after the other, each before it is acknowledged. */
-export interface PolicyLine
-	extends Pick<
-		PolicyConfig,
-		| 'priority'
-		| 'index'
-		| 'direction'
-		| 'action'
-		| 'flags'
-		| 'type'
-		| 'mark'
-		| 'ifId'
-		| 'securityContext'
-		| 'offload'
-	> {
-	/** Selector and templates, as the engine keeps them: words of 32 bits, low octet first, in base64. */
+export interface PolicyLine {
+	/** Words of 32 bits, low octet first, in base64: those of `HeadWord`, then selector and templates as the engine has them. */
 	readonly body: string;
-	readonly addTime: number;
-	readonly useTime: number;
-	/** Absent: none. */
-	readonly lifetime?: LifetimeConfig;
+	/** What few policies have. */
+	readonly rest?: Pick<PolicyConfig, 'mark' | 'ifId' | 'securityContext' | 'offload'> & {
+		/** Absent: none. */
+		readonly lifetime?: LifetimeConfig;
+	};
 }
+
+/** Direction, action, flags and type are octets of one; times are of 64 bits, low word first. */
+const HeadWord = { Priority: 0, Index: 1, Octets: 2, AddTime: 3, UseTime: 5 } as const;
+const HEAD_WORDS = 7;
 
 export type JournalRecord =
 	| { readonly kind: 'head'; readonly version: number }
@@ -66,7 +58,7 @@ export type JournalRecord =
 			readonly config: StateConfig;
 			readonly current: StateCurrent;
 	  }
-	| { readonly kind: 'policy'; readonly number: number; readonly policy: PolicyLine }
+	| ({ readonly kind: 'policy'; readonly number: number } & PolicyLine)
 	| { readonly kind: 'gone'; readonly number: number }
 	| { readonly kind: 'defaults'; readonly defaults: readonly number[] };
 
@@ -129,43 +121,62 @@ function unpacked(_key: string, value: unknown): unknown {
 }
 
 /** Room for the words of a policy, in the machine's order: low octet first, wherever the daemon runs. */
-const bodyWords: Int32Array = new Int32Array(SELECTOR_WORDS + TEMPLATE_WORDS * MAX_DEPTH);
+const bodyWords: Int32Array = new Int32Array(
+	HEAD_WORDS + SELECTOR_WORDS + TEMPLATE_WORDS * MAX_DEPTH,
+);
 const bodyOctets: Buffer = Buffer.from(bodyWords.buffer);
 
-function bodyOf(words: readonly number[]): string {
-	for (let i = 0; i < words.length; i++) {
-		bodyWords[i] = words[i] ?? 0;
-	}
-	return bodyOctets.toString('base64', 0, 4 * words.length);
+function putTime(seconds: number, at: number): void {
+	bodyWords[at] = seconds | 0;
+	bodyWords[at + 1] = Math.floor(seconds / 2 ** 32);
 }
 
-function wordsOf(body: string): readonly number[] {
-	const octets = Buffer.from(body, 'base64');
-	return Array.from({ length: octets.length >> 2 }, (_, i) => octets.readInt32LE(4 * i));
+function timeAt(octets: Buffer, at: number): number {
+	return octets.readUInt32LE(4 * at + 4) * 2 ** 32 + octets.readUInt32LE(4 * at);
+}
+
+function bodyOf(policy: XfrmPolicy): string {
+	const { words, direction, action, flags, type } = policy;
+	bodyWords[HeadWord.Priority] = policy.priority;
+	bodyWords[HeadWord.Index] = policy.index;
+	bodyWords[HeadWord.Octets] = direction | (action << 8) | (flags << 16) | (type << 24);
+	putTime(policy.addTime, HeadWord.AddTime);
+	putTime(policy.useTime, HeadWord.UseTime);
+	for (let i = 0; i < words.length; i++) {
+		bodyWords[HEAD_WORDS + i] = words[i] ?? 0;
+	}
+	return bodyOctets.toString('base64', 0, 4 * (HEAD_WORDS + words.length));
 }
 
 /** The line of a policy: of most by a pattern, which is faster than what JSON.stringify finds out. */
 export function writePolicy(policy: XfrmPolicy, number: number): string {
-	const { words, priority, index, direction, action, flags, type, addTime, useTime } = policy;
-	const body = bodyOf(words);
+	const body = bodyOf(policy);
 	if (isUnlimited(policy.limits) && policy.extras === null) {
-		return (
-			`{"kind":"policy","number":${number},"policy":{"body":"${body}","priority":${priority},` +
-			`"index":${index},"direction":${direction},"action":${action},"flags":${flags},` +
-			`"type":${type},"addTime":${addTime},"useTime":${useTime}}}\n`
-		);
+		return `{"kind":"policy","number":${number},"body":"${body}"}\n`;
 	}
-	const line = { body, priority, index, direction, action, flags, type, addTime, useTime };
 	const rest = { lifetime: policy.limits, ...policy.extras };
-	return `${jsonOf({ kind: 'policy', number, policy: { ...line, ...rest } })}\n`;
+	return `${jsonOf({ kind: 'policy', number, body, rest })}\n`;
 }
 
 /** The policy that was written. */
-export function policyOf({ body, addTime, useTime, ...line }: PolicyLine): PolicySnapshot {
-	const words = wordsOf(body);
+export function policyOf({ body, rest }: PolicyLine): PolicySnapshot {
+	const octets = Buffer.from(body, 'base64');
+	const words: number[] = [];
+	for (let at = 4 * HEAD_WORDS; at < octets.length; at += 4) {
+		words.push(octets.readInt32LE(at));
+	}
+	const addTime = timeAt(octets, HeadWord.AddTime);
+	const useTime = timeAt(octets, HeadWord.UseTime);
+	const [direction = 0, action = 0, flags = 0, type = 0] = octets.subarray(4 * HeadWord.Octets);
 	return {
 		lifetime: UNLIMITED,
-		...line,
+		...rest,
+		priority: octets.readUInt32LE(4 * HeadWord.Priority),
+		index: octets.readUInt32LE(4 * HeadWord.Index),
+		direction,
+		action,
+		flags,
+		type,
 		selector: unpackSelector(words),
 		templates: unpackTemplates(words),
 		share: 0,

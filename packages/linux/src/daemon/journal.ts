@@ -266,9 +266,9 @@ export class Journal implements TableWatcher {
 	}
 
 	#saysDefaults(): boolean {
-		return this.#engine.net.defaults.every(
-			(value, direction) => value === this.#defaults[direction],
-		);
+		const [input, output, forward] = this.#engine.net.defaults;
+		const [toldInput, toldOutput, toldForward] = this.#defaults;
+		return input === toldInput && output === toldOutput && forward === toldForward;
 	}
 
 	#append(lines: string): void {
@@ -341,7 +341,7 @@ export class Journal implements TableWatcher {
 			this.#nextNumber = Math.max(this.#nextNumber, number + 1);
 			if (record.kind === 'policy') {
 				policies++;
-				this.#restorePolicy(server, client, policyOf(record.policy), number, nowUs, refused);
+				this.#restorePolicy(server, client, policyOf(record), number, nowUs, refused);
 			} else {
 				states++;
 				const content = this.ledger.read(record.slot, number);

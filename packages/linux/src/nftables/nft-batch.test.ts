@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AttributeReader, splitMessages, viewOf } from '@xfrm/netlink';
+import { AttributeReader, splitMessages } from '@xfrm/netlink';
 import { BatchType, ElementListAttribute, NftType } from './nft-abi.ts';
 import { NftBatch } from './nft-batch.ts';
 import { loadMeta, whenEqual } from './nft-expression.ts';
@@ -71,11 +71,12 @@ test('a rule: expressions in lists, numbers in network order', () => {
 
 test('elements of a set share a message, up to the length of an attribute', () => {
 	const batch = new NftBatch('t');
-	const key = new Uint8Array(52);
+	const octets = Buffer.alloc(52);
 	for (let i = 0; i < 3000; i++) {
-		viewOf(key).setUint32(0, i);
-		batch.addElement('s', key);
+		octets.writeUInt32BE(i);
+		batch.addElement('s', octets.toString('latin1'));
 	}
+	const key = octets.toString('latin1');
 	batch.deleteElement('s', key);
 	batch.deleteElement('other', key);
 	const messages = splitMessages(batch.finish().slice());

@@ -75,6 +75,7 @@ export class NftBatch {
 
 	/** Forgets everything that was written. */
 	restart(): void {
+		this.#bytes.fill(0, 0, this.#length);
 		this.#length = 0;
 		this.#message = 0;
 		this.#messages = 0;
@@ -148,11 +149,13 @@ export class NftBatch {
 		this.u32(SetAttribute.Id, ++this.#setId);
 	}
 
-	addElement(set: string, key: Uint8Array): void {
+	/** @param key octets as characters */
+	addElement(set: string, key: string): void {
 		this.#element(NftType.NewElement, MessageFlag.Create, set, key);
 	}
 
-	deleteElement(set: string, key: Uint8Array): void {
+	/** @param key octets as characters */
+	deleteElement(set: string, key: string): void {
 		this.#element(NftType.DeleteElement, 0, set, key);
 	}
 
@@ -168,7 +171,10 @@ export class NftBatch {
 
 	/** Of ASCII, with a zero at its end. */
 	text(type: number, value: string): void {
-		const at = this.#attribute(type, value.length + 1);
+		this.#putCharacters(this.#attribute(type, value.length + 1), value);
+	}
+
+	#putCharacters(at: number, value: string): void {
 		for (let i = 0; i < value.length; i++) {
 			this.#bytes[at + i] = value.charCodeAt(i);
 		}
@@ -184,7 +190,7 @@ export class NftBatch {
 	}
 
 	/** Elements of one set that follow each other share a message. */
-	#element(type: number, flags: number, set: string, key: Uint8Array): void {
+	#element(type: number, flags: number, set: string, key: string): void {
 		const goesOn = this.#list !== 0 && this.#listType === type && this.#listOf === set;
 		if (!goesOn || this.#length - this.#list > LIST_OCTETS_MAX) {
 			this.#begin(type, flags);
@@ -196,7 +202,7 @@ export class NftBatch {
 		}
 		const element = this.nest(LIST_ELEMENT);
 		const outer = this.nest(ElementAttribute.Key);
-		this.octets(DataAttribute.Value, key);
+		this.#putCharacters(this.#attribute(DataAttribute.Value, key.length), key);
 		this.endNest(outer);
 		this.endNest(element);
 	}
@@ -238,7 +244,7 @@ export class NftBatch {
 		return at + 4;
 	}
 
-	/** Room for so many octets, zeroed, and up to the next boundary of four. */
+	/** Room for so many octets and up to the next boundary of four; all is zero behind what was written. */
 	#append(octets: number): number {
 		const at = this.#length;
 		const end = at + align4(octets);
@@ -248,7 +254,6 @@ export class NftBatch {
 			this.#bytes = grown;
 			this.#view = viewOf(grown);
 		}
-		this.#bytes.fill(0, at, end);
 		this.#length = end;
 		return at;
 	}
