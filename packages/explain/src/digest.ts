@@ -79,6 +79,8 @@ export class Digest {
 	readonly #packet: Uint8Array;
 	/** Interface of the last route for output, where that is one which no policy is asked for (disable_xfrm). */
 	exemptBy: number | undefined;
+	/** It was sent to this host itself, and came in again by lo. */
+	looped: boolean = false;
 	/** A state for a mobility header that was found, and may yet be refused. */
 	#binding: XfrmState | undefined;
 	/** Octets of the packet before the first and behind the last transform. */
@@ -215,6 +217,7 @@ export class Digest {
 		switch (fact.kind) {
 			case 'receive':
 				this.current = packetFacts(fact.packet) ?? this.current;
+				this.looped ||= fact.device === 'lo';
 				break;
 			case 'decision':
 				this.forwarded = fact.decision === 'forward';

@@ -32,6 +32,8 @@ import {
 } from './near-miss.ts';
 import {
 	type Case,
+	encapWithoutSocket,
+	expiredState,
 	listText,
 	nearestPolicy,
 	nearestState,
@@ -118,6 +120,7 @@ function tooBigOrIcmp(asked: Case): Reason {
 			code: drop?.code ?? 'host.icmp',
 			reason: sentence(
 				drop === undefined ? undefined : hostDropText(asked, drop.code),
+				drop?.code === 'host.no-socket' ? encapWithoutSocket(asked) : undefined,
 				`The sender is told by an ICMP error, type ${icmpError.type} code ${icmpError.code}.`,
 			),
 		};
@@ -252,7 +255,7 @@ function inNoStates(asked: Case): string {
 	return sentence(
 		`No state takes this ${proto} packet to ${destination} with SPI ${formatHex32(stateLookup.spi)}`,
 		`and mark ${hexNumber(stateLookup.mark)}: XfrmInNoStates.`,
-		others,
+		expiredState(asked) ?? others,
 	);
 }
 
@@ -473,7 +476,7 @@ function outNoStates(asked: Case): string {
 	return sentence(
 		policy === undefined ? undefined : `${upperFirst(policyInSentence(policy))} matches,`,
 		`but for its template ${wantedTemplate(asked)} ${why}: XfrmOutNoStates.`,
-		nearestState(asked),
+		expiredState(asked) ?? nearestState(asked),
 	);
 }
 

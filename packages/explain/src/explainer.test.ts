@@ -84,6 +84,17 @@ describe('outcomes', () => {
 	}
 });
 
+it('asks no policy about what this host sends to itself', () => {
+	const explainer = gateway(policy('dst 0.0.0.0/0 dir out', HERE, THERE));
+	const { outcome, code } = ask(explainer, `src ${HERE} dst 10.1.0.1 proto udp dir out`);
+	assert.deepEqual([outcome, code], ['pass', 'out.exempt']);
+	// IPv6 has no disable_xfrm, which lo has set in IPv4.
+	explainer.run('-6 addr add 2001:db8::1/64 dev wan');
+	explainer.run(policy('dst ::/0 dir out', '2001:db8::1', '2001:db8::7'));
+	const six = ask(explainer, 'src 2001:db8::1 dst 2001:db8::1 proto udp dir out');
+	assert.deepEqual([six.outcome, six.code], ['acquire', 'out.acquire']);
+});
+
 describe('near misses', () => {
 	it('names the field, what was wanted and what was there: a state with another reqid', () => {
 		const answer = ask(gateway(OUT, state(HERE, THERE, '0x100', 'reqid 6')), FLOW);

@@ -29,6 +29,7 @@ import {
 } from './direction.ts';
 import { type Loaded, loadObject } from './dump-loader.ts';
 import { eventOf } from './event-text.ts';
+import { ExpiredStates } from './expired-states.ts';
 import { HiddenKeys } from './hidden-keys.ts';
 import type { HostCommand } from './host-command.ts';
 import { applyHostCommand } from './host-setup.ts';
@@ -66,6 +67,7 @@ export class Explainer {
 	/** What left meanwhile: packets that had been held. */
 	#left: LeftPacket[] = [];
 	readonly #sockets: HostSockets;
+	readonly #expired: ExpiredStates = new ExpiredStates();
 	#local: readonly LocalAddress[] = [];
 	#prepared: boolean = false;
 	/** Were values fixed for the packet before? */
@@ -212,7 +214,10 @@ export class Explainer {
 
 	#eventsOf(observed: Observed): EventRef[] {
 		const deviceName = (ifindex: number): string | undefined => this.world.deviceName(ifindex);
-		return observed.events.map((event) => eventOf(event, deviceName));
+		return observed.events.map((event) => {
+			this.#expired.note(event);
+			return eventOf(event, deviceName);
+		});
 	}
 
 	/** Devices, routes and addresses that nobody gave: guessed before the first packet, or now. */
@@ -466,6 +471,7 @@ export class Explainer {
 			setting,
 			mark: options.mark ?? 0,
 			larvalSeconds: engine.net.sysctl.xfrm_acq_expires,
+			expired: this.#expired,
 		});
 		return {
 			schema: 1,

@@ -4,14 +4,24 @@
  */
 import type { XfrmPolicy } from '@xfrm/engine';
 import type { Host } from '@xfrm/host';
-import { addressEquals, Family, formatAddress, isAnyAddress, PolicyAction } from '@xfrm/wire/xfrm';
+import type { Flow } from '@xfrm/wire';
+import {
+	addressEquals,
+	Direction,
+	Family,
+	formatAddress,
+	isAnyAddress,
+	PolicyAction,
+} from '@xfrm/wire/xfrm';
 import {
 	addPolicy,
 	deletePolicy,
 	type Generator,
 	hostCommand,
+	network,
 	remakeState,
 	type Situation,
+	wordsAddress,
 } from './fix-parts.ts';
 import { type Edit, policyConfig } from './fix-trial.ts';
 import { hexNumber, policyName, stateName } from './names.ts';
@@ -75,7 +85,7 @@ export const mendInterface: Generator = (at) => {
 	if (state.ifId >>> 0 === wanted) {
 		return device === undefined ? missingInterface(at, wanted) : downInterface(device, wanted);
 	}
-	if (device === undefined || state.ifId !== 0) {
+	if (device === undefined) {
 		return [];
 	}
 	return [
@@ -203,4 +213,60 @@ function mendVti(at: Situation): Edit[] {
 		}
 	}
 	return edits;
+}
+
+/** A policy that the flow misses by its if_id alone: the interface is not on the way. */
+export function interfaceEdits(at: Situation, policy: XfrmPolicy, flow: Flow): Edit[] {
+	const ifId = policy.ifId >>> 0;
+	const { ifId: _ifId, ...config } = policyConfig(policy);
+	const without: Edit = {
+		text: `add a policy like ${policyName(policy)} without if_id`,
+		commands: [addPolicy(at, config)],
+		want: 'protected',
+	};
+	if (ifId === 0) {
+		return [
+			{
+				text: `add a policy like ${policyName(policy)} with the if_id of the interface`,
+				commands: [addPolicy(at, { ...config, ifId: at.digest.lastPolicyLookup?.ifId ?? 0 })],
+				want: 'protected',
+			},
+		];
+	}
+	return policy.direction === Direction.Out
+		? [...routesIntoInterface(at, policy, flow), without]
+		: [without];
+}
+
+/** What the policy is for goes into the interface of its if_id, which is made if there is none. */
+function routesIntoInterface(at: Situation, policy: XfrmPolicy, flow: Flow): Edit[] {
+	const ifId = policy.ifId >>> 0;
+	const known = flow.family === 2 ? Family.Ipv4 : Family.Ipv6;
+	const six = known === Family.Ipv6 ? '-6 ' : '';
+	const { daddr, prefixlenD } = policy.config.selector;
+	// A network with the tunnel's peer in it would lead the protected packet back into the interface.
+	const loops = policy.templates.some(
+		(one) =>
+			(one.family || flow.family) === flow.family &&
+			addressEquals(network(one.id.daddr, prefixlenD), network(daddr, prefixlenD), known),
+	);
+	const to =
+		prefixlenD === 0 || loops
+			? formatAddress(wordsAddress(flow.daddr), known)
+			: `${formatAddress(daddr, known)}/${prefixlenD}`;
+	const [device] = interfaces(at).filter((one) => ifIdOf(one) === ifId);
+	const name = device?.name ?? freeInterfaceName(at);
+	const made =
+		device === undefined
+			? [hostCommand(`ip link add ${name} type xfrm if_id ${hexNumber(ifId)}`)]
+			: [];
+	const up = device?.up === true ? [] : [hostCommand(`ip link set ${name} up`)];
+	const whose = device === undefined ? 'the XFRM interface' : `${name}, the XFRM interface`;
+	return [
+		{
+			text: `route ${to} into ${whose} with if_id ${hexNumber(ifId)}, whose policies these are`,
+			commands: [...made, ...up, hostCommand(`ip ${six}route replace ${to} dev ${name}`)],
+			want: 'protected',
+		},
+	];
 }

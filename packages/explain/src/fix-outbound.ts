@@ -23,9 +23,8 @@ import {
 	type Situation,
 	selectorTakes,
 	updatePolicy,
-	updateState,
 } from './fix-parts.ts';
-import { configOf, type Edit } from './fix-trial.ts';
+import type { Edit } from './fix-trial.ts';
 import { hexNumber, modeName, policyName, stateName, stateProtoName } from './names.ts';
 
 /** What stands where somebody has to fill in a key. */
@@ -475,45 +474,6 @@ function leftOver(at: Situation, wanted: TemplateTrace): Edit[] {
 				},
 			];
 }
-
-/** The last sequence number is used, or a limit is reached: a new state, or the limit is taken away. */
-export const renewState: Generator = (at) => {
-	const { answer, digest } = at;
-	const state = digest.refused ?? digest.verdictOf(answer.counter ?? undefined)?.state;
-	if (state === undefined) {
-		return [];
-	}
-	if (answer.counter === 'XfrmOutStateSeqError') {
-		const { replayEsn, replay: _replay, ...config } = configOf(at.before, state);
-		const window = replayEsn?.replayWindow ?? config.replayWindow;
-		const spi = freshSpi(at);
-		const next = withNewKeys({
-			...config,
-			id: { ...config.id, spi },
-			replayWindow: Math.min(window, 32),
-			flags: config.flags & ~128,
-		});
-		return [
-			{
-				text:
-					`rekey: a new state beside ${stateName(state)}, with an SPI and a key of its own ` +
-					'(the peer first), before the numbers run out',
-				commands: [addState(at, next, { word: NEW_KEY })],
-				want: 'protected',
-			},
-		];
-	}
-	if (answer.counter === 'XfrmOutStateExpired' || answer.counter === 'XfrmInStateExpired') {
-		return [
-			{
-				text: `rekey ${stateName(state)} in time, before its hard limit; or raise the limit`,
-				commands: updateState(at, state, { lifetime: UNLIMITED }),
-				want: 'protected',
-			},
-		];
-	}
-	return [];
-};
 
 /** A state for the other direction. */
 export const turnState: Generator = (at) => {

@@ -16,13 +16,12 @@ import {
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
 import { allowEdit, bypassEdits } from './fix-bypass.ts';
-import { freeInterfaceName } from './fix-interface.ts';
+import { interfaceEdits } from './fix-interface.ts';
 import {
 	addPolicy,
 	endsOf,
 	type Generator,
 	hostBits,
-	hostCommand,
 	network,
 	remakeState,
 	type Situation,
@@ -48,7 +47,12 @@ function asksForStates(policy: XfrmPolicy): boolean {
 }
 
 /** A selector that takes the flow too, where it differs in these fields. */
-function selectorFor(selector: Selector, flow: Flow, fields: readonly string[]): Selector {
+function selectorFor(
+	selector: Selector,
+	flow: Flow,
+	fields: readonly string[],
+	portless: boolean,
+): Selector {
 	const bits = (prefix: number): number => {
 		const icmp = flow.proto === IpProto.Icmp || flow.proto === IpProto.Icmpv6;
 		return icmp || prefix === 0 ? hostBits(flow.family) : prefix;
@@ -66,6 +70,9 @@ function selectorFor(selector: Selector, flow: Flow, fields: readonly string[]):
 	}
 	if (fields.includes('proto')) {
 		Object.assign(changed, { proto: flow.proto, sport: 0, sportMask: 0, dport: 0, dportMask: 0 });
+	}
+	if (portless) {
+		return { ...changed, sport: 0, sportMask: 0, dport: 0, dportMask: 0 };
 	}
 	if (fields.includes('sport') || fields.includes('type')) {
 		changed.sport = flow.sport;
@@ -124,18 +131,26 @@ function fieldEdits(
 		return interfaceEdits(at, policy, flow);
 	}
 	const config = policyConfig(policy);
-	const selector = selectorFor(config.selector, flow, fields);
+	const portless = at.digest.first?.fragment === true && fields.every(isPort);
+	const selector = selectorFor(config.selector, flow, fields, portless);
 	const before = winner === undefined ? config.priority : Math.max(0, winner.priority - 1);
 	return [
 		...(fields.length === 1 && field === 'src' ? sourceEdits(at, policy, flow) : []),
 		{
-			text: `add a policy like ${name} for this traffic: ${fields.join(', ')} as the packet has it`,
+			text: portless
+				? `add a policy like ${name} for any port: fragments have none, and are not put together before ` +
+					'(or let nf_defrag do it: a rule that looks at connections)'
+				: `add a policy like ${name} for this traffic: ${fields.join(', ')} as the packet has it`,
 			commands: [
 				addPolicy(at, { ...config, selector, priority: Math.min(config.priority, before) }),
 			],
 			want,
 		},
 	];
+}
+
+function isPort(field: string): boolean {
+	return /^(sport|dport|type|code)$/.test(field);
 }
 
 /** Two policies match: the one that asks for protection comes first. */
@@ -175,45 +190,6 @@ function markEdits(at: Situation, policy: XfrmPolicy): Edit[] {
 			want: 'protected',
 		},
 	];
-}
-
-function interfaceEdits(at: Situation, policy: XfrmPolicy, flow: Flow): Edit[] {
-	const ifId = policy.ifId >>> 0;
-	const { ifId: _ifId, ...config } = policyConfig(policy);
-	const without: Edit = {
-		text: `add a policy like ${policyName(policy)} without if_id`,
-		commands: [addPolicy(at, config)],
-		want: 'protected',
-	};
-	if (ifId === 0) {
-		return [
-			{
-				text: `add a policy like ${policyName(policy)} with the if_id of the interface`,
-				commands: [addPolicy(at, { ...config, ifId: at.digest.lastPolicyLookup?.ifId ?? 0 })],
-				want: 'protected',
-			},
-		];
-	}
-	const known = flow.family === 2 ? Family.Ipv4 : Family.Ipv6;
-	const to = formatAddress(wordsAddress(flow.daddr), known);
-	const six = known === Family.Ipv6 ? '-6 ' : '';
-	const name = freeInterfaceName(at);
-	return policy.direction === Direction.Out
-		? [
-				{
-					text:
-						`route ${to} into the XFRM interface with if_id ${hexNumber(ifId)}, whose policies ` +
-						'these are',
-					commands: [
-						hostCommand(`ip link add ${name} type xfrm if_id ${hexNumber(ifId)}`),
-						hostCommand(`ip link set ${name} up`),
-						hostCommand(`ip ${six}route add ${to} dev ${name}`),
-					],
-					want: 'protected',
-				},
-				without,
-			]
-		: [without];
 }
 
 /** The policy is for another of this host's addresses: packets should come from that one. */

@@ -113,7 +113,7 @@ const OUTWARD: readonly Outward[] = [
 	{
 		name: 'a limit that is reached',
 		rules: [state(HERE, PEER, '0x101', 'limit byte-hard 1'), policy(OUT, HERE, PEER)],
-		first: /state update (?!.*limit)/,
+		first: /state add (?!.*spi 0x00000101)(?!.*limit).* KEY 128/,
 	},
 	{
 		name: 'the last sequence number',

@@ -16,10 +16,11 @@ import { findState, mendIcv, mendMismatch, widenWindow } from './fix-inbound.ts'
 import { mendInterface } from './fix-interface.ts';
 import { mendKeys } from './fix-keys.ts';
 import { addPeer } from './fix-node.ts';
-import { addMissingState, alignStates, renewState, turnState } from './fix-outbound.ts';
+import { addMissingState, alignStates, turnState } from './fix-outbound.ts';
 import { endsOf, type Generator, type Situation } from './fix-parts.ts';
 import { addPolicyFor, mendTemplates, preferPolicy } from './fix-policy.ts';
 import { rekeyBothEnds } from './fix-rekey.ts';
+import { renewState } from './fix-renew.ts';
 import { addRoute, passNeighbours } from './fix-route.ts';
 import { shrinkPacket } from './fix-size.ts';
 import { type Attempt, attempt, type Edit, worldBefore } from './fix-trial.ts';
@@ -45,6 +46,7 @@ const GONE_ENTRIES_MAX = 400;
 const GENERATORS: readonly Generator[] = [
 	mendInterface,
 	alignStates,
+	renewState,
 	findState,
 	mendMismatch,
 	mendTemplates,
@@ -53,7 +55,6 @@ const GENERATORS: readonly Generator[] = [
 	preferPolicy,
 	addPeer,
 	turnState,
-	renewState,
 	widenWindow,
 	rekeyBothEnds,
 	mendKeys,

@@ -65,6 +65,47 @@ describe('ESP in TCP', () => {
 	});
 });
 
+describe('ESP in UDP', () => {
+	const encap = 'encap espinudp 4500 4500 0.0.0.0';
+	const fwd = policy('src 10.2.0.0/16 dst 10.1.0.0/16 dir fwd', PEER, OURS);
+	const inward = state(PEER, OURS, '0x202', encap);
+	const packet = (): Uint8Array => {
+		const peer = gatewayAt('10.2.0.1/16', `${PEER}/24`, [inward, policy('dir out', PEER, OURS)]);
+		const flow = 'src 10.2.0.9 dst 10.1.0.5 proto udp dir fwd dev lan';
+		const bytes = parseHex(ask(peer, flow).packets[0] ?? '');
+		assert.ok(bytes instanceof Uint8Array);
+		return bytes;
+	};
+
+	it('has a socket on the ports of its states, whatever way they are for', () => {
+		const rows: readonly (readonly [rule: string, counter: string | null])[] = [
+			[inward, null],
+			[state(OURS, PEER, '0x101', encap), 'XfrmInNoStates'],
+			[state(OURS, PEER, '0x101', encap.replace('4500', '4501')), null],
+		];
+		for (const [rule, counter] of rows) {
+			const { counters } = gateway(rule, fwd).ask(packet(), { device: 'wan' });
+			assert.equal(Object.keys(counters)[0] ?? null, counter, rule);
+		}
+	});
+
+	it('is any UDP packet where no socket takes it, which is told', () => {
+		const hint =
+			/looks like ESP for state 0x00000202, but no socket with UDP_ENCAP is on port 4500/;
+		const explainer = gateway(inward, fwd);
+		explainer.implyNoSockets();
+		const { code, reason } = explainer.ask(packet(), { device: 'wan' });
+		assert.equal(code, 'in.policy.none');
+		assert.match(reason, hint);
+		explainer.listenNowhere();
+		const refused = explainer.ask(packet(), { device: 'wan' });
+		assert.equal(refused.code, 'host.no-socket');
+		assert.match(refused.reason, hint);
+		explainer.run('xfrm state flush');
+		assert.doesNotMatch(explainer.ask(packet(), { device: 'wan' }).reason, /looks like/);
+	});
+});
+
 describe('listeners', () => {
 	it('are everywhere until one is named', () => {
 		const explainer = gateway();

@@ -96,17 +96,18 @@ export class HostSockets {
 				assumed.push(...this.#implyStream(state, inward));
 				continue;
 			}
-			const key = `${family} ${encap?.dport}`;
-			if (encap === undefined || !inward || opened.has(key)) {
+			if (encap === undefined || !(inward || isLocal(family, state.config.saddr))) {
 				continue;
 			}
-			opened.add(key);
-			if (this.#openEncap(family, encap.dport, encap.type)) {
+			const port = inward ? encap.dport : encap.sport;
+			const key = `${family} ${port}`;
+			if (!opened.has(key) && this.#openEncap(family, port, encap.type)) {
 				const passes = this.#policies.length === 0 ? '' : ', with the socket policies of the dump';
 				assumed.push(
-					`a socket with UDP_ENCAP on port ${encap.dport}, as a state with encap implies${passes}`,
+					`a socket with UDP_ENCAP on port ${port}, as a state with encap implies${passes}`,
 				);
 			}
+			opened.add(key);
 		}
 		return assumed;
 	}

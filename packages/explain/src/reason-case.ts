@@ -1,10 +1,11 @@
 /** What a reason is made of, and phrases that several reasons share. */
 import type { PolicyLookupTrace, XfrmPolicy, XfrmState } from '@xfrm/engine';
 import { Flow } from '@xfrm/wire';
-import { Direction, Family, formatAddress } from '@xfrm/wire/xfrm';
+import { addressEquals, Direction, Family, formatAddress, IpProto } from '@xfrm/wire/xfrm';
 import type { NearMiss, Outcome } from './answer.ts';
 import type { Digest } from './digest.ts';
-import { directionName, templateText } from './names.ts';
+import { type ExpiredStates, expiredText, hadIdentity } from './expired-states.ts';
+import { directionName, stateName, templateText } from './names.ts';
 import {
 	misses,
 	missInSentence,
@@ -33,6 +34,7 @@ export interface Case {
 	readonly setting: Setting;
 	readonly mark: number;
 	readonly larvalSeconds: number;
+	readonly expired: ExpiredStates;
 }
 
 export function sentence(...parts: readonly (string | undefined)[]): string {
@@ -133,6 +135,9 @@ export function nearestPolicy(asked: Case): string | undefined {
 		parts.push(
 			`The nearest is ${missInSentence(near)}, which does not match by ${missText(near)}.`,
 		);
+		if (asked.digest.first?.fragment === true && /^(sport|dport|type|code)$/.test(near.field)) {
+			parts.push('The packet is a fragment: policies are asked without ports for fragments.');
+		}
 	}
 	if (parts.length === 0 && ![...asked.setting.policies()].some(isOf(lookup.direction))) {
 		parts.push(`There is no policy ${directionName(lookup.direction)} at all.`);
@@ -174,4 +179,48 @@ export function nearestState(asked: Case): string | undefined {
 		return undefined;
 	}
 	return `The nearest, ${missInSentence(near)}, does not fit by ${missText(near)}.`;
+}
+
+/** A state that would have fitted the template, or taken the packet, and has expired; as a sentence. */
+export function expiredState({ digest, expired }: Case): string | undefined {
+	const { template: wanted, stateSelect, stateLookup } = digest;
+	const found = expired.find((state) => {
+		if (stateSelect === undefined || wanted === undefined) {
+			return stateLookup !== undefined && hadIdentity(state, stateLookup);
+		}
+		const { template, saddr, daddr, family } = wanted;
+		return (
+			state.family === family &&
+			state.id.proto === template.id.proto &&
+			state.mode === template.mode &&
+			(template.reqid === 0 || state.reqid === template.reqid >>> 0) &&
+			addressEquals(state.saddr, saddr, family) &&
+			addressEquals(state.id.daddr, daddr, family)
+		);
+	});
+	return found === undefined ? undefined : expiredText(found);
+}
+
+/** ESP in UDP that came to a port where no socket has UDP_ENCAP, so that it is any UDP packet. */
+export function encapWithoutSocket({ digest, setting }: Case): string | undefined {
+	const { first, stateLookup } = digest;
+	if (first?.udp === undefined || first.spi === undefined || stateLookup !== undefined) {
+		return undefined;
+	}
+	const { spi, udp, destination } = first;
+	const family = first.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	for (const state of setting.states()) {
+		const isItsOwn =
+			state.proto === IpProto.Esp &&
+			state.spi >>> 0 === spi &&
+			formatAddress(state.config.id.daddr, family) === destination;
+		if (isItsOwn) {
+			return (
+				`What is inside looks like ESP for ${stateName(state)}, but no socket with UDP_ENCAP is on port ` +
+				`${udp.dport}, so it is any UDP packet: the key manager (IKE) that opens that socket does not run, ` +
+				'or uses another port.'
+			);
+		}
+	}
+	return undefined;
 }

@@ -10,6 +10,8 @@ import { algorithmText, stateName, stateText, templateText } from './names.ts';
 import { missInSentence, missText, policyInSentence } from './near-miss.ts';
 import {
 	type Case,
+	encapWithoutSocket,
+	expiredState,
 	listText,
 	nearestPolicy,
 	nearestState,
@@ -81,7 +83,7 @@ function passReason(asked: Case): Reason {
 		code: `${direction}.policy.none`,
 		reason: sentence(
 			`The packet ${what}: no policy ${policyDirection} matches it, and the default is accept.`,
-			stateOfForeign(asked) ?? nearestPolicy(asked),
+			stateOfForeign(asked) ?? encapWithoutSocket(asked) ?? nearestPolicy(asked),
 		),
 	};
 }
@@ -123,10 +125,12 @@ function exemptReason({ digest, direction, setting }: Case): Reason | undefined 
 				'so no policy in is asked.',
 		};
 	}
-	if (direction === 'in' || exemptBy === undefined) {
+	// IPv6 knows no disable_xfrm: there a policy is asked for lo too.
+	const byLo = direction === 'out' && digest.looped && digest.first?.family === Family.Ipv4;
+	if (direction === 'in' || (exemptBy === undefined && !byLo)) {
 		return undefined;
 	}
-	const device = setting.deviceName(exemptBy) ?? `interface ${exemptBy}`;
+	const device = exemptBy === undefined ? 'lo' : (setting.deviceName(exemptBy) ?? `${exemptBy}`);
 	return {
 		code: `${direction}.exempt`,
 		reason:
@@ -191,7 +195,7 @@ function acquireReason(asked: Case): Reason {
 			policy === undefined ? undefined : `${upperFirst(policyInSentence(policy))} matches,`,
 			`but there is no state for its template ${template}:`,
 			'an ACQUIRE asks the key manager for one, and the packet is dropped.',
-			nearestState(asked),
+			expiredState(asked) ?? nearestState(asked),
 			`A larval state holds its place for ${asked.larvalSeconds} s.`,
 		),
 	};

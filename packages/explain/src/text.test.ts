@@ -23,6 +23,13 @@ describe('text', () => {
 		);
 	});
 
+	it('does not say of a packet that is dropped that it leaves', () => {
+		const explainer = gateway();
+		explainer.run('route del default');
+		const [head] = answerText(ask(explainer, flow), { colours: false });
+		assert.equal(head, 'DROP  an ICMP error leaves by lan');
+	});
+
 	it('says the same with and without colours', () => {
 		const plain = answerText(ask(gateway(...rules), flow), { colours: false });
 		const painted = answerText(ask(gateway(...rules), flow), { colours: true });

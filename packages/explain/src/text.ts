@@ -127,6 +127,9 @@ function summary(answer: Answer): string {
 		return answer.counter;
 	}
 	const last = answer.steps[answer.steps.length - 1];
+	if (last?.step === 'EMIT' && answer.outcome === 'drop') {
+		return `an ICMP error leaves by ${last.which ?? '?'}`;
+	}
 	if (last?.step === 'EMIT') {
 		const octets = (answer.packets[answer.packets.length - 1]?.length ?? 0) / 2;
 		return `leaves by ${last.which ?? '?'}, ${octets} bytes`;
