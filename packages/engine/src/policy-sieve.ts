@@ -15,7 +15,8 @@
 import { addressSum, asked, KeyWord, PREFIX_COUNT, wordPart } from './policy-key.ts';
 import type { Tuple } from './policy-tuple.ts';
 
-const COLUMN_COUNT = 32;
+/** One bit each of a word. */
+export const COLUMN_COUNT = 32;
 const EVERY_COLUMN = -1;
 /** To ask so many tuples takes no longer than to look which of them; until there are fewer than the other number. */
 const UNSIFTED_MAX = 4;
@@ -105,7 +106,7 @@ export class PolicySieve {
 	/** Policies in rows since these were made. */
 	private noted: number = 0;
 
-	/** The columns of tuples that may have a policy for the asked key. */
+	/** The columns of tuples that may have a policy for the asked key; none that no tuple has. */
 	sift(): number {
 		const { rows, shift } = this;
 		const found = this.sideD.sift(rows, shift, this.sourceSum(), EVERY_COLUMN);

@@ -4,8 +4,8 @@
  * has, and stops at the first one that cannot do better. Tuples of few policies are not asked one by one: their
  * policies are found in groups (policy-groups.ts).
  *
- * Most tuples have nothing for a flow: the sieve says which need not be asked (policy-sieve.ts). The plan has what
- * the loop over them needs of each tuple side by side.
+ * Most tuples have nothing for a flow: the sieve says in which columns something may be (policy-sieve.ts), and the
+ * table which tuples of a block have these. The plan has what the loop over them needs of each tuple side by side.
  *
  * The kernel's hash table and its trees of inexact policies (net/xfrm/xfrm_policy.c) answer the same; which
  * of several matches wins is not decided here but in spd.ts.
@@ -29,20 +29,22 @@ import {
 	kindSum,
 } from './policy-key.ts';
 import { LAST_PRIORITY, ordered, takeFirst } from './policy-order.ts';
-import { PolicySieve, sumsD, sumsS } from './policy-sieve.ts';
+import { COLUMN_COUNT, PolicySieve, sumsD, sumsS } from './policy-sieve.ts';
 import { Tuple } from './policy-tuple.ts';
 import { selectorWordsEqual } from './policy-words.ts';
 
 /** Words of the plan a tuple, and where its parts are. */
-const PLAN_WORDS = 10;
+const PLAN_WORDS = 9;
 const PRIORITY = 0;
 const PREFIX_D = 1;
 const PREFIX_S = 2;
 const SALT = 3;
-const COLUMN = 4;
 /** 0 when the kind that follows is all zeros. */
-const HAS_KIND = 5;
-const KIND = 6;
+const HAS_KIND = 4;
+const KIND = 5;
+
+/** Tuples of a block: their places in it are the bits of a word. */
+const BLOCK_TUPLES = 32;
 
 /** A tuple of more policies is asked for itself, until it has fewer than the other number. */
 const GROUPED_MAX = 16;
@@ -53,7 +55,9 @@ export class PolicyTable {
 	/** Those of many policies that a flow may fall under, by `priorityMin`. */
 	private readonly tuples: Tuple[] = [];
 	/** The same for the lookup's loop. */
-	private plan: Int32Array = new Int32Array(8 * PLAN_WORDS);
+	private plan: Int32Array = new Int32Array(BLOCK_TUPLES * PLAN_WORDS);
+	/** Of each block and column, `[32 * block + column]`: which of the block's tuples have the column. */
+	private places: Int32Array = new Int32Array(COLUMN_COUNT);
 	private readonly sieve: PolicySieve = new PolicySieve();
 	/** All tuples, by a hash of their shape. */
 	private readonly byShape: HashChains<Tuple> = new HashChains();
@@ -140,23 +144,34 @@ export class PolicyTable {
 			return;
 		}
 		const common = ifIdSum();
-		for (let i = 0, at = 0; i < tuples.length; i++, at += PLAN_WORDS) {
-			if ((columns & (plan[at + COLUMN] ?? 0)) === 0) {
-				continue;
+		for (let begin = 0; begin < tuples.length; begin += BLOCK_TUPLES) {
+			for (let left = this.placesOf(begin, columns); left !== 0; left &= left - 1) {
+				const place = begin + lowestBit(left);
+				const at = place * PLAN_WORDS;
+				if ((plan[at + PRIORITY] ?? 0) > best) {
+					return;
+				}
+				const sum =
+					common +
+					(plan[at + SALT] ?? 0) +
+					(sumsD[plan[at + PREFIX_D] ?? 0] ?? 0) +
+					(sumsS[plan[at + PREFIX_S] ?? 0] ?? 0);
+				const hash = hashOfSum(
+					(plan[at + HAS_KIND] === 0 ? sum : sum + kindSum(plan, at + KIND)) | 0,
+				);
+				best = takeMatches(tuples[place], hash, best, first);
 			}
-			if ((plan[at + PRIORITY] ?? 0) > best) {
-				return;
-			}
-			const sum =
-				common +
-				(plan[at + SALT] ?? 0) +
-				(sumsD[plan[at + PREFIX_D] ?? 0] ?? 0) +
-				(sumsS[plan[at + PREFIX_S] ?? 0] ?? 0);
-			const hash = hashOfSum(
-				(plan[at + HAS_KIND] === 0 ? sum : sum + kindSum(plan, at + KIND)) | 0,
-			);
-			best = takeMatches(tuples[i], hash, best, first);
 		}
+	}
+
+	/** Which tuples of the block that begins here have one of these columns? */
+	private placesOf(begin: number, columns: number): number {
+		const { places } = this;
+		let found = 0;
+		for (let left = columns; left !== 0; left &= left - 1) {
+			found |= places[begin + lowestBit(left)] ?? 0;
+		}
+		return found;
 	}
 
 	/** `tupleOf` the policy of `askShape`. */
@@ -235,9 +250,8 @@ export class PolicyTable {
 		const { tuples } = this;
 		const { shape } = tuple;
 		if ((tuples.length + 1) * PLAN_WORDS > this.plan.length) {
-			const plan = new Int32Array(2 * this.plan.length);
-			plan.set(this.plan);
-			this.plan = plan;
+			this.plan = doubled(this.plan);
+			this.places = doubled(this.places);
 		}
 		const { plan } = this;
 		const at = place * PLAN_WORDS;
@@ -248,7 +262,6 @@ export class PolicyTable {
 		plan[at + PREFIX_D] = shape.prefixD;
 		plan[at + PREFIX_S] = shape.prefixS;
 		plan[at + SALT] = tuple.salt;
-		plan[at + COLUMN] = tuple.column;
 		plan[at + HAS_KIND] = 0;
 		for (let i = 0; i < KIND_WORDS; i++) {
 			const mask = shape.masks[KeyWord.Ports + i] ?? 0;
@@ -266,14 +279,17 @@ export class PolicyTable {
 		tuple.place = -1;
 	}
 
-	/** Tells the tuples from a place on where they are. */
+	/** Tells the tuples from a place on where they are, and the blocks from that one's on what they have. */
 	private number(from: number): void {
-		const { tuples } = this;
-		for (let place = from; place < tuples.length; place++) {
-			const tuple = tuples[place];
-			if (tuple !== undefined) {
-				tuple.place = place;
-			}
+		const { tuples, places } = this;
+		const begin = from & -BLOCK_TUPLES;
+		places.fill(0, begin);
+		for (let place = begin; place < tuples.length; place++) {
+			// No holes.
+			const tuple = tuples[place] as Tuple;
+			tuple.place = place;
+			const row = (place & -BLOCK_TUPLES) + lowestBit(tuple.column);
+			places[row] = (places[row] ?? 0) | (1 << place);
 		}
 	}
 }
@@ -298,4 +314,15 @@ function takeMatches(
 		best = takeFirst(policy, first);
 	}
 	return best;
+}
+
+/** The number of the lowest bit that is set; only asked when there is one. */
+function lowestBit(word: number): number {
+	return 31 - Math.clz32(word & -word);
+}
+
+function doubled(words: Int32Array): Int32Array {
+	const more = new Int32Array(2 * words.length);
+	more.set(words);
+	return more;
 }
