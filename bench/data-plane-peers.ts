@@ -127,7 +127,7 @@ async function loadRules(host: Host, text: string): Promise<void> {
 }
 
 /** A daemon whose /run is memory, as it is on every machine that systemd has started. */
-async function startDaemon(host: Host, provider: string): Promise<Running> {
+export async function startDaemon(host: Host, provider: string): Promise<Running> {
 	const daemon = [process.execPath, XFRM, 'daemon', '--provider', provider];
 	const shell = 'mount -t tmpfs none /run && exec "$@"';
 	const running = host.start(['sh', '-c', shell, 'sh', ...daemon]);

@@ -282,9 +282,13 @@ export class NetlinkServer {
 
 	/** Queues a message at those who listen to its group. */
 	notify({ group, message }: Notification): void {
+		const bit = 1 << (group - 1);
+		if ((this.engine.net.listeners & bit) === 0) {
+			return;
+		}
 		let made: Uint8Array | undefined;
 		for (const client of this.#clients) {
-			if ((client.groups & (1 << (group - 1))) !== 0) {
+			if ((client.groups & bit) !== 0) {
 				made ??= message();
 				client.deliver(made);
 			}
