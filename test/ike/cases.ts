@@ -7,6 +7,7 @@ import { execCases } from './exec-cases.ts';
 import { guideCases } from './guide-cases.ts';
 import { hostileCases } from './hostile-cases.ts';
 import { lifeSituations } from './life-situations.ts';
+import { markSituations } from './mark-situations.ts';
 import { observedCases } from './observed-cases.ts';
 import { pathCases, pathSituations } from './path-situations.ts';
 import { plutoSituations } from './pluto-situations.ts';
@@ -24,6 +25,7 @@ export const situations: readonly Situation[] = [
 	...tunnelSituations,
 	...algorithmSituations,
 	...policySituations,
+	...markSituations,
 	...lifeSituations,
 	...pathSituations,
 	...crowdSituations,

@@ -93,6 +93,53 @@ for i in range(100):
 		}),
 };
 
+/** Sends five packets past all policies and one that is blocked; tells the mark that it sees after each step. */
+const MARKED = `import os, socket
+SO_MARK, BYPASS = 36, bytes(168)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+mark = lambda value: s.setsockopt(socket.SOL_SOCKET, SO_MARK, value)
+told = lambda: print(s.getsockopt(socket.SOL_SOCKET, SO_MARK))
+to = ("192.0.2.2", 500)
+mark(7); s.setsockopt(socket.IPPROTO_IP, 17, BYPASS); told()
+s.sendto(b"1", to)
+mark(9); told()
+s.sendmsg([b"2"], [(socket.IPPROTO_IP, socket.IP_TTL, (9).to_bytes(4, "little"))], 0, to)
+s.connect(to)
+d = s.dup(); os.write(d.fileno(), b"3")
+s.sendmsg([b"4"], [(socket.SOL_SOCKET, SO_MARK, (7).to_bytes(4, "little"))])
+mark(0); told()
+s.send(b"5")
+mark(7); s.setsockopt(socket.IPPROTO_IP, 17, None, 0); told()
+s.send(b"captured")`;
+
+const marked: Case = {
+	name: 'exec: a socket that bypasses all policies has a mark of its own, before and behind',
+	run: () =>
+		withDaemon(async (host) => {
+			host.must('ip link add eth0 type veth peer name eth1');
+			host.must('ip address add 192.0.2.1/24 dev eth0');
+			for (const device of ['eth0', 'eth1']) {
+				host.must(`ip link set ${device} up`);
+			}
+			host.must('ip neighbour add 192.0.2.2 lladdr 02:00:00:00:00:02 dev eth0');
+			const marks = ['0x00000000', '0x00000007', '0x00000009'];
+			const rules = marks.map((mark) => `meta mark ${mark} counter`).join('\n');
+			host.must(
+				'nft -f -',
+				`table ip seen {\nchain out {\ntype filter hook postrouting priority 0\nudp dport != 500 accept\n${rules}\n}\n}\n`,
+			);
+			host.mustExec('ip xfrm policy add dst 192.0.2.0/24 dir out action block');
+			const words = ['exec', '--', '/usr/bin/python3', '-c', MARKED];
+			assert.equal(host.xfrmMust(...words), '7\n9\n0\n7\n');
+			const seen = host.must('nft list table ip seen');
+			const counts = [...seen.matchAll(/mark (\w+) counter packets (\d+)/g)];
+			assert.deepEqual(
+				counts.map(([, mark, count]) => `${mark} ${count}`),
+				[`${marks[0]} 1`, `${marks[1]} 2`, `${marks[2]} 2`],
+			);
+		}),
+};
+
 export const execCases: readonly Case[] = [
 	{
 		name: 'exec: signals, limits, descriptors and flags are those of a plain start',
@@ -168,4 +215,5 @@ export const execCases: readonly Case[] = [
 	},
 	lateRights,
 	unsolicited,
+	marked,
 ];

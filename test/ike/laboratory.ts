@@ -217,7 +217,9 @@ export class Host {
 	mustExec(command: string): string {
 		const { status, stdout, stderr } = this.exec(command);
 		if (status !== 0) {
-			throw new Error(`${this.name}: xfrm exec ${command} ended with ${status}: ${stderr}`);
+			throw new Error(
+				`${this.name}: xfrm exec ${command} ended with ${status}: ${stderr}${stdout}`,
+			);
 		}
 		return stdout;
 	}

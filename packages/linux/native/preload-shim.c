@@ -5,6 +5,7 @@
  *   socket(AF_NETLINK, …, NETLINK_XFRM)   is a NETLINK_USERSOCK socket; port 0, the kernel's, is written as
  *                                         the daemon's on the way out and back on the way in
  *   IP_XFRM_POLICY, IPV6_XFRM_POLICY      a bypass becomes the mark that the daemon's filter lets go
+ *   SO_MARK                               beside a bypass goes with the packets (preload-mark.h)
  *   UDP_ENCAP                             the socket shares its port with the daemon's
  *   SO_PROTOCOL                           says NETLINK_XFRM
  *   socket(PF_KEY, …)                     is refused: it would configure the kernel
@@ -14,8 +15,8 @@
  * root's credentials, anew after every ECONNREFUSED and every second, and before each message with keys:
  * whoever else binds the port id gets none.
  *
- * It has no state but two octets a descriptor and a time, takes no lock, and prints nothing. It sees what the
- * program calls in the C library: not system calls of the program's own, such as those of io_uring.
+ * It has no state but two octets and a mark a descriptor, and a time, takes no lock, and prints nothing. It sees
+ * what the program calls in the C library: not system calls of the program's own, such as those of io_uring.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,7 +24,7 @@
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include "handshake.h"
+#include "preload-mark.h"
 
 #define FD_MAX 65536
 #ifndef CLOSE_RANGE_CLOEXEC
@@ -32,9 +33,11 @@
 /* UIO_MAXIOV: messages of a call, vectors of a message. */
 #define MESSAGES_MAX 1024
 
-/* What a descriptor is: not ours, a socket to the daemon, one that only the daemon can send to. */
-enum { NOT_OURS, OURS, JOINED };
+/* What a descriptor is: not ours, one whose packets bypass policies, a socket to the daemon, one that only it can send to. */
+enum { NOT_OURS, BYPASSING, OURS, JOINED };
 static unsigned char ours[FD_MAX];
+/* The marks of those that are BYPASSING. */
+static int marks[FD_MAX];
 /* It has sent something, and has not received since. */
 static unsigned char asked[FD_MAX];
 /* The daemon's port id has answered with root's credentials; until then it counts. */
@@ -44,9 +47,20 @@ static long long trusted_until;
 	static __typeof__(&name) real; \
 	if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
-static int is_ours(int fd) { return fd >= 0 && fd < FD_MAX && ours[fd]; }
+static int is_ours(int fd) { return fd >= 0 && fd < FD_MAX && ours[fd] >= OURS; }
+/* Is something done to what it sends? */
+static int is_sent_for(int fd) { return fd >= 0 && fd < FD_MAX && ours[fd]; }
 static void note(int fd, int kind) { if (fd >= 0 && fd < FD_MAX) ours[fd] = (unsigned char)kind; }
-static int kind_of(int fd) { return is_ours(fd) ? ours[fd] : NOT_OURS; }
+static int kind_of(int fd) { return is_sent_for(fd) ? ours[fd] : NOT_OURS; }
+static int mark_of(int fd) { return kind_of(fd) == BYPASSING ? marks[fd] : 0; }
+static void note_mark(int fd, int mark) {
+	if (fd >= 0 && fd < FD_MAX) marks[fd] = mark;
+	note(fd, BYPASSING);
+}
+static void note_copy(int from, int to) {
+	if (kind_of(from) == BYPASSING) note_mark(to, marks[from]);
+	else note(to, kind_of(from));
+}
 static void forget(unsigned from, unsigned to) {
 	for (; from < FD_MAX && from <= to; from++) ours[from] = NOT_OURS;
 }
@@ -107,25 +121,25 @@ void closefrom(int from) { close_range(from < 0 ? 0 : (unsigned)from, ~0u, 0); }
 int dup2(int from, int to) {
 	REAL(dup2);
 	int fd = real(from, to);
-	note(fd, kind_of(from));
+	note_copy(from, fd);
 	return fd;
 }
 int dup3(int from, int to, int flags) {
 	REAL(dup3);
 	int fd = real(from, to, flags);
-	note(fd, kind_of(from));
+	note_copy(from, fd);
 	return fd;
 }
 int dup(int from) {
 	REAL(dup);
 	int fd = real(from);
-	note(fd, kind_of(from));
+	note_copy(from, fd);
 	return fd;
 }
 
 /* Its third argument is an int or a pointer: as wide as a pointer it is either. */
 static int duplicated(int fd, int command, int done) {
-	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) note(done, kind_of(fd));
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) note_copy(fd, done);
 	return done;
 }
 int fcntl(int fd, int command, ...) {
@@ -149,17 +163,17 @@ int fcntl64(int fd, int command, ...) {
 ssize_t sendto(int fd, const void *bytes, size_t octets, int flags, const struct sockaddr *to, socklen_t length) {
 	struct iovec vector = { (void *)(uintptr_t)bytes, octets };
 	struct msghdr message = { .msg_name = (void *)(uintptr_t)to, .msg_namelen = to ? length : 0, .msg_iov = &vector, .msg_iovlen = 1 };
-	return is_ours(fd) ? sendmsg(fd, &message, flags) : real_sendto(fd, bytes, octets, flags, to, length);
+	return is_sent_for(fd) ? sendmsg(fd, &message, flags) : real_sendto(fd, bytes, octets, flags, to, length);
 }
 
 ssize_t send(int fd, const void *bytes, size_t octets, int flags) {
 	REAL(send);
-	return is_ours(fd) ? sendto(fd, bytes, octets, flags, NULL, 0) : real(fd, bytes, octets, flags);
+	return is_sent_for(fd) ? sendto(fd, bytes, octets, flags, NULL, 0) : real(fd, bytes, octets, flags);
 }
 
 ssize_t write(int fd, const void *bytes, size_t octets) {
 	REAL(write);
-	return is_ours(fd) ? sendto(fd, bytes, octets, 0, NULL, 0) : real(fd, bytes, octets);
+	return is_sent_for(fd) ? sendto(fd, bytes, octets, 0, NULL, 0) : real(fd, bytes, octets);
 }
 
 static int message_may_have_keys(const struct msghdr *message) {
@@ -178,6 +192,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 	struct sockaddr_nl daemon = daemon_address();
 	struct msghdr copy;
 	int may_wait;
+	if (kind_of(fd) == BYPASSING) return send_marked(real, fd, message, flags, marks[fd]);
 	if (!is_ours(fd)) return real(fd, message, flags);
 	/* The kernel refuses an address of another family. */
 	if (message->msg_name && !is_netlink(message->msg_name, message->msg_namelen)) return real(fd, message, flags);
@@ -194,7 +209,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 ssize_t writev(int fd, const struct iovec *vectors, int count) {
 	REAL(writev);
 	struct msghdr message = { .msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count };
-	return is_ours(fd) && count <= MESSAGES_MAX ? sendmsg(fd, &message, 0) : real(fd, vectors, count);
+	return is_sent_for(fd) && count <= MESSAGES_MAX ? sendmsg(fd, &message, 0) : real(fd, vectors, count);
 }
 
 int connect(int fd, const struct sockaddr *to, socklen_t length) {
@@ -202,7 +217,7 @@ int connect(int fd, const struct sockaddr *to, socklen_t length) {
 	struct sockaddr_nl daemon = daemon_address();
 	if (!is_ours(fd) || !is_netlink(to, length)) {
 		/* An address of no family undoes it. */
-		note(fd, is_ours(fd) ? OURS : NOT_OURS);
+		if (is_ours(fd)) note(fd, OURS);
 		return real(fd, to, length);
 	}
 	return real(fd, (struct sockaddr *)&daemon, sizeof daemon);
@@ -212,7 +227,7 @@ int connect(int fd, const struct sockaddr *to, socklen_t length) {
 int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
 	REAL(sendmmsg);
 	unsigned i;
-	if (!is_ours(fd)) return real(fd, messages, count, flags);
+	if (!is_sent_for(fd)) return real(fd, messages, count, flags);
 	for (i = 0; i < count && i < MESSAGES_MAX; i++) {
 		ssize_t octets = sendmsg(fd, &messages[i].msg_hdr, flags);
 		if (octets < 0) return i > 0 ? (int)i : -1;
@@ -356,8 +371,14 @@ int getsockopt(int fd, int level, int name, void *value, socklen_t *octets) {
 		int protocol = NETLINK_XFRM_;
 		memcpy(value, &protocol, *octets < sizeof protocol ? *octets : sizeof protocol);
 	}
+	if (!done && level == SOL_SOCKET && name == SO_MARK && *octets == sizeof(int) && bypasses(fd)) {
+		int mark = mark_of(fd);
+		memcpy(value, &mark, sizeof mark);
+	}
 	return done;
 }
+
+static int set_mark(int fd, int mark) { return real_setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark); }
 
 /* A socket's own policy; without one a bypass is taken back. */
 static int set_policy(int fd, const void *value, socklen_t octets) {
@@ -367,15 +388,29 @@ static int set_policy(int fd, const void *value, socklen_t octets) {
 		errno = error;
 		return -1;
 	}
-	if (octets == 0 && getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &room) != 0) return -1;
-	if (octets == 0 && mark != BYPASS_MARK) return 0;
-	mark = octets ? BYPASS_MARK : 0;
-	return real_setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
+	if (getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &room) != 0) return -1;
+	if (octets == 0 && !bypasses(fd)) return 0;
+	if (set_mark(fd, octets ? BYPASS_MARK : mark) != 0) return -1;
+	if (octets) note_mark(fd, mark);
+	else note(fd, NOT_OURS);
+	return 0;
+}
+
+/* Of a socket that bypasses: the kernel says whether it may have one. */
+static int keep_mark(int fd, const void *value, socklen_t octets) {
+	int mark;
+	if (octets < sizeof mark) return real_setsockopt(fd, SOL_SOCKET, SO_MARK, value, octets);
+	memcpy(&mark, value, sizeof mark);
+	if (set_mark(fd, BYPASS_MARK) != 0) return -1;
+	note_mark(fd, mark);
+	return 0;
 }
 
 int setsockopt(int fd, int level, int name, const void *value, socklen_t octets) {
+	if (is_ours(fd)) return real_setsockopt(fd, level, name, value, octets);
 	if ((level == IPPROTO_IP && name == IP_XFRM_POLICY) || (level == IPPROTO_IPV6 && name == IPV6_XFRM_POLICY))
 		return set_policy(fd, value, octets);
+	if (level == SOL_SOCKET && name == SO_MARK && bypasses(fd)) return keep_mark(fd, value, octets);
 	if (level == SOL_UDP && name == UDP_ENCAP) {
 		int one = 1, protocol = 0;
 		socklen_t room = sizeof protocol;

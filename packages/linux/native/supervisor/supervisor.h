@@ -22,9 +22,10 @@
  * file of the program's open, and ends when nobody is left who has the filter. Ends it before, the calls that
  * it would be asked about fail with ENOSYS: none of them reaches the kernel's XFRM.
  *
- * Not served: dup2 to a number out of the range; pwritev2 and the like. Refused, as they would reach the kernel's
- * own XFRM past the filter: io_uring (ENOSYS, as container engines have it: programs do without), PF_KEY and
- * NETLINK_XFRM of 32-bit programs. Who waits for a datagram with its sender sees a signal within LOOK_MS.
+ * Not served: dup2 to a number out of the range; pwritev2 and the like; a mark of the program's own beside a bypass.
+ * Refused, as they would reach the kernel's own XFRM past the filter: io_uring (ENOSYS, as container engines have it:
+ * programs do without), PF_KEY and NETLINK_XFRM of 32-bit programs. Who waits for a datagram with its sender sees a
+ * signal within LOOK_MS.
  */
 #ifndef XFRM_SUPERVISOR_H
 #define XFRM_SUPERVISOR_H

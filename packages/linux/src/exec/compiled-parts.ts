@@ -46,7 +46,7 @@ export function preloadShim(): string {
 	return compiled({
 		name: 'preload-shim',
 		sources: ['preload-shim.c', 'preload-exec.c'],
-		headers: [],
+		headers: ['preload-mark.h'],
 		flags: ['-shared', '-fPIC', '-O2', '-fvisibility=default'],
 		libraries: ['-ldl'],
 		suffix: '.so',
