@@ -154,15 +154,43 @@ export function datagrams(
 /** Pings before those that are measured: the way back has carried nothing yet, and compilers have to see it. */
 const WARM_UP_PINGS = 3000;
 
+/** Seconds between pings that are measured. */
+const PING_GAP = 0.01;
+
+async function ping({ a }: Gateways, gap: number, count: number): Promise<number[]> {
+	const { inner } = IPV4;
+	const command = `ping -n -i ${gap} -c ${count} -I ${inner.a} ${inner.b}`;
+	const running = a.start(command.split(' '));
+	await running.ended;
+	const times = [...running.stdout.matchAll(/time=([\d.]+) ms/g)];
+	return times.map(([, ms]) => Number(ms) * 1000);
+}
+
+/** The median, in microseconds; NaN without any. */
+function median(times: readonly number[]): number {
+	return [...times].sort((x, y) => x - y)[times.length >> 1] ?? Number.NaN;
+}
+
 /** Round trips of pings 10 ms apart, behind many faster ones: their median in microseconds. */
-export function roundTrip({ a }: Gateways, count: number): number {
-	const ping = (gap: number, some: number): string =>
-		a.run(`ping -n -i ${gap} -c ${some} -I ${IPV4.inner.a} ${IPV4.inner.b}`).stdout;
-	ping(0.002, WARM_UP_PINGS);
-	const stdout = ping(0.01, count);
-	const times = [...stdout.matchAll(/time=([\d.]+) ms/g)].map(([, ms]) => Number(ms) * 1000);
-	times.sort((x, y) => x - y);
-	return times[times.length >> 1] ?? Number.NaN;
+export async function roundTrip(ends: Gateways, count: number): Promise<number> {
+	await ping(ends, 0.002, WARM_UP_PINGS);
+	return median(await ping(ends, PING_GAP, count));
+}
+
+/** The same beside a stream of datagrams, of which all planes have compiled what they need. */
+export async function roundTripBeside(
+	ends: Gateways,
+	plane: Plane,
+	count: number,
+	octets: number,
+	packetsPerSecond: number,
+): Promise<number> {
+	const seconds = 2 * PING_GAP * count;
+	const stream = datagrams(ends, plane, seconds, octets, packetsPerSecond);
+	await pause(1000 * (WARM_UP_SECONDS + 0.5));
+	const times = await ping(ends, PING_GAP, count);
+	await stream;
+	return median(times);
 }
 
 /** What the spreading ends run: datagrams in turn from each tunnel's address to its other end, every millisecond. */

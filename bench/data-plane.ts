@@ -6,7 +6,8 @@
  *
  *     packet    nanoseconds a packet in the daemon's own process, without system calls
  *     tcp       one TCP stream: throughput, processor time a gigabit
- *     udp       15,000 datagrams a second of 1372 octets: processor time a packet, loss, median round trip
+ *     udp       15,000 datagrams a second of 1372 octets: processor time a packet, loss, median round trips
+ *               when it is quiet and beside them
  *     small     as many packets of 64 octets as go
  *     tunnels   15,000 datagrams a second over 1, 10, 100, 1,000 tunnels
  *     memory    of a daemon with many states and policies
@@ -41,6 +42,7 @@ import {
 	datagrams,
 	residentOctets,
 	roundTrip,
+	roundTripBeside,
 	type Spent,
 	spreadDatagrams,
 	tcpStream,
@@ -180,18 +182,21 @@ async function tcpSection(report: Report, seconds: number): Promise<void> {
 }
 
 async function udpSection(report: Report, seconds: number): Promise<void> {
-	const [costs, trips] = [new Beside(), new Beside()];
+	const [costs, trips, busyTrips] = [new Beside(), new Beside(), new Beside()];
 	for (const one of [libipsec(LIBIPSEC, IPV4), addon, ffi, wireguard]) {
 		const { name } = one;
 		const bounds = name === 'addon' ? { most: 0.5 } : {};
 		await inLaboratory(one, async (ends, plane) => {
 			const rate = UDP_PACKETS_PER_SECOND;
 			const result = await datagrams(ends, plane, seconds, UDP_OCTETS, rate);
-			const trip = roundTrip(ends, PINGS);
+			const trip = await roundTrip(ends, PINGS);
+			const busyTrip = await roundTripBeside(ends, plane, PINGS, UDP_OCTETS, rate);
 			const each = (processorOf(result) * 1e6) / result.arrived;
 			report.add(`${name}: processor, both`, each, 'µs/packet', costs.of(each, bounds));
 			report.add(`${name}: lost`, (100 * (result.sent - result.arrived)) / result.sent, '%');
 			report.add(`${name}: median round trip`, trip, 'µs', trips.of(trip, bounds));
+			const beside = busyTrips.of(busyTrip, bounds);
+			report.add(`${name}: median round trip, beside the stream`, busyTrip, 'µs', beside);
 		});
 	}
 }
