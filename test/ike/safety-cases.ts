@@ -157,7 +157,7 @@ const stopped: Case = {
 			assert.match(daemon.stderr, /the guard is gone/);
 			assert.equal(a.run('nft list ruleset').stdout, '');
 			assert.doesNotMatch(a.must('ip rule'), /fwmark/);
-			assert.equal(a.run('ip route show table 1481003776').stdout, '');
+			assert.equal(a.run('ip route show table 1480987392').stdout, '');
 			const { plain } = await watch.stop(isInner);
 			assert.equal(plain, 0);
 		}),

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define DAEMON_PORT 0x58465244u
-#define BYPASS_MARK 0x58465201
+#define BYPASS_MARK 0x58461201
 #define NETLINK_XFRM_ 6
 #define HANDSHAKE_MS 5000
 /* How long the daemon is believed to be itself, by requests that have no keys in them. */
