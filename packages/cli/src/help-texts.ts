@@ -57,8 +57,8 @@ OPTIONS hold for the packets after them
        --sender socket|hdrincl|udp       a socket whose flow has ports, a raw one whose has none, or
                          a UDP socket, for which the host makes the headers;  --cpu N
        --iv HEX  --seq N  --ip-id N  --padding HEX   fix what is random or counted (outbound)
-PACKET hex of an IP packet · @FILE (pcap, pcapng; @- is stdin) · a flow in quotes
-       wait:SECONDS · do:COMMAND (an ip command)
+PACKET hex of an IP packet · @FILE (pcap, pcapng; @- is stdin) · a flow in quotes, as for lookup,
+       for which one is made up (length OCTETS, df 0) · wait:SECONDS · do:COMMAND (of ip)
 Anywhere
        --brief           the answer and the best fix, without the way
        --bytes           packets by header fields, before and after each transform; --steps in hex

@@ -1,6 +1,7 @@
 /**
  * A flow in words, `src 10.0.0.1 dst 10.1.0.9 proto udp sport 5 dport 6 dir out`, and the packet that is
- * made up for it: the smallest sound one with these addresses, protocol and ports.
+ * made up for it: the smallest sound one with these addresses, protocol and ports, or one of a `length`, which may
+ * be fragmented (`df 0`) or not.
  */
 import {
 	checksumAdd,
@@ -26,6 +27,10 @@ export interface FlowQuestion {
 	readonly mark?: number;
 	readonly ifId?: number;
 	readonly device?: string;
+	/** Octets of the packet made up for it, its IP header among them. */
+	readonly length?: number;
+	/** May IPv4 fragment it? */
+	readonly fragmentable?: boolean;
 }
 
 const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = {
@@ -51,23 +56,28 @@ export function looksLikeFlow(words: readonly Word[]): boolean {
 	return words.length > 1 && /^(src|dst|proto|dir|dev|from|to)$/.test(words[0]?.text ?? '');
 }
 
+const FLOW_WORDS = 'src, dst, proto, sport, dport, type, code, dir, mark, if_id';
+const FLOW_KEYS = /^(src|dst|proto|sport|dport|type|code|dir|mark|if_id|dev)$/;
+const PACKET_KEYS = /^(length|df)$/;
+
 /**
  * Reads a flow.
  *
+ * @param of `packet`: of one that is made up, which may have a length
  * @throws InputError with the column of the word
  */
-export function parseFlow(words: readonly Word[]): FlowQuestion {
+export function parseFlow(words: readonly Word[], of: 'packet' | 'flow' = 'packet'): FlowQuestion {
 	const seen: Record<string, Word> = {};
 	for (let i = 0; i < words.length; i += 2) {
 		const [key, value] = [words[i], words[i + 1]];
 		if (key === undefined) {
 			break;
 		}
-		if (!/^(src|dst|proto|sport|dport|type|code|dir|mark|if_id|dev)$/.test(key.text)) {
+		if (!FLOW_KEYS.test(key.text) && !(of === 'packet' && PACKET_KEYS.test(key.text))) {
 			throw new InputError({
 				column: key.column,
 				found: `"${key.text}"`,
-				expected: 'src, dst, proto, sport, dport, type, code, dir, mark, if_id or dev',
+				expected: `${FLOW_WORDS}${of === 'packet' ? ', dev, length or df' : ' or dev'}`,
 			});
 		}
 		if (value === undefined) {
@@ -99,6 +109,11 @@ function flowOf(seen: Readonly<Record<string, Word>>, words: readonly Word[]): F
 	const mark = seen['mark'];
 	const ifId = seen['if_id'];
 	const device = seen['dev']?.text;
+	const length = seen['length'];
+	const df = seen['df'];
+	if (df !== undefined && source.family !== Family.Ipv4) {
+		throw refused(df, 'df of IPv4 packets only: those of IPv6 are never fragmented on their way');
+	}
 	return {
 		family: source.family,
 		source: source.address,
@@ -114,7 +129,19 @@ function flowOf(seen: Readonly<Record<string, Word>>, words: readonly Word[]): F
 		...(mark === undefined ? {} : { mark: numberOf(mark, 0, 0xffffffff) }),
 		...(ifId === undefined ? {} : { ifId: numberOf(ifId, 0, 0xffffffff) }),
 		...(device === undefined ? {} : { device }),
+		...(length === undefined ? {} : { length: lengthOf(length, source.family, proto) }),
+		...(df === undefined ? {} : { fragmentable: numberOf(df, 1, 1) === 0 }),
 	};
+}
+
+/** Octets of a whole packet, its headers at least. */
+function lengthOf(word: Word, family: number, proto: number): number {
+	const least = headerOctets(family) + (UPPER_OCTETS[proto] ?? UPPER_OCTETS_DEFAULT);
+	const length = numberOf(word, least, LENGTH_MAX);
+	if (length < least) {
+		throw refused(word, `a length of ${least} octets at least: IP header and what is behind it`);
+	}
+	return length;
 }
 
 function refused(word: Word | undefined, expected: string): InputError {
@@ -170,12 +197,21 @@ function numberOf(word: Word | undefined, absent: number, max: number): number {
 	return value;
 }
 
-/** The smallest sound packet of a flow. */
+/** Of a whole packet, as its header can tell. */
+const LENGTH_MAX = 65535;
+/** Don't fragment, and fragment offset 0. */
+const DF = 0x4000;
+
+function headerOctets(family: number): number {
+	return family === Family.Ipv4 ? 20 : 40;
+}
+
+/** The packet of a flow: the smallest sound one, or of the length it tells, filled up with zeros. */
 export function makePacket(flow: FlowQuestion): Uint8Array {
 	const { family } = flow;
-	const header = family === Family.Ipv4 ? 20 : 40;
+	const header = headerOctets(family);
 	const upper = upperLayer(flow);
-	const packet = new Uint8Array(header + upper.length);
+	const packet = new Uint8Array(Math.max(flow.length ?? 0, header + upper.length));
 	const view = new DataView(packet.buffer);
 	packet.set(upper, header);
 	const { source, destination, proto } = flow;
@@ -184,7 +220,7 @@ export function makePacket(flow: FlowQuestion): Uint8Array {
 			tos: 0,
 			totalLength: packet.length,
 			id: 0x1234,
-			fragmentWord: 0x4000,
+			fragmentWord: flow.fragmentable === true ? 0 : DF,
 			ttl: 64,
 			protocol: proto,
 			source,
@@ -195,7 +231,7 @@ export function makePacket(flow: FlowQuestion): Uint8Array {
 		writeIpv6(view, 0, {
 			trafficClass: 0,
 			flowLabel: 0,
-			payloadLength: upper.length,
+			payloadLength: packet.length - header,
 			nextHeader: proto,
 			hopLimit: 64,
 			source,
@@ -208,12 +244,12 @@ export function makePacket(flow: FlowQuestion): Uint8Array {
 
 /** The header of the protocol, without its checksum. */
 function upperLayer(flow: FlowQuestion): Uint8Array {
-	const { proto, sport, dport } = flow;
-	const bytes = new Uint8Array(UPPER_OCTETS[proto] ?? 8);
+	const { family, proto, sport, dport, length } = flow;
+	const bytes = new Uint8Array(UPPER_OCTETS[proto] ?? UPPER_OCTETS_DEFAULT);
 	const view = new DataView(bytes.buffer);
 	switch (proto) {
 		case IpProto.Udp:
-			view.setUint16(4, bytes.length);
+			view.setUint16(4, length === undefined ? bytes.length : length - headerOctets(family));
 			break;
 		case IpProto.Tcp:
 			view.setUint32(4, 1);
@@ -238,6 +274,7 @@ function upperLayer(flow: FlowQuestion): Uint8Array {
 	return bytes;
 }
 
+const UPPER_OCTETS_DEFAULT = 8;
 /** Octets of the headers that have ports. */
 const UPPER_OCTETS: Readonly<Record<number, number>> = {
 	[IpProto.Udp]: 8,

@@ -268,7 +268,7 @@ export function readFlowLine(
 	if (via >= 0) {
 		readVia(words, via, end, into);
 	}
-	fill(into, parseFlow(rest));
+	fill(into, parseFlow(rest, 'flow'));
 }
 
 function readVia(words: readonly Word[], via: number, end: number, into: FlowLine): void {
