@@ -4,8 +4,9 @@
  */
 import { verdictName, type XfrmState } from '@xfrm/engine';
 import { formatHex32 } from '@xfrm/wire';
-import { errnoName, errnoText, Family, formatAddress, Mode } from '@xfrm/wire/xfrm';
+import { errnoName, errnoText, Family, formatAddress, Mode, StateFlag } from '@xfrm/wire/xfrm';
 import type { NearMiss } from './answer.ts';
+import { isIkePort } from './host-sockets.ts';
 import {
 	algorithmText,
 	directionName,
@@ -165,11 +166,36 @@ function hostDropText(asked: Case, code: string): string {
 	if (code === 'host.no-metadata') {
 		return text;
 	}
+	const { used, current } = asked.digest;
 	const after =
-		asked.digest.used.length === 0
+		used.length === 0
 			? 'XFRM had no part in it.'
-			: `It had been opened by ${listText(asked.digest.used.map(stateName))}.`;
-	return `${text} ${after}`;
+			: `It had been opened by ${listText(used.map(stateName))}.`;
+	const owner =
+		current === undefined ? undefined : asked.setting.owner(current.family, current.source);
+	return sentence(
+		text,
+		code === 'host.martian' && owner !== undefined
+			? `${current?.source} is an address of this host itself (${owner}).`
+			: undefined,
+		after,
+		code === 'host.transport-checksum' ? checksumText(used.at(-1)) : undefined,
+	);
+}
+
+/** What TCP and UDP reckon is over the addresses too, and those need not be the sender's any more. */
+function checksumText(state: XfrmState | undefined): string | undefined {
+	switch (state?.mode) {
+		case Mode.Beet:
+			return (
+				'It is over the inner addresses, which mode beet takes from the selector (sel) of the state: the' +
+				" sender's are others."
+			);
+		case Mode.Transport:
+			return 'It is over the addresses of the IP header: in transport mode a NAT on the way spoils it.';
+		default:
+			return undefined;
+	}
 }
 
 /** Sentences for drops by counter. */
@@ -229,8 +255,9 @@ function inNoStates(asked: Case): string {
 	const proto = stateProtoName(stateLookup.proto);
 	const family = stateLookup.family;
 	const destination = addressText(stateLookup.daddr, family);
-	const near: readonly NearMiss[] = nearLookups(stateLookup);
-	const [nearest] = near;
+	// Those that have opened it already are not what it lacks.
+	const losers = stateLookup.losers.filter(({ object }) => !asked.digest.applied.includes(object));
+	const [nearest]: readonly NearMiss[] = nearLookups({ ...stateLookup, losers });
 	const others =
 		nearest === undefined
 			? `There is no ${proto} state at all.`
@@ -295,18 +322,23 @@ function inProtoError(asked: Case): string {
 		);
 	}
 	if (state === undefined || !code.includes('icv')) {
-		return `${who} was found, but the packet is malformed for it: XfrmInStateProtoError.`;
+		const title = code === '' ? '' : ` ${reasonTitle(code)}`;
+		return `${who} was found, but the packet is malformed for it: XfrmInStateProtoError.${title}`;
 	}
 	const name = stateProtoName(state.proto);
 	const ah =
 		name === 'ah'
 			? 'AH protects the addresses of the IP header too, so a NAT on the way has the same effect.'
-			: 'Or the packet was made with another algorithm, which no packet names.';
+			: 'Or it was made with another algorithm, or with extended sequence numbers (esn), which no packet names.';
 	return sentence(
 		`${who} was found, but the integrity check failed: its ICV is not that of ${algorithmText(state)}`,
 		'with the key of this state. XfrmInStateProtoError.',
 		'The two ends have different keys, or the packet was changed on its way.',
 		ah,
+		(state.flags & StateFlag.Esn) === 0
+			? undefined
+			: 'The upper half of extended numbers, which no packet bears, is part of what is checked: the sender may' +
+					' have another.',
 	);
 }
 
@@ -416,12 +448,31 @@ function inTemplateMismatch(asked: Case): string {
 			? 'more tunnels than its templates ask for.'
 			: `its template (${templateText(failed.template, failed.template.family || 2)}) is not satisfied.`,
 		near === undefined ? undefined : `${upperFirst(missText(near))}.`,
+		isOtherOrder(asked)
+			? 'These are the states of its templates, in another order: templates stand as they are applied when' +
+					' sealing, the innermost first.'
+			: undefined,
 		'XfrmInTmplMismatch.',
 		port !== undefined && encap
 			? 'It is ESP in UDP, but policies are asked about the UDP packet before its socket takes it, and this' +
 					' socket has no policy of its own that lets it pass, as those of IKE daemons have.'
-			: undefined,
+			: isIkePort(port)
+				? `It is for the port of IKE, ${port}: daemons put a policy on their own socket that lets it pass, and ` +
+					'none is known here.'
+				: undefined,
 	);
+}
+
+/** Is there a state for each template of the policy, and a template for each state, but not in this order? */
+function isOtherOrder({ digest }: Case): boolean {
+	const templates = digest.failedTemplates[0]?.policy.templates ?? [];
+	const kinds = (all: readonly { readonly proto: number; readonly mode: number }[]): string =>
+		all
+			.map(({ proto, mode }) => `${proto} ${mode}`)
+			.sort()
+			.join();
+	const wanted = kinds(templates.map(({ id, mode }) => ({ proto: id.proto, mode })));
+	return templates.length > 1 && wanted === kinds(digest.applied);
 }
 
 function inNoPols(asked: Case): string {
@@ -506,6 +557,9 @@ function outModeError(asked: Case): string {
 			`Too big for the MTU inside ${inside}${tunnel}, and not to be fragmented:`,
 			mtu === undefined ? undefined : `the sender is told by ICMP that ${mtu} fits.`,
 			'XfrmOutStateModeError.',
+			asked.error === 0
+				? undefined
+				: `The sender gets ${errnoName(asked.error)}: ${errnoText(asked.error)}.`,
 		);
 	}
 	const mode = state === undefined ? '' : ` of mode ${modeName(state.mode)}`;

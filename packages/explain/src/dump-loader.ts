@@ -20,6 +20,7 @@ import {
 	stateConfigOf,
 } from '@xfrm/netlink';
 import { errnoText, type PolicyConfig } from '@xfrm/wire/xfrm';
+import { isBypass } from './host-sockets.ts';
 import type { CommandOutcome, World } from './world.ts';
 
 /** What became of an object. */
@@ -45,12 +46,17 @@ export function loadObject(world: World, object: DumpedObject): Loaded {
 		case 'helper':
 			// Comes with the state of IPComp that it belongs to.
 			return { outcome: DONE };
-		case 'socket':
+		case 'socket': {
+			const policy = object.kind === 'policy' ? socketPolicyOf(object) : undefined;
 			return {
 				outcome: DONE,
-				note: 'a policy of a socket: that socket is not here',
-				...(object.kind === 'policy' ? { socketPolicy: socketPolicyOf(object) } : {}),
+				// One that lets everything pass is taken for an IKE daemon's.
+				...(policy !== undefined && isBypass(policy)
+					? {}
+					: { note: 'a policy of a socket: that socket is not here' }),
+				...(policy === undefined ? {} : { socketPolicy: policy }),
 			};
+		}
 		case 'larval':
 			return loadLarval(world, object);
 		case 'add':

@@ -294,7 +294,9 @@ export class Explainer {
 	}
 
 	#send(packet: Uint8Array, options: PacketOptions, device: string | undefined): Observed {
+		const policy = this.#sockets.policyOfSender(packet);
 		return this.world.send(packet, {
+			...(policy === undefined ? {} : { policy }),
 			...(options.mark === undefined ? {} : { mark: options.mark }),
 			...(options.ifId === undefined ? {} : { ifId: options.ifId }),
 			...(device === undefined ? {} : { device }),

@@ -49,6 +49,44 @@ const FRAGMENT: Uint8Array = Uint8Array.from([
 	...new Array<number>(8).fill(0),
 ]);
 
+const ESN = 'flag esn replay-window 64';
+const espInside = inward.replace('mode tunnel', 'mode transport');
+const ahOutside =
+	`xfrm state add src ${PEER} dst ${HERE} proto ah spi 0x203 mode transport ` +
+	"auth 'hmac(sha1)' 0x0123456789abcdef0123456789abcdef01234567";
+
+const compression = `xfrm state add src ${PEER} dst ${HERE} proto comp spi 0x1234 mode tunnel comp deflate`;
+const inside = espInside;
+const thenEsp = 'tmpl proto esp mode transport';
+const compressed = (level: string): string =>
+	`${policy(FWD, PEER, HERE).replace('proto esp', 'proto comp')} ${level} ${thenEsp}`;
+const COMPRESSED: Ask = {
+	peer: [
+		compression,
+		inside,
+		`${policy('dir out', PEER, HERE).replace('proto esp', 'proto comp')} ${thenEsp}`,
+	],
+	flow: `${FROM_PEER} length 800`,
+};
+
+const binding = (careOf: string): string =>
+	`xfrm state add src 2001:db8:100::10 dst 2001:db8:300::9 proto hao reqid 0 mode ro coa ${careOf}`;
+const correspondent = [
+	'-6 addr add 2001:db8:300::9/64 dev wan',
+	'-6 route add default dev wan',
+	'xfrm policy add src 2001:db8:100::10 dst 2001:db8:300::9 dir in ptype sub tmpl proto hao mode ro level use',
+];
+const FROM_CARE_OF: Ask = {
+	peer: [
+		'-6 addr add 2001:db8:100::10/64 dev lan',
+		'-6 addr add 2001:db8:201::77/64 dev wan',
+		'-6 route add default dev wan',
+		binding('2001:db8:201::77'),
+		'xfrm policy add src 2001:db8:100::10 dst 2001:db8:300::9 dir out ptype sub tmpl proto hao mode ro',
+	],
+	flow: 'src 2001:db8:100::10 dst 2001:db8:300::9 proto udp sport 5 dport 53 dir out',
+};
+
 export const FAULTS: readonly Fault[] = [
 	{
 		name: 'a state without the reqid of the template',
@@ -152,5 +190,114 @@ export const FAULTS: readonly Fault[] = [
 		asks: [fromPeer()],
 		says: /by if_id: want 0x2, have 0x0/,
 		first: /give state 0x00000202 the if_id of ipsec0 .*state add .* if_id 0x2/,
+	},
+	{
+		name: 'a VTI with another key than the mark of the policies',
+		rules: [
+			`link add v0 type vti local ${HERE} remote ${PEER} key 5`,
+			'link set v0 up',
+			'route add 10.2.0.0/16 dev v0',
+			state(HERE, PEER, '0x101', 'mark 6'),
+			policy('dir out mark 6', HERE, PEER),
+		],
+		asks: [ONWARD],
+		says: /by mark: want 0x6\/0xffffffff, have 0x5/,
+		first: /give v0 okey 6: .* key 6$/,
+	},
+	{
+		name: 'a route to the peer that leads into its own interface',
+		rules: [
+			...link(2),
+			'route add 10.2.0.0/16 dev ipsec0',
+			`route add ${PEER}/32 dev ipsec0`,
+			state(HERE, PEER, '0x101', 'if_id 2'),
+			policy(`${OUT} if_id 2`, HERE, PEER),
+		],
+		asks: [ONWARD],
+		says: /The route to 198\.51\.100\.7, for the protected packet, leads back/,
+		first: /route replace 198\.51\.100\.7 dev wan/,
+	},
+	{
+		name: 'a state between the inner addresses of two gateways',
+		rules: [state('10.1.0.1', '10.2.0.1', '0x101'), policy(OUT, HERE, PEER)],
+		asks: [ONWARD],
+		says: /by dst: want 198\.51\.100\.7, have 10\.2\.0\.1/,
+		first: /between inner addresses.*state add src 192\.0\.2\.1 dst 198\.51\.100\.7 /,
+	},
+	{
+		name: 'a template between the inner addresses of two gateways',
+		rules: [outward, policy(OUT, '10.1.0.1', '10.2.0.1')],
+		asks: [ONWARD],
+		says: /by dst: want 10\.2\.0\.1, have 198\.51\.100\.7/,
+		first: /has inner addresses.*policy update .*tmpl src 192\.0\.2\.1 dst 198\.51\.100\.7 /,
+	},
+	{
+		name: 'a tunnel without a word of its mode, in state and policy',
+		rules: [outward, policy(OUT, HERE, PEER)].map((rule) => rule.replace('mode tunnel', '')),
+		asks: [ONWARD],
+		says: /no state for its template \(esp transport 10\.1\.0\.5 → 10\.2\.0\.9/,
+		first: /mode tunnel for policy out 1 and state 0x00000101/,
+	},
+	{
+		name: 'templates in another order than the peer seals in',
+		rules: [
+			espInside,
+			ahOutside,
+			`xfrm policy add src ${PEER} dst ${HERE} dir in tmpl proto ah mode transport tmpl proto esp mode transport`,
+		],
+		asks: [
+			{
+				peer: [
+					espInside,
+					ahOutside,
+					`xfrm policy add dst ${HERE} dir out tmpl proto esp mode transport tmpl proto ah mode transport`,
+				],
+				flow: `src ${PEER} dst ${HERE} proto udp sport 5 dport 53 dir out`,
+			},
+		],
+		says: /These are the states of its templates, in another order/,
+		first: /tmpl proto esp mode transport tmpl proto ah mode transport/,
+	},
+	{
+		name: 'no state for what the peer has compressed',
+		rules: [inside, compressed('level use')],
+		asks: [COMPRESSED],
+		says: /No state takes this comp packet .* There is no comp state at all/,
+		first: /compression needs no key.*proto comp spi 0x00001234 .* comp deflate/,
+	},
+	{
+		name: 'a replay window for IPComp, which has no numbers',
+		rules: [inside, compression.replace('mode', 'replay-window 32 mode'), compressed('')],
+		asks: [COMPRESSED],
+		says: /IPComp has no sequence numbers, so a state with a replay window, 32, takes nothing/,
+		first: /state add (?!.*replay-window).* comp deflate/,
+	},
+	{
+		name: 'extended numbers whose upper half was lost by a restart',
+		rules: [state(PEER, HERE, '0x202', `${ESN}`), policy(FWD, PEER, HERE)],
+		asks: [fromPeer(state(PEER, HERE, '0x202', `${ESN} replay-oseq-hi 2`))],
+		says: /The upper half of extended numbers, which no packet bears, is part of what is checked/,
+		first: /upper half 0x2: .* replay-seq-hi 0x2 /,
+	},
+	{
+		name: 'extended numbers at the other end only',
+		rules: [state(PEER, HERE, '0x202', 'replay-window 32'), policy(FWD, PEER, HERE)],
+		asks: [fromPeer(state(PEER, HERE, '0x202', ESN))],
+		says: /with extended sequence numbers \(esn\), which no packet names/,
+		first: /flag esn for state 0x00000202/,
+	},
+	{
+		name: 'a mobile node that has moved on',
+		rules: [...correspondent, binding('2001:db8:200::42')],
+		asks: [FROM_CARE_OF],
+		says: /want coa 2001:db8:200::42, have 2001:db8:201::77/,
+		first: /state update .*proto hao .*coa 2001:db8:201::77/,
+	},
+	{
+		name: 'a mobile node that nobody knows of',
+		rules: correspondent,
+		asks: [FROM_CARE_OF],
+		says: /There is no hao state at all/,
+		first: /state add .*proto hao .*coa 2001:db8:201::77/,
 	},
 ];

@@ -12,6 +12,7 @@ import {
 } from '@xfrm/wire/xfrm';
 import { addPolicy, hostBits, type Situation, updatePolicy, wordsAddress } from './fix-parts.ts';
 import { type Edit, policyConfig } from './fix-trial.ts';
+import { isIkePort } from './host-sockets.ts';
 
 /** The default blocks, and no policy is there: one for just that traffic, if it is meant to come in clear. */
 export function allowEdit(at: Situation, { flow, direction, ifId }: PolicyLookupTrace): Edit {
@@ -84,8 +85,11 @@ export function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLoo
 			text: inUdp
 				? 'let ESP in UDP pass to its socket: the policy is asked about the UDP packet first (IKE daemons set' +
 					' a policy on the socket itself)'
-				: 'the sender has to protect it (look at its out policy and source address); only if this traffic is' +
-					' meant to come in clear, allow it before the policy:',
+				: isIkePort(at.digest.first?.udp?.dport)
+					? 'IKE has to come in clear: its daemon sets a policy on its own socket (does it run?); for another' +
+						' program, or a daemon that does not, allow it before the policy:'
+					: 'the sender has to protect it (look at its out policy and source address); only if this traffic is' +
+						' meant to come in clear, allow it before the policy:',
 			// Of equal priority the older one wins: it has to stand back.
 			commands: [
 				...(policy.priority === 0 ? [updatePolicy(at, policy, { priority: 1 })] : []),

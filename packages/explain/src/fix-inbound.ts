@@ -221,12 +221,13 @@ function stateOfPolicies(at: Situation): Edit[] {
 			const source = isAnyAddress(from, family) ? sourceOf(at) : from;
 			const wanted = { template, family, saddr: source, daddr };
 			const config = stateForTemplate(at, wanted, policy, spi >>> 0);
+			const keyless = proto === IpProto.Comp;
 			return [
 				{
 					text:
 						`install the inbound state for SPI ${formatHex32(spi)} that the policies ask for (start the key manager` +
-						" again); its key is the sender's",
-					commands: [addState(at, config, { word: NEW_KEY })],
+						` again); ${keyless ? 'compression needs no key' : "its key is the sender's"}`,
+					commands: [keyless ? addState(at, config) : addState(at, config, { word: NEW_KEY })],
 					want: 'protected',
 				},
 			];
@@ -308,6 +309,15 @@ function widerSelectors(at: Situation, state: XfrmState): Edit[] {
 export const widenWindow: Generator = (at) => {
 	const { answer, digest } = at;
 	const state = refusedState(at);
+	if (state?.proto === IpProto.Comp && answer.counter === 'XfrmInStateSeqError') {
+		return [
+			{
+				text: `take the replay window from ${stateName(state)}: IPComp has no sequence numbers`,
+				commands: remakeState(at, state, { replayWindow: 0 }, ['replay', 'replayEsn']),
+				want: 'protected',
+			},
+		];
+	}
 	const seq = digest.current?.seq;
 	if (answer.code !== 'in.replay.old' || state === undefined || seq === undefined) {
 		return [];
@@ -381,7 +391,8 @@ export const mendIcv: Generator = (at) => {
 		}
 	}
 	if (answer.code === 'in.icv') {
-		edits.push(esnEdit(at, state, config), newKeyEdit(at, state, config));
+		edits.push(esnEdit(at, state, config), ...upperHalfEdits(at, state, config));
+		edits.push(newKeyEdit(at, state, config));
 	}
 	if (answer.code === 'in.mode') {
 		edits.push(...modeEdits(at, state));
@@ -405,6 +416,27 @@ function esnEdit(at: Situation, state: XfrmState, config: StateConfig): Edit {
 		commands: remakeState(at, state, { flags, replayWindow }, ['replayEsn', 'replay']),
 		want: 'protected',
 	};
+}
+
+/** Upper halves beyond the state's own that are tried. */
+const UPPER_HALVES = 3;
+
+/** The upper half of an extended sequence number is in the ICV alone: after a restart it may not be the peer's. */
+function upperHalfEdits(at: Situation, state: XfrmState, config: StateConfig): Edit[] {
+	const { replayEsn } = config;
+	if ((config.flags & StateFlag.Esn) === 0 || replayEsn === undefined) {
+		return [];
+	}
+	return Array.from({ length: UPPER_HALVES }, (_, i) => {
+		const seqHi = (replayEsn.seqHi + i + 1) >>> 0;
+		return {
+			text:
+				`the peer's extended numbers have the upper half ${hexNumber(seqHi)}: tell ${stateName(state)} so ` +
+				'(a rekey sets both ends right for good)',
+			commands: remakeState(at, state, { replayEsn: { ...replayEsn, seqHi } }),
+			want: 'protected' as const,
+		};
+	});
 }
 
 /** What is left: another key, which the packet does not tell. */

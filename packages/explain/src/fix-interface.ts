@@ -2,7 +2,7 @@
  * Edits of XFRM interfaces: rules have an if_id that no interface has, or the one it belongs to is down, or policy,
  * state and interface do not agree.
  */
-import type { XfrmPolicy } from '@xfrm/engine';
+import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
 import type { Host } from '@xfrm/host';
 import type { Flow } from '@xfrm/wire';
 import {
@@ -175,44 +175,77 @@ function otherIfId(at: Situation, has: number, wanted: number): Edit[] {
 			];
 }
 
-/** What comes out of a VTI bears the mark of its ikey when the policies are asked, and they have another. */
+/**
+ * What comes out of a VTI bears the mark of its ikey when the policies are asked, what is routed into it that of its
+ * okey; and the policies have another.
+ */
 function mendVti(at: Situation): Edit[] {
 	const { answer, digest } = at;
-	const state = digest.applied.at(-1);
 	const policy = nearPolicy(at, 'mark');
-	if (answer.counter !== 'XfrmInNoPols' || state === undefined || policy === undefined) {
+	const state = digest.applied.at(-1);
+	const inward = answer.counter === 'XfrmInNoPols' && state !== undefined;
+	if (policy === undefined || (!inward && answer.code !== 'host.link-failure')) {
 		return [];
 	}
-	const { family, config } = state;
 	const key = policy.markValue >>> 0;
+	const mark = digest.lastPolicyLookup?.flow.mark ?? 0;
 	const edits: Edit[] = [];
 	for (const { name, virtual } of at.before.world.host.devices()) {
-		const own =
-			virtual?.kind === 'vti' &&
-			virtual.family === family &&
-			addressEquals(virtual.local, config.id.daddr, family) &&
-			(isAnyAddress(virtual.remote, family) || addressEquals(virtual.remote, config.saddr, family));
-		if (own && virtual.inKey >>> 0 !== key) {
-			const [local, remote] = [virtual.local, virtual.remote].map((one) =>
-				formatAddress(one, family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6),
-			);
-			const type = family === Family.Ipv4 ? 'vti' : 'vti6';
-			const okey = virtual.outKey >>> 0;
-			edits.push({
-				text:
-					`give ${name} ikey ${key}: it is the mark by which ${policyName(policy)} is looked for, ` +
-					`and was ${virtual.inKey >>> 0}`,
-				commands: [
-					hostCommand(
-						`ip link set ${name} type ${type} local ${local} remote ${remote} ` +
-							(okey === key ? `key ${key}` : `ikey ${key} okey ${okey}`),
-					),
-				],
-				want: 'protected',
-			});
+		if (virtual?.kind !== 'vti') {
+			continue;
+		}
+		const [inKey, outKey] = [virtual.inKey >>> 0, virtual.outKey >>> 0];
+		if (inward && takes(virtual, state) && inKey !== key) {
+			edits.push(keyEdit(policy, { name, virtual, word: 'ikey', was: inKey, other: outKey }));
+		} else if (!inward && outKey === mark >>> 0 && outKey !== key) {
+			edits.push(keyEdit(policy, { name, virtual, word: 'okey', was: outKey, other: inKey }));
 		}
 	}
 	return edits;
+}
+
+type Vti = Extract<NonNullable<Device['virtual']>, { readonly kind: 'vti' }>;
+
+/** Is the device the one that a state's packets come out of? */
+function takes(virtual: Vti, { family, config }: XfrmState): boolean {
+	return (
+		virtual.family === family &&
+		addressEquals(virtual.local, config.id.daddr, family) &&
+		(isAnyAddress(virtual.remote, family) || addressEquals(virtual.remote, config.saddr, family))
+	);
+}
+
+/** One key of a device set to the mark of a policy; where both were the same they stay so. */
+function keyEdit(
+	policy: XfrmPolicy,
+	device: {
+		readonly name: string;
+		readonly virtual: Vti;
+		readonly word: 'ikey' | 'okey';
+		readonly was: number;
+		readonly other: number;
+	},
+): Edit {
+	const { name, virtual, word, was, other } = device;
+	const key = policy.markValue >>> 0;
+	const [local, remote] = [virtual.local, virtual.remote].map((one) =>
+		formatAddress(one, virtual.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6),
+	);
+	const type = virtual.family === Family.Ipv4 ? 'vti' : 'vti6';
+	const otherWord = word === 'ikey' ? 'okey' : 'ikey';
+	const same = other === key || other === was;
+	return {
+		text:
+			`give ${name} ${word} ${key}: it is the mark by which ${policyName(policy)} is looked for, ` +
+			`and was ${was}`,
+		commands: [
+			hostCommand(
+				`ip link set ${name} type ${type} local ${local} remote ${remote} ` +
+					(same ? `key ${key}` : `${word} ${key} ${otherWord} ${other}`),
+			),
+		],
+		want: 'protected',
+	};
 }
 
 /** A policy that the flow misses by its if_id alone: the interface is not on the way. */

@@ -403,7 +403,8 @@ export function stateForTemplate(
 		lifetime: UNLIMITED,
 		reqid: template.reqid,
 		mode: template.mode,
-		replayWindow: 32,
+		// IPComp has no numbers: with a window it would take nothing.
+		replayWindow: template.id.proto === IpProto.Comp ? 0 : 32,
 		flags: policy.family !== family && template.mode !== Mode.Transport ? 32 : 0,
 		seq: 0,
 		...(aead === undefined ? {} : { aead }),

@@ -31,6 +31,8 @@ import {
 import { type Edit, policyConfig } from './fix-trial.ts';
 import { policyName, stateName } from './names.ts';
 
+/** `main` of /etc/iproute2/rt_tables. */
+const MAIN_TABLE = 254;
 /** Devices that are tried. */
 const DEVICES_MAX = 2;
 
@@ -114,12 +116,18 @@ function routeEdits(at: Situation, family: number, daddr: Address): Edit[] {
 		(device) => !device.loopback && device.virtual === null,
 	);
 	const arrival = at.options.device;
+	const bits = hostBits(family);
+	const known = [...at.before.world.host.routes(family, MAIN_TABLE)].some(
+		({ destination, prefixLength }) =>
+			prefixLength === bits && addressEquals(destination, daddr, family === 2 ? 2 : 10),
+	);
+	const verb = known ? 'replace' : 'add';
 	return devices
 		.sort((a, b) => Number(a.name === arrival) - Number(b.name === arrival))
 		.slice(0, DEVICES_MAX)
 		.map((one) => ({
 			text: `give the host a route to ${to}`,
-			commands: [hostCommand(`ip route add ${to} dev ${one.name}`)],
+			commands: [hostCommand(`ip route ${verb} ${to} dev ${one.name}`)],
 			want: 'protected' as const,
 		}));
 }

@@ -1,6 +1,7 @@
 /** Edits for packets that are too big: the largest packet that goes through, and who is to be told. */
 import { checksumAdd, checksumFold } from '@xfrm/wire';
-import { type Generator, shellOnly } from './fix-parts.ts';
+import { Family, formatAddress } from '@xfrm/wire/xfrm';
+import { endsOf, type Generator, type Situation, shellOnly } from './fix-parts.ts';
 import { attempt, type Edit } from './fix-trial.ts';
 
 /** The smallest MTU that is tried. */
@@ -34,22 +35,22 @@ export const shrinkPacket: Generator = (at) => {
 	}
 	const header = (packet[0] ?? 0) >> 4 === 4 ? 40 : 60;
 	const device = at.options.device ?? 'DEV';
-	const where = answer.direction === 'out' ? 'towards the peer' : `behind ${device}`;
 	return [
 		{
 			text:
-				`${mtu} bytes go through: that is the MTU for the hosts ${where} (path MTU discovery ` +
-				'tells them, if their ICMP is let through)',
-			commands: [
-				shellOnly(
-					answer.direction === 'out'
-						? `ip route change ${answer.policies[0]?.selector.match(/dst (\S+)/)?.[1] ?? 'DST'} mtu ${mtu}`
-						: `ip link set dev ${device} mtu ${mtu}`,
-				),
-				shellOnly(
-					`nft add rule inet filter forward tcp flags syn tcp option maxseg size set ${mtu - header}`,
-				),
-			],
+				answer.direction === 'out'
+					? `${mtu} bytes go through: let the route have that MTU, which programs and TCP heed`
+					: `${mtu} bytes go through: that is the MTU for the hosts behind ${device} (path MTU discovery ` +
+						'tells them, if their ICMP is let through)',
+			commands:
+				answer.direction === 'out'
+					? [shellOnly(routeCommand(at, mtu))]
+					: [
+							shellOnly(`ip link set dev ${device} mtu ${mtu}`),
+							shellOnly(
+								`nft add rule inet filter forward tcp flags syn tcp option maxseg size set ${mtu - header}`,
+							),
+						],
 			packet: cutTo(packet, mtu),
 			want: 'protected',
 		},
@@ -73,3 +74,20 @@ export const shrinkPacket: Generator = (at) => {
 		return attempt(explainer, [edit], at.isWanted)?.question.answer.outcome === 'transform';
 	}
 };
+
+/** A route to where the packet goes, like the one that it takes, with this MTU. */
+function routeCommand(at: Situation, mtu: number): string {
+	const { family, source, destination } = endsOf(at.packet);
+	const known = family === 2 ? Family.Ipv4 : Family.Ipv6;
+	const { world } = at.before;
+	const route = world.host.lookupRoute(family, destination, source, 0, 0);
+	const device = route === undefined ? undefined : world.deviceName(route.ifindex);
+	const via = route?.gateway === undefined ? '' : ` via ${formatAddress(route.gateway, known)}`;
+	const selector = at.digest.policies[0]?.config.selector;
+	const to =
+		selector === undefined || selector.prefixlenD === 0
+			? formatAddress(destination, known)
+			: `${formatAddress(selector.daddr, known)}/${selector.prefixlenD}`;
+	const six = known === Family.Ipv6 ? '-6 ' : '';
+	return `ip ${six}route replace ${to}${via} dev ${device ?? 'DEV'} mtu ${mtu}`;
+}

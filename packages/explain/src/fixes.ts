@@ -9,7 +9,9 @@ import { Flow } from '@xfrm/wire';
 import type { StateConfig } from '@xfrm/wire/xfrm';
 import type { Fix, Outcome } from './answer.ts';
 import type { Explainer, PacketOptions } from './explainer.ts';
+import { mendBinding } from './fix-binding.ts';
 import type { KeyWriter } from './fix-command.ts';
+import { mendEnds } from './fix-ends.ts';
 import { isHarmless, protectionOf } from './fix-harm.ts';
 import { addAddress, setSysctls } from './fix-host.ts';
 import { findState, mendIcv, mendMismatch, widenWindow } from './fix-inbound.ts';
@@ -46,8 +48,10 @@ const GONE_ENTRIES_MAX = 400;
 const GENERATORS: readonly Generator[] = [
 	mendInterface,
 	alignStates,
+	mendEnds,
 	renewState,
 	findState,
+	mendBinding,
 	mendMismatch,
 	mendTemplates,
 	turnPolicy,

@@ -106,6 +106,43 @@ describe('ESP in UDP', () => {
 	});
 });
 
+describe('the sockets of an IKE daemon', () => {
+	const policies = [
+		`src 0.0.0.0/0 dst 0.0.0.0/0\n\tdir out priority 9\n\ttmpl src ${OURS} dst ${PEER}\n\t\tproto esp reqid 1 mode tunnel`,
+		`src 0.0.0.0/0 dst 0.0.0.0/0\n\tdir in priority 9\n\ttmpl src ${PEER} dst ${OURS}\n\t\tproto esp reqid 1 mode tunnel`,
+	];
+	const own = ['in', 'out'].map((dir) => `src 0.0.0.0/0 dst 0.0.0.0/0\n\tsocket ${dir} priority 0`);
+	const arriving = `src ${PEER} dst ${OURS} proto udp sport 500 dport 500 dir in dev wan`;
+	const leaving = `src ${OURS} dst ${PEER} proto udp sport 500 dport 500 dir out`;
+	const dumped = (...blocks: readonly string[]): ReturnType<typeof gateway> => {
+		const explainer = gateway();
+		const { steps = [] } = parseRulesFile(`${blocks.join('\n')}\n`, explainer.world.context);
+		for (const step of steps) {
+			assert.ok(step.kind !== 'command');
+			assert.equal(explainer.load(step).note, undefined);
+		}
+		return explainer;
+	};
+
+	it('let IKE pass where the dump shows their policies', () => {
+		const explainer = dumped(...policies, ...own);
+		for (const flow of [arriving, leaving]) {
+			const { outcome, code, assumed } = ask(explainer, flow);
+			assert.equal(outcome, 'pass', flow);
+			assert.match(code, /policy\.allow/);
+			assert.match(assumed.join(), /sockets of an IKE daemon on UDP 500 and 4500/);
+		}
+		const other = ask(explainer, leaving.replaceAll('500', '501'));
+		assert.equal(other.outcome, 'acquire', 'other sockets have no policies');
+	});
+
+	it('are missed where it shows none', () => {
+		const { counter, reason } = ask(dumped(...policies), arriving);
+		assert.equal(counter, 'XfrmInTmplMismatch');
+		assert.match(reason, /port of IKE, 500: daemons put a policy on their own socket/);
+	});
+});
+
 describe('listeners', () => {
 	it('are everywhere until one is named', () => {
 		const explainer = gateway();

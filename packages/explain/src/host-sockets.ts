@@ -16,6 +16,7 @@ import {
 	formatAddress,
 	IpProto,
 	isAnyAddress,
+	PolicyAction,
 	type PolicyConfig,
 	type Refusal,
 } from '@xfrm/wire/xfrm';
@@ -25,6 +26,19 @@ import type { World } from './world.ts';
 interface OpenStream {
 	readonly id: number;
 	readonly options: StreamOptions;
+}
+
+/** Where IKE daemons listen, without and with encapsulation (RFC 7296, 2.23). */
+const IKE_PORT = 500;
+const IKE_ENCAP_PORT = 4500;
+
+export function isIkePort(port: number | undefined): boolean {
+	return port === IKE_PORT || port === IKE_ENCAP_PORT;
+}
+
+/** Does it let everything of its socket pass? */
+export function isBypass({ action, templates }: PolicyConfig): boolean {
+	return action === PolicyAction.Allow && templates.length === 0;
 }
 
 export class HostSockets {
@@ -101,7 +115,7 @@ export class HostSockets {
 			}
 			const port = inward ? encap.dport : encap.sport;
 			const key = `${family} ${port}`;
-			if (!opened.has(key) && this.#openEncap(family, port, encap.type)) {
+			if (!opened.has(key) && this.#openUdp(family, port, encap.type)) {
 				const passes = this.#policies.length === 0 ? '' : ', with the socket policies of the dump';
 				assumed.push(
 					`a socket with UDP_ENCAP on port ${port}, as a state with encap implies${passes}`,
@@ -109,12 +123,47 @@ export class HostSockets {
 			}
 			opened.add(key);
 		}
-		return assumed;
+		return [...assumed, ...this.#implyDaemon(opened)];
 	}
 
-	#openEncap(family: number, port: number, encap: number): boolean {
+	/** Policies of sockets are those of an IKE daemon, as a rule, which lets its own packets pass. */
+	#implyDaemon(opened: ReadonlySet<string>): readonly string[] {
+		const families = [Family.Ipv4, Family.Ipv6].filter((family) =>
+			this.#policies.some((one) => isBypass(one) && one.selector.family === family),
+		);
+		for (const family of families) {
+			this.#openUdp(family, IKE_PORT, undefined);
+			if (!opened.has(`${family} ${IKE_ENCAP_PORT}`)) {
+				this.#openUdp(family, IKE_ENCAP_PORT, EncapType.EspInUdp);
+			}
+		}
+		return families.length === 0
+			? []
+			: [
+					`sockets of an IKE daemon on UDP ${IKE_PORT} and ${IKE_ENCAP_PORT}, with the socket policies of ` +
+						'the dump',
+				];
+	}
+
+	/** A policy of the socket that sends this, by its port; undefined for none that is known. */
+	policyOfSender(packet: Uint8Array): PolicyConfig | undefined {
+		const ipv4 = (packet[0] ?? 0) >> 4 === 4;
+		const at = ipv4 ? ((packet[0] ?? 0) & 15) * 4 : 40;
+		const port = ((packet[at] ?? 0) << 8) | (packet[at + 1] ?? 0);
+		return this.#implied && isIkePort(port) && packet[ipv4 ? 9 : 6] === IpProto.Udp
+			? this.#policies.find(
+					(one) =>
+						isBypass(one) &&
+						one.direction === Direction.Out &&
+						one.selector.family === (ipv4 ? Family.Ipv4 : Family.Ipv6),
+				)
+			: undefined;
+	}
+
+	#openUdp(family: number, port: number, encap: number | undefined): boolean {
 		const { host, nowUs } = this.#world;
-		const socket = host.openUdp({ family, port, encap }).value;
+		const options = { family, port, ...(encap === undefined ? {} : { encap }) };
+		const socket = host.openUdp(options).value;
 		const own = this.#policies.filter(({ selector }) => selector.family === family);
 		for (const direction of socket === undefined ? [] : [Direction.In, Direction.Out]) {
 			const policy = own.find((one) => one.direction === direction);

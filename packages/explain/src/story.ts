@@ -436,7 +436,10 @@ function limitText(state: XfrmState): string {
 
 function windowText(state: XfrmState, operation: TransformTrace['operation']): string {
 	const { windowPackets } = state.replay;
-	return operation === 'open' && windowPackets > 0 ? `replay window ${windowPackets}` : '';
+	if (operation !== 'open' || (state.proto !== IpProto.Esp && state.proto !== IpProto.Ah)) {
+		return '';
+	}
+	return windowPackets > 0 ? `replay window ${windowPackets}` : 'replay window 0: repeats pass';
 }
 
 function templateCheckStep(fact: TemplateCheckTrace): Step {

@@ -17,7 +17,15 @@ import {
 import { type DeliverEffect, Host, type HostEffect, type SocketErrorEffect } from '@xfrm/host';
 import { type Command, type CommandContext, parseCommand, runCommand } from '@xfrm/iproute';
 import { type NetlinkClient, NetlinkServer } from '@xfrm/netlink-server';
-import { type Address, addressFrom, EncapType, Family, Group } from '@xfrm/wire/xfrm';
+import {
+	type Address,
+	addressFrom,
+	Direction,
+	EncapType,
+	Family,
+	Group,
+	type PolicyConfig,
+} from '@xfrm/wire/xfrm';
 import { parseHostLine } from './host-command.ts';
 import { applyHostCommand, ensureDevice, refusalText } from './host-setup.ts';
 import { InputError, splitWords } from './input.ts';
@@ -81,6 +89,8 @@ export interface SendOptions {
 	 * with the flow of the socket that it belongs to. `udp`: a UDP socket, the host makes the headers anew.
 	 */
 	readonly sender: 'hdrincl' | 'socket' | 'udp';
+	/** Of the socket itself, for output. */
+	readonly policy?: PolicyConfig;
 }
 
 export interface ArrivalOptions {
@@ -269,6 +279,9 @@ export class World {
 		const opened = this.host.openRaw({ ...common, proto, headerIncluded: true, wholeFlow });
 		if (opened.refusal !== undefined) {
 			return opened.refusal.errno;
+		}
+		if (options.policy !== undefined) {
+			this.host.setSocketPolicy(opened.value, Direction.Out, options.policy, this.nowUs);
 		}
 		const error = this.host.sendRaw(opened.value, packet, this.nowUs);
 		this.host.closeSocket(opened.value, this.nowUs);
