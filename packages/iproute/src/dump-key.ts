@@ -1,6 +1,6 @@
 /**
  * Algorithms in dumps, with what people and `nokeys` leave of their keys: `<<Keys hidden>>`,
- * `<<key#1 hidden>>`, `0xXXXXXXXX`, `[redacted]`. Such a key becomes zeros: of the length that -s tells or
+ * `<<key#1 hidden>>`, `0xXXXXXXXX`, `[redacted]`, nothing at all. Such a key becomes zeros: of the length that -s tells or
  * the number of placeholders, else of the algorithm's usual length.
  */
 import { findAead, findAuth, findCrypt, keyFits } from '@xfrm/crypto/algorithms';
@@ -137,6 +137,11 @@ function hiddenOctets(key: KeyText, info: Info | undefined): number {
 		: usualOctets(info);
 }
 
+function needsKey(kind: AlgorithmKeyword, name: string, number: number): boolean {
+	const info = algorithmInfo(kind, name, number & U32_MAX);
+	return info !== undefined && (name.startsWith('hmac(') || !keyFits(info, 0));
+}
+
 /** The octets of a key as text; one more of zeros where its last bits were not printed. */
 function keyOf(
 	key: KeyText,
@@ -171,7 +176,10 @@ export function readDumpedAlgorithm(reading: DumpReading, kind: AlgorithmKeyword
 		takeKey(reading, name, false);
 		return attribute('algComp', { name, key: new Uint8Array(0), keyBits: 0 });
 	}
-	const text = takeKey(reading, name, kind === 'aead' || kind === 'auth-trunc');
+	const told = takeKey(reading, name, kind === 'aead' || kind === 'auth-trunc');
+	// Nothing at all is what somebody leaves who takes keys away, unless the algorithm does without.
+	const taken = told.hex === '' && told.bits === undefined && needsKey(kind, name, told.number);
+	const text = taken ? { ...told, hex: undefined } : told;
 	const long = text.hex !== undefined && text.hex.length > 2 * KEY_OCTETS_MAX;
 	const wrong = text.hex !== undefined && text.bits !== undefined;
 	if (long || (wrong && text.hex.length / 2 !== Math.floor(text.bits / 8))) {

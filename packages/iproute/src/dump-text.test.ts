@@ -198,3 +198,24 @@ test('dumps are told from commands', () => {
 		assert.equal(looksLikeDump(text), isDump, text);
 	}
 });
+
+test('keys that somebody took away with what stood for them are hidden, where there must be some', () => {
+	const aead = /aead .*\n/;
+	const rows: readonly (readonly [algorithms: string, hidden: readonly string[]])[] = [
+		['\taead rfc4106(gcm(aes)) 128\n', ['aead rfc4106(gcm(aes))']],
+		[
+			'\tauth-trunc hmac(sha256) 128\n\tenc cbc(aes)\n',
+			['auth-trunc hmac(sha256)', 'enc cbc(aes)'],
+		],
+		['\tauth-trunc digest_null 0\n\tenc ecb(cipher_null)\n', []],
+	];
+	for (const [algorithms, hidden] of rows) {
+		const text = STATE.replace(aead, algorithms.slice(1));
+		const { steps = [], problem } = parseRulesFile(text);
+		assert.equal(problem, undefined, algorithms);
+		assert.deepEqual(
+			steps.map((step) => (step.kind === 'command' ? undefined : step.untold.hiddenKeys)),
+			[hidden],
+		);
+	}
+});
