@@ -213,6 +213,24 @@ export const execCases: readonly Case[] = [
 				await until('the filter lets go', () => !chain().includes('10.1.0.0'));
 			}),
 	},
+	{
+		name: 'a sysctl counts for the next request',
+		run: () =>
+			withDaemon(async (host) => {
+				for (let seconds = 41; seconds <= 43; seconds++) {
+					host.must(`sysctl -qw net.core.xfrm_acq_expires=${seconds}`);
+					host.mustExec(
+						`ip xfrm state allocspi src 192.0.2.1 dst 192.0.2.${seconds} proto esp mode tunnel reqid 1`,
+					);
+					const told = host.mustExec('ip -s xfrm state');
+					assert.match(told, new RegExp(`expire add: soft 0\\(sec\\), hard ${seconds}\\(sec\\)`));
+				}
+				host.must('sysctl -qw net.ipv4.ip_no_pmtu_disc=1');
+				const state = 'src 192.0.2.1 dst 192.0.2.2 proto comp spi 0x100';
+				host.mustExec(`ip xfrm state add ${state} comp deflate`);
+				assert.match(host.mustExec('ip xfrm state'), /flag nopmtudisc/);
+			}),
+	},
 	lateRights,
 	unsolicited,
 	marked,

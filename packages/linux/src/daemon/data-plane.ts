@@ -102,6 +102,7 @@ export class DataPlane {
 			route: this.#routes.lookup,
 			routeGeneration: () => this.#routes.generation,
 		});
+		followSysctls(this.engine.net.sysctl);
 		this.#sockets = new OuterSockets(native);
 		this.#ports = new EncapPorts(native, this.#portOpened, this.#portClosed);
 		this.#encapStates = new EncapStates(this.#ownPort);
@@ -397,7 +398,6 @@ export class DataPlane {
 			this.#repairGuard();
 			this.#drops.letGo();
 			this.#routes.forgetExpired(now);
-			followSysctls(this.engine.net.sysctl);
 			this.#ports.lookAround(this.#encapStates.ports);
 			const { sent, delivered } = this.#transmitter.counters;
 			this.#collector.look(sent + delivered + this.engine.net.generation);
