@@ -453,7 +453,7 @@ function inTemplateMismatch(asked: Case): string {
 					' sealing, the innermost first.'
 			: undefined,
 		'XfrmInTmplMismatch.',
-		port !== undefined && encap
+		port !== undefined && encap && digest.first?.spi !== undefined
 			? 'It is ESP in UDP, but policies are asked about the UDP packet before its socket takes it, and this' +
 					' socket has no policy of its own that lets it pass, as those of IKE daemons have.'
 			: isIkePort(port)

@@ -29,7 +29,7 @@ import {
 } from './direction.ts';
 import { type Loaded, loadObject } from './dump-loader.ts';
 import { eventOf } from './event-text.ts';
-import { ExpiredStates } from './expired-states.ts';
+import { ExpiredObjects } from './expired-objects.ts';
 import { HiddenKeys } from './hidden-keys.ts';
 import type { HostCommand } from './host-command.ts';
 import { applyHostCommand } from './host-setup.ts';
@@ -67,7 +67,7 @@ export class Explainer {
 	/** What left meanwhile: packets that had been held. */
 	#left: LeftPacket[] = [];
 	readonly #sockets: HostSockets;
-	readonly #expired: ExpiredStates = new ExpiredStates();
+	readonly #expired: ExpiredObjects = new ExpiredObjects();
 	#local: readonly LocalAddress[] = [];
 	#prepared: boolean = false;
 	/** Were values fixed for the packet before? */

@@ -300,4 +300,55 @@ export const FAULTS: readonly Fault[] = [
 		says: /There is no hao state at all/,
 		first: /state add .*proto hao .*coa 2001:db8:201::77/,
 	},
+	{
+		name: 'a policy that has expired, out',
+		rules: [
+			outward,
+			policy(`${OUT} priority 7`, HERE, PEER).replace('tmpl', 'limit time-hard 60 tmpl'),
+		],
+		asks: [ONWARD, 61, ONWARD],
+		says: /Policy out 1 .* was there until it expired: limit time-hard 60\./,
+		first: /policy out 1 reached its hard limit.*policy add .* priority 7 tmpl/,
+	},
+	{
+		name: 'a policy that has expired, for what comes in',
+		rules: [inward, policy(FWD, PEER, HERE).replace('tmpl', 'limit time-hard 60 tmpl')],
+		asks: [61, fromPeer()],
+		says: /Policy fwd 2 .* was there until it expired: limit time-hard 60\./,
+		first: /policy fwd 2 reached its hard limit.*policy add .* dir fwd tmpl/,
+	},
+	{
+		name: 'the port of a server as source port',
+		rules: [
+			outward,
+			policy('src 10.1.0.0/16 dst 10.2.0.0/16 proto udp sport 53 dir out', HERE, PEER),
+		],
+		asks: [ONWARD],
+		says: /by sport: want 53, have 5/,
+		first: /for packets from it: for those to it .*proto udp dport 53 dir out/,
+	},
+	{
+		name: 'the port of a server as destination port, for its answers',
+		rules: [
+			outward,
+			policy('src 10.1.0.0/16 dst 10.2.0.0/16 proto udp dport 5 dir out', HERE, PEER),
+		],
+		asks: [ONWARD],
+		says: /by dport: want 5, have 53/,
+		first: /for packets to it: for those from it .*proto udp sport 5 dir out/,
+	},
+	{
+		name: 'IPv6 in a tunnel by a link with a small MTU',
+		rules: [
+			'-6 addr add 2001:db8:1::1/64 dev lan',
+			'-6 addr add 2001:db8:9::1/64 dev wan',
+			'-6 route add default dev wan',
+			'link set wan mtu 1300',
+			state(HERE, PEER, '0x101', 'flag af-unspec'),
+			policy('dst ::/0 dir out', HERE, PEER),
+		],
+		asks: ['src 2001:db8:1::5 dst 2001:db8:2::9 proto udp dport 53 length 1280 dir fwd dev lan'],
+		says: /Too big: the packet of 1280 bytes/,
+		first: /link set dev wan mtu 1344/,
+	},
 ];

@@ -103,9 +103,10 @@ export function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLoo
 
 /** Does a state take what is in this UDP packet? */
 function isEncapsulated({ digest, explainer }: Situation): boolean {
-	const udp = digest.first?.udp;
+	const { udp, spi } = digest.first ?? {};
 	return (
 		udp !== undefined &&
+		spi !== undefined &&
 		[...explainer.world.engine.states()].some(({ encap }) => encap?.dport === udp.dport)
 	);
 }

@@ -184,6 +184,7 @@ function stateWords(config: StateConfig, key: KeyWriter, deviceName: DeviceName)
 		...(anySelector ? [] : [`sel ${selectorWords(selector, deviceName)}`]),
 		...(tfcpad === 0 ? [] : [`tfcpad ${tfcpad}`]),
 		...(direction === 0 ? [] : [`dir ${direction === 1 ? 'in' : 'out'}`]),
+		...(config.pcpu === undefined ? [] : [`pcpu-num ${config.pcpu}`]),
 	].join(' ');
 }
 

@@ -34,7 +34,7 @@ import { type Edit, policyConfig } from './fix-trial.ts';
 import { flowMismatches } from './flow-mismatch.ts';
 import { directionName, hexNumber, policyName, stateName, stateProtoName } from './names.ts';
 import { misses } from './near-miss.ts';
-import { reversedSelector } from './reversed-selector.ts';
+import { reversedSelector, withPortExchanged } from './reversed-selector.ts';
 
 /** Policies that are looked at, the nearest first. */
 const CANDIDATES_MAX = 3;
@@ -134,8 +134,22 @@ function fieldEdits(
 	const portless = at.digest.first?.fragment === true && fields.every(isPort);
 	const selector = selectorFor(config.selector, flow, fields, portless);
 	const before = winner === undefined ? config.priority : Math.max(0, winner.priority - 1);
+	const [way, back, other] = field === 'sport' ? ['from', 'to', 'dport'] : ['to', 'from', 'sport'];
+	const exchanged =
+		fields.length === 1 && (field === 'sport' || field === 'dport')
+			? withPortExchanged(config.selector, flow)
+			: undefined;
 	return [
 		...(fields.length === 1 && field === 'src' ? sourceEdits(at, policy, flow) : []),
+		...(exchanged === undefined
+			? []
+			: [
+					{
+						text: `${name} has the port as ${field}, for packets ${way} it: for those ${back} it add a policy with ${other}`,
+						commands: [addPolicy(at, { ...config, selector: exchanged })],
+						want,
+					},
+				]),
 		{
 			text: portless
 				? `add a policy like ${name} for any port: fragments have none, and are not put together before ` +

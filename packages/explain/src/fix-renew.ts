@@ -1,15 +1,24 @@
 /**
- * Edits for packets of a state that is at its end: its numbers are used up, or a limit has taken it away, before the
- * packet or by it. It was there behind the last rule, where an edit is tried; whoever reads of it has it no more.
+ * Edits for packets of a state or policy that is at its end: its numbers are used up, or a limit has taken it away,
+ * before the packet or by it. It was there behind the last rule, where an edit is tried; whoever reads of it has it
+ * no more.
  */
-import type { XfrmState } from '@xfrm/engine';
-import { addressEquals, StateFlag, UNLIMITED } from '@xfrm/wire/xfrm';
+import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
+import { addressEquals, Direction, StateFlag, UNLIMITED } from '@xfrm/wire/xfrm';
 import { freshSpi, withNewKeys } from './fix-outbound.ts';
-import { addState, type Generator, type Situation, updateState } from './fix-parts.ts';
-import { configOf, type Edit } from './fix-trial.ts';
-import { stateName } from './names.ts';
+import {
+	addPolicy,
+	addState,
+	type Generator,
+	type Situation,
+	selectorTakes,
+	updatePolicy,
+	updateState,
+} from './fix-parts.ts';
+import { configOf, type Edit, policyConfig } from './fix-trial.ts';
+import { policyName, stateName } from './names.ts';
 
-/** A state that should have been rekeyed before. */
+/** A state that should have been rekeyed before, or a policy that is gone too. */
 export const renewState: Generator = (at) => {
 	const { answer, digest } = at;
 	const refused = digest.refused ?? digest.verdictOf(answer.counter ?? undefined)?.state;
@@ -20,6 +29,9 @@ export const renewState: Generator = (at) => {
 			return refused === undefined ? [] : [anotherState(at, refused, 'its numbers run out')];
 		case 'XfrmInStateExpired':
 			return refused === undefined ? [] : withoutLimit(at, refused);
+		case 'XfrmInNoPols':
+		case null:
+			return renewPolicy(at);
 		case 'XfrmInNoStates': {
 			const gone = goneState(at);
 			return gone === undefined ? [] : withoutLimit(at, gone);
@@ -76,4 +88,43 @@ function withoutLimit(at: Situation, state: XfrmState): Edit[] {
 					want: 'protected',
 				},
 			];
+}
+
+/** A policy for the packet was there behind the last rule, and has expired since. */
+function renewPolicy(at: Situation): Edit[] {
+	const { answer, digest, before, explainer } = at;
+	const lookup = digest.lastPolicyLookup;
+	const flow = lookup?.flow ?? digest.plainFlow();
+	const isMissing = /\.policy\.none$/.test(answer.code);
+	if (!isMissing || flow === undefined) {
+		return [];
+	}
+	const leaves = answer.outcome === 'pass' && answer.direction !== 'in';
+	const direction = leaves ? Direction.Out : (lookup?.direction ?? Direction.In);
+	const present = new Set([...explainer.world.engine.policies()].map(nameOf));
+	const gone = [...before.world.engine.policies()].find(
+		(policy) =>
+			policy.direction === direction &&
+			policy.templates.length > 0 &&
+			!present.has(nameOf(policy)) &&
+			selectorTakes(policy.config.selector, flow),
+	);
+	if (gone === undefined) {
+		return [];
+	}
+	const { real } = updatePolicy(at, gone, { lifetime: UNLIMITED });
+	const { shown } = addPolicy(at, { ...policyConfig(gone), lifetime: UNLIMITED });
+	return real === undefined
+		? []
+		: [
+				{
+					text: `${policyName(gone)} reached its hard limit and is gone: add it anew, without that limit`,
+					commands: [{ shown, real }],
+					want: 'protected',
+				},
+			];
+}
+
+function nameOf(policy: XfrmPolicy): string {
+	return `${policy.type} ${policy.direction} ${policy.index}`;
 }

@@ -1,11 +1,15 @@
 /** Edits for packets that are too big: the largest packet that goes through, and who is to be told. */
 import { checksumAdd, checksumFold } from '@xfrm/wire';
 import { Family, formatAddress } from '@xfrm/wire/xfrm';
-import { endsOf, type Generator, type Situation, shellOnly } from './fix-parts.ts';
+import { endsOf, type Generator, hostCommand, type Situation, shellOnly } from './fix-parts.ts';
 import { attempt, type Edit } from './fix-trial.ts';
 
 /** The smallest MTU that is tried. */
 const MTU_MIN = 576;
+/** Of an IPv6 link (RFC 8200, 5). */
+const IPV6_MTU_MIN = 1280;
+/** What ESP may add to come to a whole block. */
+const PADDING_MAX = 16;
 
 /** The packet cut to a length, its IP header told so. */
 export function cutTo(packet: Uint8Array, length: number): Uint8Array {
@@ -33,7 +37,11 @@ export const shrinkPacket: Generator = (at) => {
 	if (mtu === undefined) {
 		return [];
 	}
-	const header = (packet[0] ?? 0) >> 4 === 4 ? 40 : 60;
+	const ipv4 = (packet[0] ?? 0) >> 4 === 4;
+	if (!ipv4 && mtu < IPV6_MTU_MIN) {
+		return widerWay(at, mtu);
+	}
+	const header = ipv4 ? 40 : 60;
 	const device = at.options.device ?? 'DEV';
 	return [
 		{
@@ -74,6 +82,32 @@ export const shrinkPacket: Generator = (at) => {
 		return attempt(explainer, [edit], at.isWanted)?.question.answer.outcome === 'transform';
 	}
 };
+
+/** No link may carry less than IPv6's least MTU: the device that the protected packet leaves by has to take more. */
+function widerWay(at: Situation, mtu: number): Edit[] {
+	const { template } = at.digest;
+	const { world } = at.before;
+	const route =
+		template === undefined
+			? undefined
+			: world.host.lookupRoute(template.family, template.daddr, template.saddr, 0, 0);
+	const device = route === undefined ? undefined : world.deviceName(route.ifindex);
+	if (route === undefined || device === undefined) {
+		return [];
+	}
+	// Padding may add some to what is missing.
+	const wanted = (route.mtu + IPV6_MTU_MIN - mtu + PADDING_MAX) & ~7;
+	return [
+		{
+			text:
+				`only ${mtu} bytes go through, and an IPv6 link has to take ${IPV6_MTU_MIN}: let ${device}, by which ` +
+				`the protected packet leaves, have an MTU of ${wanted} at least`,
+			commands: [hostCommand(`ip link set dev ${device} mtu ${wanted}`)],
+			packet: cutTo(at.packet, Math.min(at.packet.length, IPV6_MTU_MIN)),
+			want: 'protected',
+		},
+	];
+}
 
 /** A route to where the packet goes, like the one that it takes, with this MTU. */
 function routeCommand(at: Situation, mtu: number): string {

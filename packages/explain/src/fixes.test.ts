@@ -1,6 +1,7 @@
 /** Fixes are found for what goes wrong in practice, come out right when carried out, and tell no key. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { linux619 } from '@xfrm/engine';
 import { parseHex } from '@xfrm/wire';
 import type { Fix } from './answer.ts';
 import type { Explainer } from './explainer.ts';
@@ -326,6 +327,22 @@ describe('fixes of packets that come in', () => {
 			fixes[0]?.commands.at(-1) ?? '',
 			/policy add src 10\.2\.0\.9\/32 dst 10\.1\.0\.5\/32 proto udp dport 53 dir fwd$/,
 		);
+	});
+
+	it('make a state anew with all that it had', () => {
+		const words = 'reqid 4 flag af-unspec dir out pcpu-num 0';
+		const explainer = gatewayAt(
+			'10.1.0.1/16',
+			`${HERE}/24`,
+			[state(PEER, HERE, '0x202', words), IN],
+			linux619,
+		);
+		explainer.ask(fromPeer('reqid 2'), { direction: 'in', device: 'wan' });
+		assert.equal(explainer.question?.answer.counter, 'XfrmInStateDirError');
+		const made = fixesOf(explainer)[0]?.commands.find((one) => one.includes('state add')) ?? '';
+		for (const word of ['reqid 4', 'flag af-unspec', 'pcpu-num 0', 'dir in']) {
+			assert.ok(made.includes(word), `${word}: ${made}`);
+		}
 	});
 
 	it('come with the keys of the peer where its rules are known', () => {

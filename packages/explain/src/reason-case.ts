@@ -4,7 +4,13 @@ import { Flow } from '@xfrm/wire';
 import { addressEquals, Direction, Family, formatAddress, IpProto } from '@xfrm/wire/xfrm';
 import type { NearMiss, Outcome } from './answer.ts';
 import type { Digest } from './digest.ts';
-import { type ExpiredStates, expiredText, hadIdentity } from './expired-states.ts';
+import {
+	type ExpiredObjects,
+	expiredPolicyText,
+	expiredStateText,
+	hadIdentity,
+} from './expired-objects.ts';
+import { selectorTakes } from './fix-parts.ts';
 import { directionName, stateName, templateText } from './names.ts';
 import {
 	misses,
@@ -34,7 +40,7 @@ export interface Case {
 	readonly setting: Setting;
 	readonly mark: number;
 	readonly larvalSeconds: number;
-	readonly expired: ExpiredStates;
+	readonly expired: ExpiredObjects;
 }
 
 export function sentence(...parts: readonly (string | undefined)[]): string {
@@ -115,6 +121,13 @@ export function nearestPolicy(asked: Case): string | undefined {
 	if (lookup === undefined) {
 		return undefined;
 	}
+	const expired = asked.expired.findPolicy(
+		({ selector, direction }) =>
+			direction === lookup.direction && selectorTakes(selector, lookup.flow),
+	);
+	if (expired !== undefined) {
+		return expiredPolicyText(expired);
+	}
 	const [other] = otherDirections(lookup, policiesToTurn(asked, lookup));
 	const [near] = nearPolicies(lookup);
 	const parts: string[] = [];
@@ -184,7 +197,7 @@ export function nearestState(asked: Case): string | undefined {
 /** A state that would have fitted the template, or taken the packet, and has expired; as a sentence. */
 export function expiredState({ digest, expired }: Case): string | undefined {
 	const { template: wanted, stateSelect, stateLookup } = digest;
-	const found = expired.find((state) => {
+	const found = expired.findState((state) => {
 		if (stateSelect === undefined || wanted === undefined) {
 			return stateLookup !== undefined && hadIdentity(state, stateLookup);
 		}
@@ -198,7 +211,7 @@ export function expiredState({ digest, expired }: Case): string | undefined {
 			addressEquals(state.id.daddr, daddr, family)
 		);
 	});
-	return found === undefined ? undefined : expiredText(found);
+	return found === undefined ? undefined : expiredStateText(found);
 }
 
 /** ESP in UDP that came to a port where no socket has UDP_ENCAP, so that it is any UDP packet. */

@@ -1,6 +1,6 @@
 /**
- * States that reached a hard limit of time before the packet came: nothing of them is left in the engine, but a
- * reader wants to know that the state he looks for has been there.
+ * States and policies that reached a hard limit of time before the packet came: nothing of them is left in the
+ * engine, but a reader wants to know that what he looks for has been there.
  */
 import { decodeMessage, splitMessages } from '@xfrm/netlink';
 import { formatHex32 } from '@xfrm/wire';
@@ -10,9 +10,10 @@ import {
 	Family,
 	formatAddress,
 	type LifetimeConfig,
+	type Selector,
 	type StateId,
 } from '@xfrm/wire/xfrm';
-import { modeName, stateProtoName } from './names.ts';
+import { directionName, modeName, selectorText, stateProtoName } from './names.ts';
 
 /** What an EXPIRE says of a state. */
 export interface ExpiredState {
@@ -24,29 +25,46 @@ export interface ExpiredState {
 	readonly lifetime: LifetimeConfig;
 }
 
+/** What a POLEXPIRE says of a policy. */
+export interface ExpiredPolicy {
+	readonly selector: Selector;
+	readonly direction: number;
+	readonly index: number;
+	readonly lifetime: LifetimeConfig;
+}
+
 /** More are not remembered: the oldest are forgotten. */
 const REMEMBERED_MAX = 256;
 
-export class ExpiredStates {
-	#states: ExpiredState[] = [];
+export class ExpiredObjects {
+	#states: readonly ExpiredState[] = [];
+	#policies: readonly ExpiredPolicy[] = [];
 
-	/** Takes note of a notification, if it is the hard EXPIRE of a state that had keys. */
+	/** Takes note of a notification, if it is of a hard limit: of a policy, or of a state that had keys. */
 	note(datagram: Uint8Array): void {
 		const [raw] = splitMessages(datagram);
 		const message = raw === undefined ? undefined : decodeMessage(raw);
+		if (message?.name === 'polexpire' && message.body.hard !== 0) {
+			const { selector, direction, index, lifetime } = message.body.policy;
+			const policy = { selector, direction, index: index >>> 0, lifetime };
+			this.#policies = [...this.#policies.slice(1 - REMEMBERED_MAX), policy];
+		}
 		if (message?.name !== 'expire' || message.body.hard === 0 || message.body.state.id.spi === 0) {
 			return;
 		}
 		const { id, saddr, family, reqid, mode, lifetime } = message.body.state;
-		this.#states = [
-			...this.#states.slice(1 - REMEMBERED_MAX),
-			{ id, saddr, family, reqid: reqid >>> 0, mode, lifetime },
-		];
+		const state = { id, saddr, family, reqid: reqid >>> 0, mode, lifetime };
+		this.#states = [...this.#states.slice(1 - REMEMBERED_MAX), state];
 	}
 
-	/** The one that expired last of those that this takes. */
-	find(fits: (state: ExpiredState) => boolean): ExpiredState | undefined {
+	/** Of the states that this takes the one that expired last. */
+	findState(fits: (state: ExpiredState) => boolean): ExpiredState | undefined {
 		return this.#states.findLast(fits);
+	}
+
+	/** Of the policies that this takes the one that expired last. */
+	findPolicy(fits: (policy: ExpiredPolicy) => boolean): ExpiredPolicy | undefined {
+		return this.#policies.findLast(fits);
 	}
 }
 
@@ -63,12 +81,19 @@ export function hadIdentity(
 }
 
 /** `State 0x00000101 (esp tunnel A → B reqid 1) was there until it expired: limit time-hard 60.` */
-export function expiredText(state: ExpiredState): string {
+export function expiredStateText(state: ExpiredState): string {
 	const { id, saddr, reqid, mode } = state;
 	const family = state.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
 	const ends = `${formatAddress(saddr, family)} → ${formatAddress(id.daddr, family)}`;
 	const what = `${stateProtoName(id.proto)} ${modeName(mode)} ${ends} reqid ${reqid}`;
 	return `State ${formatHex32(id.spi >>> 0)} (${what}) was there until it expired${limitText(state.lifetime)}.`;
+}
+
+/** `Policy out 1 (src … dst …) was there until it expired: limit time-hard 60.` */
+export function expiredPolicyText(policy: ExpiredPolicy): string {
+	const { selector, direction, index, lifetime } = policy;
+	const name = `Policy ${directionName(direction)} ${index}`;
+	return `${name} (${selectorText(selector)}) was there until it expired${limitText(lifetime)}.`;
 }
 
 function limitText({ hardAddExpiresSeconds, hardUseExpiresSeconds }: LifetimeConfig): string {
