@@ -1,6 +1,6 @@
 /**
  * Path MTUs learned from ICMP errors (RFC 1191, RFC 8201): exceptions to what routes say, each for one
- * destination, for ten minutes.
+ * destination by one way, for ten minutes.
  */
 import { IPV6_MTU_MIN } from '@xfrm/wire';
 import { type Address, addressOctets, Family } from '@xfrm/wire/xfrm';
@@ -11,9 +11,9 @@ interface Exception {
 	readonly expiresUs: number;
 }
 
-/** Family and address as a key. */
-function keyOf(family: number, daddr: Address): string {
-	let key = family === 2 ? '4' : '6';
+/** Family, address and way as a key. */
+function keyOf(family: number, daddr: Address, via: string): string {
+	let key = `${via}${family === 2 ? '4' : '6'}`;
 	for (let i = 0; i < addressOctets(family); i++) {
 		key += String.fromCharCode(daddr[i] ?? 0);
 	}
@@ -24,16 +24,30 @@ function keyOf(family: number, daddr: Address): string {
  * What an error that tells an MTU makes of a path's: IPv4 goes down to 552 octets, IPv6 to 1280 and hears
  * nothing below. undefined where the error changes nothing.
  *
+ * @param least how far down IPv4 goes (net.ipv4.route.min_pmtu)
  * @spec U-7
  */
-export function narrowedPathMtu(family: number, told: number, known: number): number | undefined {
+export function narrowedPathMtu(
+	family: number,
+	told: number,
+	known: number,
+	least: number = PMTU_MIN,
+): number | undefined {
 	if (family === Family.Ipv6) {
 		return told < IPV6_MTU_MIN || told >= known ? undefined : told;
 	}
 	if (told > known) {
 		return undefined;
 	}
-	return told < PMTU_MIN ? Math.min(known, PMTU_MIN) : told;
+	return told < least ? Math.min(known, least) : told;
+}
+
+/** Where an exception holds, and for how long. */
+export interface ExceptionScope {
+	/** The way: that of another way to the same destination is another. */
+	readonly via?: string;
+	/** net.ipv4.route.mtu_expires, net.ipv6.route.mtu_expires. */
+	readonly lifeUs?: number;
 }
 
 export class PathMtuTable {
@@ -41,18 +55,24 @@ export class PathMtuTable {
 	/** No exception ends before this time. */
 	private earliestUs = Number.POSITIVE_INFINITY;
 
-	/** The learned MTU towards this destination, undefined for none. */
-	find(family: number, daddr: Address, nowUs: number): number | undefined {
+	/** The learned MTU towards this destination by this way, undefined for none. */
+	find(family: number, daddr: Address, nowUs: number, via: string = ''): number | undefined {
 		if (this.exceptions.size === 0) {
 			return undefined;
 		}
-		const found = this.exceptions.get(keyOf(family, daddr));
+		const found = this.exceptions.get(keyOf(family, daddr, via));
 		return found === undefined || found.expiresUs <= nowUs ? undefined : found.mtu;
 	}
 
 	/** Learns; the oldest exception goes when the table is full. */
-	learn(family: number, daddr: Address, mtu: number, nowUs: number): void {
-		const key = keyOf(family, daddr);
+	learn(
+		family: number,
+		daddr: Address,
+		mtu: number,
+		nowUs: number,
+		{ via = '', lifeUs = PMTU_EXPIRES_US }: ExceptionScope = {},
+	): void {
+		const key = keyOf(family, daddr, via);
 		this.exceptions.delete(key);
 		if (this.exceptions.size >= PMTU_EXCEPTIONS_MAX) {
 			for (const oldest of this.exceptions.keys()) {
@@ -60,7 +80,7 @@ export class PathMtuTable {
 				break;
 			}
 		}
-		const expiresUs = nowUs + PMTU_EXPIRES_US;
+		const expiresUs = nowUs + lifeUs;
 		this.exceptions.set(key, { mtu, expiresUs });
 		this.earliestUs = Math.min(this.earliestUs, expiresUs);
 	}

@@ -1,6 +1,7 @@
 // Which ICMP errors narrow a path, in a real kernel: those that quote a packet of a state, and no others.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { nodeProvider } from '@xfrm/crypto/node';
 import { Engine, linux619 } from '@xfrm/engine';
@@ -250,4 +251,57 @@ test('which errors narrow a path, and for how long', { skip: lackForBed() }, () 
 	assert.equal(bed.mtu(Ipv4, OUTPUT_MARK), 1500);
 	assert.equal(bed.after({ family: Ipv4, mtu: 1470, spi: SPI_MARKED }), 1450);
 	assert.equal(bed.mtu(Ipv4, OUTPUT_MARK), 1470);
+});
+
+/** The host's own in this namespace. */
+function set(name: string, value: number): void {
+	writeFileSync(`/proc/sys/net/${name}`, String(value));
+}
+
+/** @spec U-7 */
+test('what is learned of a path holds for that way, and as the host’s sysctls say', {
+	skip: lackForBed(),
+}, () => {
+	const bed = new Bed();
+	const { sysctl } = bed.engine.net;
+	const about = (mtu: number): Forged => ({ family: Ipv4, mtu, spi: SPI });
+	// Another way is as wide as it was; the first is remembered.
+	ip('link add other type veth peer name beyond');
+	ip('link set beyond up');
+	ip('link set other up');
+	assert.equal(bed.after(about(1300)), 1300);
+	ip('route add 192.0.2.2/32 dev other');
+	bed.routes.takeEvents();
+	assert.equal(bed.mtu(Ipv4), 1500);
+	ip('route del 192.0.2.2/32 dev other');
+	bed.routes.takeEvents();
+	assert.equal(bed.mtu(Ipv4), 1300);
+	for (const [mode, want] of [
+		[2, 1300],
+		[3, 1300],
+		[1, 552],
+	] as const) {
+		sysctl.ip_no_pmtu_disc = mode;
+		assert.equal(bed.after(about(1200)), want, `ip_no_pmtu_disc ${mode}`);
+	}
+	sysctl.ip_no_pmtu_disc = 0;
+	set('ipv4/route/min_pmtu', 400);
+	set('ipv4/route/mtu_expires', 5);
+	assert.equal(bed.after(about(300)), 400);
+	bed.routes.forgetExpired(NOW_US + 4_999_999);
+	assert.equal(bed.mtu(Ipv4), 400);
+	bed.routes.forgetExpired(NOW_US + 5_000_000);
+	assert.equal(bed.mtu(Ipv4), 1500);
+	set('ipv6/route/mtu_expires', 7);
+	assert.equal(bed.after({ family: Ipv6, mtu: 1300, spi: SPI }), 1300);
+	bed.routes.forgetExpired(NOW_US + 7_000_000);
+	assert.equal(bed.mtu(Ipv6), 1500);
+	for (const [peer, family, want] of [
+		['192.0.2.2/32', Ipv4, 1450],
+		['2001:db8::2/128', Ipv6, 1450],
+	] as const) {
+		ip(`route add ${peer} dev wide mtu lock 1450`);
+		bed.routes.takeEvents();
+		assert.equal(bed.after({ family, mtu: 1300, spi: SPI }), want, 'locked');
+	}
 });

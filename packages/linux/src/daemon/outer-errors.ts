@@ -148,6 +148,17 @@ function saysTooBig(view: DataView, at: number, family: number): boolean {
 		: type === Icmpv6Type.PacketTooBig;
 }
 
+/**
+ * The MTU that counts of an error's, by net.ipv4.ip_no_pmtu_disc: as it says (0); any error says that the path is as
+ * narrow as can be (1); none is believed (2), and none that no connection's numbers verify (3). undefined for none.
+ */
+function believedMtu(family: number, mtu: number, noPmtuDisc: number): number | undefined {
+	if (family !== Family.Ipv4 || noPmtuDisc === 0) {
+		return mtu;
+	}
+	return noPmtuDisc === 2 || noPmtuDisc === 3 ? undefined : 0;
+}
+
 /** Takes what has come: those that quote a packet of a state of ours narrow its path. */
 export function takeErrors(
 	native: Native,
@@ -168,10 +179,12 @@ export function takeErrors(
 		if (quoted === undefined) {
 			continue;
 		}
+		const { ip_no_pmtu_disc } = engine.net.sysctl;
+		const mtu = believedMtu(socket.family, quoted.mtu, ip_no_pmtu_disc);
 		const state = stateOf(engine, quoted, socket.family, markOf(message));
-		if (state !== undefined) {
+		if (state !== undefined && mtu !== undefined) {
 			const mark = state.outputMarkValue & state.outputMarkMask;
-			routes.learnPathMtu(socket.family, quoted.daddr, mark, quoted.mtu, nowUs);
+			routes.learnPathMtu(socket.family, quoted.daddr, mark, mtu, nowUs);
 		}
 	}
 }

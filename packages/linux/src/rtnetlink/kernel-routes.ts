@@ -19,6 +19,7 @@ import {
 } from '@xfrm/wire/xfrm';
 import { KERNEL_ROUTES_MAX } from '../limits.ts';
 import type { Native } from '../native/seam.ts';
+import { netSysctl } from '../net-sysctl.ts';
 import { RecentRoutes } from './recent-routes.ts';
 import {
 	getLink,
@@ -53,6 +54,13 @@ function kindOf(type: number): Route['kind'] {
 /** An answer, with the mark that was asked by: what leaves by the route has to be routed by it once more. */
 export interface KernelRoute extends Route {
 	readonly mark: number;
+	/** Errors do not narrow it. */
+	readonly mtuLocked: boolean;
+}
+
+/** What tells ways to the same destination apart: an error about one says nothing of the others. */
+function viaOf(ifindex: number, gateway: Address | undefined): string {
+	return `${ifindex} ${gateway?.join() ?? ''} `;
 }
 
 /** The mark that a packet leaves by: 0 for none but its socket's. */
@@ -118,20 +126,26 @@ export class KernelRoutes {
 	}
 
 	/**
-	 * Takes over what an error has told of the path to an address, for ten minutes; false when that changes
-	 * nothing. The caller knows that the error is about a packet of ours, and by which mark that was routed.
+	 * Takes over what an error has told of the path to an address, for as long as the host's sysctls say; false when
+	 * that changes nothing. The caller knows that the error is about a packet of ours, and by which mark that was
+	 * routed.
 	 */
 	learnPathMtu(family: number, daddr: Address, mark: number, told: number, nowUs: number): boolean {
 		this.#nowUs = nowUs;
-		const route = this.lookup(family, daddr, anyAddress(), mark, 0);
-		if (route === undefined || route.kind === 'local') {
+		// Every answer is one of the kernel's.
+		const route = this.lookup(family, daddr, anyAddress(), mark, 0) as KernelRoute | undefined;
+		if (route === undefined || route.kind === 'local' || route.mtuLocked) {
 			return false;
 		}
-		const mtu = narrowedPathMtu(family, told, route.mtu);
+		const mtu = narrowedPathMtu(family, told, route.mtu, netSysctl('ipv4/route/min_pmtu'));
 		if (mtu === undefined) {
 			return false;
 		}
-		this.#pathMtus.learn(family, daddr, mtu, nowUs);
+		const seconds = netSysctl(`${family === Family.Ipv4 ? 'ipv4' : 'ipv6'}/route/mtu_expires`);
+		this.#pathMtus.learn(family, daddr, mtu, nowUs, {
+			via: viaOf(route.ifindex, route.gateway),
+			...(seconds === undefined ? {} : { lifeUs: seconds * 1_000_000 }),
+		});
 		if (mtu === route.mtu) {
 			return false;
 		}
@@ -184,7 +198,8 @@ export class KernelRoutes {
 		if (reply === undefined || reply.type === RouteType.Unreachable) {
 			return undefined;
 		}
-		const learned = this.#pathMtus.find(family, daddr, this.#nowUs);
+		const via = viaOf(reply.oif, reply.gateway);
+		const learned = this.#pathMtus.find(family, daddr, this.#nowUs, via);
 		const mtu = reply.mtu === 0 ? this.linkMtu(reply.oif) : reply.mtu;
 		return {
 			family,
@@ -197,6 +212,7 @@ export class KernelRoutes {
 			hopLimit: reply.hopLimit === 0 ? HOP_LIMIT : reply.hopLimit,
 			noXfrm: false,
 			mark,
+			mtuLocked: reply.mtuLocked,
 		};
 	}
 
@@ -213,10 +229,12 @@ export class KernelRoutes {
 		for (const source of isAnyAddress(saddr, family) ? [any] : [saddr, any]) {
 			const question = { ...asked, saddr: source };
 			const reply = this.#request(question);
+			if (reply?.mayBeLearned === true && reply.mtu !== 0) {
+				const { mtu, mtuLocked } = this.#request({ ...question, asConfigured: true }) ?? reply;
+				return { ...reply, mtu, mtuLocked };
+			}
 			if (reply !== undefined) {
-				return reply.mayBeLearned && reply.mtu !== 0
-					? { ...reply, mtu: this.#request({ ...question, asConfigured: true })?.mtu ?? reply.mtu }
-					: reply;
+				return reply;
 			}
 		}
 		return undefined;

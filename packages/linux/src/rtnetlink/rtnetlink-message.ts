@@ -40,8 +40,8 @@ const RouteAttribute = {
 } as const;
 /** `RTM_F_*` of struct rtmsg: a route of one destination, made from a table's; ask for the table's own. */
 const RouteFlag = { Cloned: 0x200, FibMatch: 0x2000 } as const;
-const MetricMtu = 2;
-const MetricHopLimit = 10;
+/** `RTAX_*`; what is locked is a bit mask of them. */
+const Metric = { Lock: 1, Mtu: 2, HopLimit: 10 } as const;
 
 const LinkAttribute = { Name: 3, Mtu: 4 } as const;
 const IFF_UP = 1;
@@ -128,6 +128,8 @@ export interface RouteReply {
 	readonly mtu: number;
 	/** The MTU may be one that the kernel has learned: always over IPv4, over IPv6 where it has learned one. */
 	readonly mayBeLearned: boolean;
+	/** Nothing is learned of the path. */
+	readonly mtuLocked: boolean;
 	readonly hopLimit: number;
 }
 
@@ -142,6 +144,7 @@ export function parseRoute(raw: RawMessage): RouteReply | undefined {
 	let gateway: Address | undefined;
 	let mtu = 0;
 	let hopLimit = 0;
+	let locked = 0;
 	for (const reader = new AttributeReader(payload, 12); reader.next(); ) {
 		const { at, length } = reader;
 		if (reader.type === RouteAttribute.Oif && length >= 4) {
@@ -153,13 +156,15 @@ export function parseRoute(raw: RawMessage): RouteReply | undefined {
 		} else if (reader.type === RouteAttribute.Metrics) {
 			for (const metric = new AttributeReader(payload, at, at + length); metric.next(); ) {
 				const value = metric.length >= 4 ? metric.view.getUint32(metric.at, true) : 0;
-				mtu = metric.type === MetricMtu ? value : mtu;
-				hopLimit = metric.type === MetricHopLimit ? value : hopLimit;
+				locked = metric.type === Metric.Lock ? value : locked;
+				mtu = metric.type === Metric.Mtu ? value : mtu;
+				hopLimit = metric.type === Metric.HopLimit ? value : hopLimit;
 			}
 		}
 	}
 	const mayBeLearned = (viewOf(payload).getUint32(8, true) & RouteFlag.Cloned) !== 0;
-	return { type: payload[7] ?? 0, oif, source, gateway, mtu, mayBeLearned, hopLimit };
+	const mtuLocked = (locked & (1 << Metric.Mtu)) !== 0;
+	return { type: payload[7] ?? 0, oif, source, gateway, mtu, mayBeLearned, mtuLocked, hopLimit };
 }
 
 /** A default route of a table: by a device, or, without one, unreachable. */
