@@ -145,7 +145,9 @@ function fieldEdits(
 			? []
 			: [
 					{
-						text: `${name} has the port as ${field}, for packets ${way} it: for those ${back} it add a policy with ${other}`,
+						text:
+							`${name} has the port as ${field}, for packets ${way} it: for those ${back} it add a policy ` +
+							`with ${other}`,
 						commands: [addPolicy(at, { ...config, selector: exchanged })],
 						want,
 					},

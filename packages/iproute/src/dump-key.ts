@@ -1,7 +1,7 @@
 /**
  * Algorithms in dumps, with what people and `nokeys` leave of their keys: `<<Keys hidden>>`,
- * `<<key#1 hidden>>`, `0xXXXXXXXX`, `[redacted]`, nothing at all. Such a key becomes zeros: of the length that -s tells or
- * the number of placeholders, else of the algorithm's usual length.
+ * `<<key#1 hidden>>`, `0xXXXXXXXX`, `[redacted]`, nothing at all. Such a key becomes zeros: of the length
+ * that -s tells or the number of placeholders, else of the algorithm's usual length.
  */
 import { findAead, findAuth, findCrypt, keyFits } from '@xfrm/crypto/algorithms';
 import { attribute, type XfrmAttribute } from '@xfrm/netlink';
