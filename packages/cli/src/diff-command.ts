@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { diffRules, diffText, InputError, Secrets, type World } from '@xfrm/explain';
 import { readRules } from './explain-input.ts';
 import { hostWithRules, type ProfileName, profileOf } from './offline-rules.ts';
+import { columns } from './terminal.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 import { PROFILE_DEFAULT } from './version.ts';
 
@@ -35,7 +36,10 @@ export function diffCommand(args: readonly string[]): number {
 	};
 	try {
 		const diff = diffRules(load(before), load(after));
-		const text = values.json === true ? JSON.stringify(diff) : diffText(diff).join('\n');
+		const text =
+			values.json === true
+				? JSON.stringify(diff)
+				: diffText(diff, columns(process.stdout)).join('\n');
 		process.stdout.write(`${text}\n`);
 		return diff.same ? 0 : 1;
 	} catch (error) {

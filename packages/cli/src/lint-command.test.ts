@@ -193,7 +193,11 @@ describe('xfrm diff', () => {
 		assert.equal(run.status, 1);
 		assert.match(
 			run.stdout,
-			/^out {2}src 10\.1\.0\.0\/16 dst 10\.2\.0\.0\/16\n {2}- acquire .*\n {2}\+ transform /,
+			/^out {2}src 10\.1\.0\.0\/16 dst 10\.2\.0\.0\/16\n {2}- acquire .*\n(?: {6}.*\n)* {2}\+ transform /,
+		);
+		assert.ok(
+			run.stdout.split('\n').every((line) => line.length <= 100),
+			run.stdout,
 		);
 		assert.equal(xfrm('diff', rules, rules).status, 0);
 		const json = lines(xfrm('diff', '--json', rules, mended).stdout);

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { proofText, prove } from '@xfrm/explain';
 import { askRules } from './offline-rules.ts';
 import { namedTarget } from './target.ts';
+import { columns } from './terminal.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 
 const OPTIONS = {
@@ -42,7 +43,9 @@ export async function proveCommand(args: readonly string[]): Promise<number> {
 			: [positionals.join(' ')];
 		const proofs = questions.map((question) => prove(world, question, { boxesMax }));
 		const texts = proofs.map((proof) =>
-			values.json === true ? JSON.stringify(proof) : proofText(proof).join('\n'),
+			values.json === true
+				? JSON.stringify(proof)
+				: proofText(proof, columns(process.stdout)).join('\n'),
 		);
 		process.stdout.write(`${texts.join('\n')}\n`);
 		return proofs.some(({ holds }) => holds === false) ? 1 : 0;

@@ -22,6 +22,7 @@ import {
 	stateProtoName,
 } from './names.ts';
 import { type FlowBox, flowBox, treatmentsKey } from './prove.ts';
+import { COLUMNS_DEFAULT, hanging } from './text.ts';
 import type { World } from './world.ts';
 
 /** Flows that are treated in another way. */
@@ -312,14 +313,19 @@ function rekeyedOf(before: World, after: World): readonly Rekeyed[] {
 	});
 }
 
-/** As people read it; lines without newlines. */
-export function diffText(diff: RulesDiff): readonly string[] {
+/**
+ * As people read it; lines without newlines.
+ *
+ * @param columns width; a witness is never broken, it is to be pasted
+ */
+export function diffText(diff: RulesDiff, columns: number = COLUMNS_DEFAULT): readonly string[] {
 	const lines: string[] = [];
 	for (const { flows, dir, via, witness, before, after } of diff.changes) {
+		const came = via === undefined ? '' : `, come by ${via}`;
 		lines.push(
-			`${dir}  ${flows}${via === undefined ? '' : `, come by ${via}`}`,
-			`  - ${before.outcome}  ${before.because}`,
-			`  + ${after.outcome}  ${after.because}`,
+			...hanging(`${dir}  `, `${flows}${came}`, 6, columns),
+			...hanging(`  - ${before.outcome}  `, before.because, 6, columns),
+			...hanging(`  + ${after.outcome}  `, after.because, 6, columns),
 			`    for example ${witness}`,
 		);
 	}
@@ -327,7 +333,8 @@ export function diffText(diff: RulesDiff): readonly string[] {
 		lines.push(`and ${diff.left_out} more boxes of flows.`);
 	}
 	for (const { association, before, after } of diff.rekeyed) {
-		lines.push(`rekeyed  ${association}: ${before.join(', ')} → ${after.join(', ')}`);
+		const spis = `${before.join(', ')} → ${after.join(', ')}`;
+		lines.push(...hanging('rekeyed  ', `${association}: ${spis}`, 9, columns));
 	}
 	if (diff.same) {
 		lines.push('Every flow is treated as before.');

@@ -23,6 +23,7 @@ import {
 	protocolName,
 	stateName,
 } from './names.ts';
+import { COLUMNS_DEFAULT, hanging } from './text.ts';
 import type { World } from './world.ts';
 
 /** Flows that are treated alike, in words, and one of them. */
@@ -229,8 +230,12 @@ function becauseOf(world: World, context: FlowContext, found: Found): string {
 	].join('; ');
 }
 
-/** Answers as people read them; lines without newlines. */
-export function proofText(proof: Proof): readonly string[] {
+/**
+ * Answers as people read them; lines without newlines.
+ *
+ * @param columns width; a witness is never broken, it is to be pasted
+ */
+export function proofText(proof: Proof, columns: number = COLUMNS_DEFAULT): readonly string[] {
 	const { holds, boxes, rest } = proof;
 	const lines: string[] = [];
 	if (holds === true) {
@@ -239,8 +244,9 @@ export function proofText(proof: Proof): readonly string[] {
 	}
 	for (const [i, box] of boxes.entries()) {
 		const lead = holds === false ? (i === 0 ? 'NO: ' : 'and ') : '';
-		lines.push(`${lead}${box.flows} ${OUTCOME_WORDS[box.outcome]}. For example`);
-		lines.push(`  ${box.witness}`, `    ${box.because}`);
+		const told = `${box.flows} ${OUTCOME_WORDS[box.outcome]}. For example`;
+		lines.push(...hanging(lead, told, 4, columns), `  ${box.witness}`);
+		lines.push(...hanging('    ', box.because, 6, columns));
 	}
 	if (proof.left_out > 0) {
 		const atLeast = proof.left_out >= COUNTED_MAX ? 'at least ' : '';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ask, gateway, policy } from './explainer-fixture.test.ts';
 import { Secrets } from './secrets.ts';
-import { answerText, wrap } from './text.ts';
+import { answerText, hanging, wrap } from './text.ts';
 
 describe('text', () => {
 	const rules = Array.from({ length: 9 }, (_, i) =>
@@ -40,6 +40,15 @@ describe('text', () => {
 				.map((part, i) => (i === 0 ? part : part.replace(/^\[\d+m/, '')))
 				.join('');
 		assert.deepEqual(painted.map(strip), plain);
+	});
+
+	it('begins the lines behind the first further in, at every width', () => {
+		const text = 'meets policy out 1; goes through state 0x00000101';
+		assert.deepEqual(hanging('  - pass  ', text, 6, 100), [`  - pass  ${text}`]);
+		assert.deepEqual(hanging('  - pass  ', text, 6, 50), [
+			'  - pass  meets policy out 1; goes through',
+			'      state 0x00000101',
+		]);
 	});
 
 	it('wraps at blanks and cuts what is longer than a line', () => {

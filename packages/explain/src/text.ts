@@ -5,7 +5,7 @@
  */
 import type { Answer, BothWays, ByteField, NearMiss, Step, WhyNot } from './answer.ts';
 
-const COLUMNS_DEFAULT = 100;
+export const COLUMNS_DEFAULT = 100;
 /** Narrower than this nothing can be told in columns. */
 const COLUMNS_MIN = 50;
 /** Width of the verb and what stands in its parentheses. */
@@ -242,6 +242,17 @@ function labelled(label: string, text: string, columns: number): string[] {
 	const [first = '', ...more] = wrap(text, Math.max(20, columns - width - 4));
 	const indent = ' '.repeat(width + 4);
 	return [`  ${label.padEnd(width)}  ${first}`, ...more.map((line) => `${indent}${line}`)];
+}
+
+/** A text with something in front, wrapped; lines behind the first begin further in. */
+export function hanging(lead: string, text: string, indent: number, columns: number): string[] {
+	// What is in front takes its room as a part of the first word: blanks there are no place to break.
+	const room = 'x'.repeat(lead.length);
+	const [first = '', ...more] = wrap(`${room}${text}`, Math.max(COLUMNS_MIN, columns) - indent);
+	return [
+		`${lead}${first.slice(lead.length)}`,
+		...more.map((line) => `${' '.repeat(indent)}${line}`),
+	];
 }
 
 /** Breaks at blanks; a word longer than the width is cut. Double blanks stay inside of a line. */
