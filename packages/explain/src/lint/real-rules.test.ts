@@ -69,6 +69,45 @@ const P_POLICIES = [
 const ANY_TMPL = 'tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 0 mode transport';
 const P_TRAP = `xfrm policy update ${TO} dir out priority 1757393 ${ANY_TMPL}`;
 
+/** Whose first packet made pluto negotiate. */
+const CLIENT = 'src 10.1.0.5/32 dst 10.2.0.9/32';
+
+const beet = (src: string, dst: string): string =>
+	`tmpl src ${src} dst ${dst} proto esp reqid 5 mode beet`;
+
+/** A road warrior behind an address of its own, with one of 10.3.0.0/24 inside. */
+function poolClient(number: number): readonly string[] {
+	const [client, inner] = [`203.0.113.${number + 1}`, `10.3.0.${number + 1}/32`];
+	const spi = (base: number): string => `0x${(base + number).toString(16)}`;
+	const reqid = 100 + number;
+	const tmpl = (src: string, dst: string, more = ''): string =>
+		`tmpl src ${src} dst ${dst} proto esp ${more} reqid ${reqid} mode tunnel`;
+	const natted = 'encap espinudp 4500 4500 0.0.0.0';
+	return [
+		sa(
+			client,
+			ME,
+			spi(0xca000000),
+			`reqid ${reqid} mode tunnel replay-window 32 flag af-unspec ${LIMITS} ${natted}`,
+		),
+		sa(
+			ME,
+			client,
+			spi(0xcb000000),
+			`reqid ${reqid} mode tunnel flag af-unspec ${LIMITS} ${natted}`,
+		),
+		pol('add', `src ${inner} dst 10.1.0.0/16`, 'in', tmpl(client, ME), 371327),
+		pol('add', `src ${inner} dst 10.1.0.0/16`, 'fwd', tmpl(client, ME), 371327),
+		pol(
+			'add',
+			`src 10.1.0.0/16 dst ${inner}`,
+			'out',
+			tmpl(ME, client, `spi ${spi(0xcb000000)}`),
+			371327,
+		),
+	];
+}
+
 const HISTORIES: Readonly<Record<string, readonly (readonly string[])[]>> = {
 	'charon: trap, up, rekey, down': [
 		C_POLICIES('add', '0'),
@@ -170,6 +209,41 @@ const HISTORIES: Readonly<Record<string, readonly (readonly string[])[]>> = {
 			C_OUT.replace('espinudp 4500 4500', 'espinudp 4500 61234'),
 		],
 		C_POLICIES('add', '0xc2222222'),
+	],
+	'charon: BEET, the state has the inner addresses': [
+		[
+			`${sa(PEER, ME, '0xc9999991', `reqid 5 mode beet replay-window 32 ${LIMITS}`)} sel src 10.2.0.9/32 dst 10.1.0.1/32`,
+			`${sa(ME, PEER, '0xc9999992', `reqid 5 mode beet ${LIMITS}`)} sel src 10.1.0.1/32 dst 10.2.0.9/32`,
+		],
+		['in', 'fwd'].map((dir) =>
+			pol('add', 'src 10.2.0.9/32 dst 10.1.0.1/32', dir, beet(PEER, ME), 367231),
+		),
+		[pol('add', 'src 10.1.0.1/32 dst 10.2.0.9/32', 'out', beet(ME, PEER), 367231)],
+	],
+	'charon: shunts, one that blocks and one that lets pass, around a tunnel': [
+		['in', 'fwd', 'out'].map((dir) =>
+			pol('add', 'src 0.0.0.0/0 dst 0.0.0.0/0', dir, 'action block', 399999),
+		),
+		['in', 'fwd', 'out'].map((dir) =>
+			pol('add', 'src 10.1.0.0/16 dst 10.1.0.0/16', dir, '', 175423),
+		),
+		[C_IN, C_OUT],
+		C_POLICIES('add', '0xc2222222'),
+		['in', 'fwd', 'out'].map((dir) => `xfrm policy delete src 0.0.0.0/0 dst 0.0.0.0/0 dir ${dir}`),
+	],
+	'charon: fifty clients with addresses of a pool': Array.from({ length: 50 }, (_, i) =>
+		poolClient(i),
+	),
+	'pluto: blocked while it negotiates, then up, then a failure shunt': [
+		P_ND,
+		[P_TRAP],
+		[`xfrm policy update ${CLIENT} dir out priority 1753000 action block`],
+		[P_OUT, P_IN],
+		P_POLICIES,
+		[`xfrm policy delete ${CLIENT} dir out`],
+		[`xfrm state delete src ${ME} dst ${PEER} proto esp spi 0x3000b001`],
+		[`xfrm state delete src ${PEER} dst ${ME} proto esp spi 0x3000a001`],
+		[`xfrm policy update ${TO} dir out priority 1757393 action block`],
 	],
 	'pluto: start, up, rekey, down to a trap': [
 		P_ND,
