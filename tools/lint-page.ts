@@ -32,7 +32,74 @@ pipeline needs no more than the command. \`--json\` gives a line a finding
 
 Keys are in none of these outputs.
 
-The table below is \`packages/explain/src/lint/pages.ts\`; \`npm run pages\` writes this page from it.
+## What is looked for
+
+| what | findings |
+| --- | --- |
+`;
+
+/** What people look for, and the findings that tell of it: each stands here once. */
+export const SUBJECTS: readonly (readonly [what: string, findings: readonly string[]])[] = [
+	[
+		'a template that no state satisfies, and the field that keeps them apart',
+		[
+			...[
+				'template-reqid',
+				'template-mark',
+				'template-if-id',
+				'template-spi',
+				'template-endpoints',
+			],
+			...['template-mode', 'template-proto', 'template-selector', 'template-selector-partial'],
+			...['state-direction', 'template-in-trigger', 'template-no-state'],
+		],
+	],
+	['templates that do not do what they seem to', ['template-transport-address', 'templates-six']],
+	['ends that no address of this host is', ['template-local-address', 'state-not-local']],
+	['states that nothing uses, or that were left over', ['state-unused', 'state-larval']],
+	[
+		'states that take more, or other packets, than meant',
+		['state-source-any', 'state-spi-zero', 'state-wildrecv'],
+	],
+	['the same key or SPI twice', ['key-twice', 'spi-twice', 'spi-mirrored']],
+	[
+		'weak, absent or unequal algorithms',
+		[
+			...['algorithm-weak', 'algorithm-null', 'algorithm-no-integrity', 'algorithm-sha256-96'],
+			...['algorithms-one-sided', 'integrity-failures'],
+		],
+	],
+	[
+		'replay windows and extended sequence numbers',
+		['window-zero', 'window-small', 'ipcomp-window', 'esn-one-sided', 'sequence-near-end'],
+	],
+	['lifetimes', ['lifetime-near', 'lifetime-none']],
+	['a fwd or in policy that is missing for an out', ['fwd-missing', 'in-missing']],
+	[
+		'plaintext that is accepted or leaves',
+		[
+			...['plaintext-optional', 'plaintext-no-policy', 'optional-transport-inbound'],
+			...['gap-in-clear', 'nat-before-lookup'],
+		],
+	],
+	['priorities, overlaps, policies that never decide', ['priority-tie', 'shadowed', 'redundant']],
+	[
+		'selectors: prefixes, ports, devices',
+		['host-bits', 'port-without-protocol', 'ports-unmirrored', 'dccp-ports', 'dev-inbound'],
+	],
+	['IPComp and BEET', ['ipcomp-required-inbound', 'beet-selector']],
+	['ESP in UDP: ports, one direction only', ['encap-swapped', 'encap-one-sided']],
+	[
+		'XFRM interfaces, and packets that go round in a circle',
+		['if-id-no-device', 'output-mark-loop'],
+	],
+	['Mobile IPv6: route optimization without its pair', ['mobility-unpaired']],
+	['MTU: overhead, largest inner packet, MSS', ['mtu-chain']],
+];
+
+const SOURCE = `
+The findings below are those of \`packages/explain/src/lint/pages.ts\`; \`npm run pages\` writes this page from
+them.
 `;
 
 /** The page. */
@@ -41,5 +108,9 @@ export function lintPage(): string {
 		([id, { severity, title, consequence, advice }]) =>
 			`\n## ${id}\n\n**${severity}**: ${title}.\n\n${consequence}\n\n${advice}\n`,
 	);
-	return `${INTRODUCTION}${sections.join('')}`;
+	const rows = SUBJECTS.map(([what, findings]) => {
+		const links = findings.map((id) => `[${id}](#${id})`);
+		return `| ${what} | ${links.join(', ')} |\n`;
+	});
+	return `${INTRODUCTION}${rows.join('')}${SOURCE}${sections.join('')}`;
 }

@@ -48,6 +48,7 @@ const P_IN = `xfrm policy add ${BACK} dir in ${FROM}`;
 const P_FWD = `xfrm policy add ${BACK} dir fwd ${FROM}`;
 const POLICIES = [P_OUT, P_IN, P_FWD];
 const SITE = [O, I, ...POLICIES];
+const COMP_IN = `xfrm state add src ${PEER} dst ${ME} proto comp spi 0x2000 mode tunnel comp deflate`;
 
 const SENT = 'src 10.1.0.5 dst 10.2.0.9 proto udp dport 53 dir out';
 const MISSING = [{ flow: SENT, bad: 'acquire XfrmOutNoStates', good: 'transform' }];
@@ -328,6 +329,10 @@ export const CASES: Readonly<Record<string, LintCase>> = {
 		flows: [
 			{ flow: 'src 10.2.0.5 dst 10.1.0.1 dir in', bad: 'pass', good: 'drop XfrmInTmplMismatch' },
 		],
+	},
+	'ipcomp-window': {
+		bad: [`${COMP_IN} replay-window 32`, ...SITE],
+		good: [COMP_IN, ...SITE],
 	},
 	'ipcomp-required-inbound': {
 		bad: [

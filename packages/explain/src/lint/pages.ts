@@ -327,6 +327,12 @@ export const PAGES: Readonly<Record<string, FindingPage>> = {
 		'Packets that do not get smaller are sent uncompressed, and are refused here: XfrmInTmplMismatch.',
 		'Add level use to the template for comp.',
 	),
+	'ipcomp-window': page(
+		'error',
+		'A replay window for IPComp inward',
+		'IPComp has no sequence numbers, so with a window the check refuses every packet: XfrmInStateSeqError.',
+		'Leave replay-window out of comp states; it belongs to the ESP or AH around them.',
+	),
 	'beet-selector': page(
 		'error',
 		'A BEET state without inner addresses',

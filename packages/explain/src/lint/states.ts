@@ -124,6 +124,12 @@ function checkWindow(facts: LintFacts, state: XfrmState): Finding[] {
 		`${stats[StateStat.ReplayWindow]} too old`,
 	].filter((text) => !text.startsWith('0 '));
 	return [
+		...when(
+			state.proto === IpProto.Comp && window > 0 && facts.isInward(state),
+			'ipcomp-window',
+			state,
+			`${name} has replay-window ${window}`,
+		),
 		...when(inward && window === 0, 'window-zero', state, `${name} has replay-window 0`),
 		...when(
 			inward && window > 0 && window <= 32,
