@@ -5,14 +5,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseHex } from '@xfrm/wire';
-import type { Fix } from './answer.ts';
 import type { Explainer, PacketOptions } from './explainer.ts';
-import { ask, gateway, gatewayAt, KEY } from './explainer-fixture.test.ts';
+import { ask, gateway, gatewayAt } from './explainer-fixture.test.ts';
 import { type Ask, FAULTS, type Fault } from './faults-fixture.test.ts';
-import { findFixes } from './fixes.ts';
-
-/** Where a key has to be filled in, the one that all ends have here. */
-const KEY_WORD = / KEY\b/g;
+import { firstFix, paste } from './paste-fixture.test.ts';
 
 function explainerOf({ rules, sysctls = {} }: Fault): Explainer {
 	const explainer = gateway(...rules);
@@ -46,25 +42,6 @@ function put(explainer: Explainer, one: Ask, options: PacketOptions = {}): void 
 	}
 }
 
-/** Pastes the commands of a fix; what a firewall rule among them does to the packet. */
-function paste(explainer: Explainer, { commands }: Fix): PacketOptions {
-	let options: PacketOptions = {};
-	for (const command of commands) {
-		const sysctl = /^sysctl -w (\S+)=(\d+)$/.exec(command);
-		const mark = /^nft add rule .* meta mark set (0x[0-9a-f]+)$/.exec(command);
-		if (mark !== null) {
-			options = { ...options, mark: Number(mark[1]) };
-			continue;
-		}
-		const { status, stderr } =
-			sysctl === null
-				? explainer.run(command.replace(KEY_WORD, ` ${KEY}`))
-				: explainer.setSysctl(sysctl[1] ?? '', Number(sysctl[2]));
-		assert.equal(status, 0, `${command}: ${stderr}`);
-	}
-	return options;
-}
-
 describe('the first fix', () => {
 	for (const fault of FAULTS) {
 		it(fault.name, () => {
@@ -75,10 +52,7 @@ describe('the first fix', () => {
 			const { answer } = explainer.question ?? {};
 			assert.notEqual(answer?.outcome, 'transform');
 			assert.match(answer?.reason ?? '', fault.says);
-			const [first] = findFixes(explainer, {
-				keyName: (key) =>
-					`0x${[...key].map((octet) => octet.toString(16).padStart(2, '0')).join('')}`,
-			});
+			const first = firstFix(explainer);
 			assert.ok(first !== undefined, 'no fix is told');
 			assert.match([first.text, ...first.commands].join('  '), fault.first);
 			const options = paste(explainer, first);

@@ -1,10 +1,13 @@
-/** Mistakes that people make in rules and hosts: what the reason says of each, and what the first fix does. */
+/**
+ * Mistakes that people make in rules and hosts: what the reason says of each, and what the first fix does, in its
+ * trial and pasted as it is told.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseHex } from '@xfrm/wire';
-import type { Explainer } from './explainer.ts';
+import type { Explainer, PacketOptions } from './explainer.ts';
 import { ask, gateway, gatewayAt, KEY, policy, state } from './explainer-fixture.test.ts';
-import { findFixes } from './fixes.ts';
+import { firstFix, paste } from './paste-fixture.test.ts';
 
 const HERE = '192.0.2.1';
 const PEER = '198.51.100.7';
@@ -215,25 +218,31 @@ function fromPeer(): Uint8Array {
 	return bytes;
 }
 
-function judge(mistake: Mistake, put: (explainer: Explainer) => void): void {
+function judge(
+	mistake: Mistake,
+	put: (explainer: Explainer, options: PacketOptions) => void,
+): void {
 	const explainer = gateway(...mistake.rules);
 	if (mistake.sysctl !== undefined) {
 		explainer.setSysctl(...mistake.sysctl);
 	}
-	put(explainer);
+	put(explainer, {});
 	const { code, reason } = explainer.question?.answer ?? {};
 	assert.equal(code, mistake.code);
 	assert.match(reason ?? '', mistake.says);
-	const [first] = findFixes(explainer, { keyName: () => 'KEY' });
+	const first = firstFix(explainer);
 	assert.match([first?.text, ...(first?.commands ?? [])].join('  '), mistake.first);
 	assert.equal(first?.outcome, 'transform');
+	put(explainer, paste(explainer, first));
+	const { outcome, reason: after } = explainer.question?.answer ?? {};
+	assert.equal(outcome, 'transform', after);
 }
 
 describe('what goes out', () => {
 	for (const mistake of OUTWARD) {
 		it(mistake.name, () => {
-			judge(mistake, (explainer) =>
-				ask(explainer, 'src 10.1.0.5 dst 10.2.0.9 proto udp dport 53 dev lan dir fwd'),
+			judge(mistake, (explainer, options) =>
+				ask(explainer, 'src 10.1.0.5 dst 10.2.0.9 proto udp dport 53 dev lan dir fwd', options),
 			);
 		});
 	}
@@ -242,7 +251,9 @@ describe('what goes out', () => {
 describe('what comes in', () => {
 	for (const mistake of INWARD) {
 		it(mistake.name, () => {
-			judge(mistake, (explainer) => explainer.ask(fromPeer(), { device: 'wan' }));
+			judge(mistake, (explainer, options) =>
+				explainer.ask(fromPeer(), { device: 'wan', ...options }),
+			);
 		});
 	}
 });
