@@ -105,16 +105,17 @@ const rows: readonly (readonly [name: string, Partial<StateConfig>])[] = [
 	['IPTFS without settings', { mode: 5, direction: 2, iptfs: {} }],
 ];
 
+const engine: Engine = new Engine({
+	profile: linux619,
+	// Nothing here is encrypted.
+	provider: { supports: () => true } as unknown as EngineOptions['provider'],
+	random: () => {},
+	route: () => undefined,
+});
+const header = { flags: 2, seq: 0xffff_fff3, pid: 0x8000_0007 };
+
 // @spec N-13 S-17 S-18
 test('written directly, a state is the same as by way of its values', () => {
-	const engine = new Engine({
-		profile: linux619,
-		// Nothing here is encrypted.
-		provider: { supports: () => true } as unknown as EngineOptions['provider'],
-		random: () => {},
-		route: () => undefined,
-	});
-	const header = { flags: 2, seq: 0xffff_fff3, pid: 0x8000_0007 };
 	const writer = new MessageWriter({ ...header, type: MessageType.NewSa });
 	for (const used of [false, true]) {
 		for (const [name, options] of rows) {
@@ -139,5 +140,25 @@ test('written directly, a state is the same as by way of its values', () => {
 			writer.copyTo(bytes, 4);
 			assert.deepEqual(bytes.subarray(4), want, `${name}, in memory that was used before`);
 		}
+	}
+});
+
+test('the writer may need more room at any attribute', () => {
+	for (let length = 0; length <= 512; length += 4) {
+		const auth = { name: 'hmac(sha1)', key: octets(0, length), truncBits: 96 };
+		const state = new XfrmState({
+			...config,
+			auth,
+			encap: { type: 2, sport: 4500, dport: 4500, oa: octets(3) },
+			tfcpad: 1,
+			mark: { v: 1, m: 1 },
+			replayEsn,
+			ifId: 2,
+			pcpu: 3,
+			direction: 2,
+			natKeepaliveSeconds: 4,
+		});
+		const want = stateMessage('newsa', header, engine.snapshotState(state));
+		assert.deepEqual(stateAnswer(state, header), want, `a key of ${length} octets`);
 	}
 });

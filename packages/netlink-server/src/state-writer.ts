@@ -120,7 +120,8 @@ export function appendState(writer: MessageWriter, state: XfrmState): void {
 	appendNonZero(writer, MTIMER_THRESH, state.mappingThresholdSeconds);
 	appendWord(writer, SA_PCPU, config.pcpu);
 	if (state.direction !== SaDirection.Unset) {
-		writer.view.setUint8(writer.appendAttribute(SA_DIR, 1), state.direction);
+		const at = writer.appendAttribute(SA_DIR, 1);
+		writer.view.setUint8(at, state.direction);
 	}
 	appendNonZero(writer, NAT_KEEPALIVE_INTERVAL, config.natKeepaliveSeconds);
 }

@@ -238,7 +238,8 @@ export function encodeError(request: RawMessage, errno: number, options: AckOpti
 		seq: request.seq,
 		pid: options.pid,
 	});
-	writer.view.setInt32(writer.append(4), -errno, true);
+	const errorAt = writer.append(4);
+	writer.view.setInt32(errorAt, -errno, true);
 	const quoted = capped ? MESSAGE_HEADER_OCTETS : request.end - at;
 	writer.appendBytes(new Uint8Array(view.buffer, view.byteOffset + at, quoted));
 	if (extended !== undefined) {
@@ -279,7 +280,8 @@ export function encodeDone(
 	const flags = MessageFlag.Multi | (extended === undefined ? 0 : MessageFlag.AckAttributes);
 	const { seq, pid } = header;
 	const writer = new MessageWriter({ type: ControlType.Done, flags, seq, pid });
-	writer.view.setInt32(writer.append(4), -errno, true);
+	const errorAt = writer.append(4);
+	writer.view.setInt32(errorAt, -errno, true);
 	if (extended !== undefined) {
 		writeExtended(writer, extended);
 	}

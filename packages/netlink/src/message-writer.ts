@@ -10,7 +10,7 @@ const FIRST_OCTETS = 512;
 let spare: DataView | undefined;
 
 export class MessageWriter {
-	/** Memory of the message so far; replaced when it grows, so read it anew after each `append`. */
+	/** Memory of the message so far; replaced when it grows, so read it behind each `append`, not in the same expression. */
 	bytes: Uint8Array;
 	/** View of `bytes`. */
 	view: DataView;
