@@ -100,7 +100,7 @@ export interface Fix {
 	/** Ready to paste; keys stand by their names, what has to be filled in in capitals. */
 	readonly commands: readonly string[];
 	readonly text: string;
-	/** Of the packet, when tried: `unknown` where a key that no rule tells decides. */
+	/** Of the packet, when tried: `unknown` where a key that no rule tells decides, `drop` where it leaked. */
 	readonly outcome: Outcome;
 }
 

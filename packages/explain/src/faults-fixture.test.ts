@@ -351,4 +351,16 @@ export const FAULTS: readonly Fault[] = [
 		says: /Too big: the packet of 1280 bytes/,
 		first: /link set dev wan mtu 1344/,
 	},
+	{
+		name: 'a policy for everything, and IPv6 beside it',
+		rules: [
+			'-6 addr add 2001:db8:9::1/64 dev wan',
+			'-6 route add default dev wan',
+			outward,
+			policy('dst 0.0.0.0/0 dir out', HERE, PEER),
+		],
+		asks: ['src 2001:db8:1::5 dst 2001:db8:2::9 proto udp dport 53 dir fwd dev lan'],
+		says: /by family: want ipv4, have ipv6/,
+		first: /add the same for ::\/0.*policy add src ::\/0 .*flag af-unspec/,
+	},
 ];

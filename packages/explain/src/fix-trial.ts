@@ -36,8 +36,8 @@ export interface Edit {
 	readonly options?: Partial<PacketOptions>;
 	/** Another packet in its place: a smaller one. */
 	readonly packet?: Uint8Array;
-	/** What is meant to become of it: `clear` is right where somebody wants it so. */
-	readonly want: 'protected' | 'clear';
+	/** What is meant to become of it: `clear` is right where somebody wants it so, `blocked` where it leaked. */
+	readonly want: 'protected' | 'clear' | 'blocked';
 	/** The edit makes way for this packet alone, in clear. */
 	readonly last?: boolean;
 }

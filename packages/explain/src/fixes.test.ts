@@ -329,6 +329,21 @@ describe('fixes of packets that come in', () => {
 		);
 	});
 
+	it('block what leaked past a block for the other family', () => {
+		const block = 'xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out action block priority 9';
+		const explainer = gateway(
+			'-6 addr add 2001:db8:9::1/64 dev wan',
+			'-6 route add default dev wan',
+			block,
+		);
+		ask(explainer, 'src 2001:db8:1::5 dst 2001:db8:2::9 proto udp dir fwd', { device: 'lan' });
+		assert.equal(explainer.question?.answer.outcome, 'pass');
+		assert.deepEqual(
+			fixesOf(explainer).map(({ commands, outcome }) => [...commands, outcome]),
+			[['ip xfrm policy add src ::/0 dst ::/0 dir out priority 9 action block', 'drop']],
+		);
+	});
+
 	it('make a state anew with all that it had', () => {
 		const words = 'reqid 4 flag af-unspec dir out pcpu-num 0';
 		const explainer = gatewayAt(

@@ -12,6 +12,7 @@ import type { Explainer, PacketOptions } from './explainer.ts';
 import { mendBinding } from './fix-binding.ts';
 import type { KeyWriter } from './fix-command.ts';
 import { mendEnds } from './fix-ends.ts';
+import { addFamilyTwin } from './fix-family.ts';
 import { isHarmless, protectionOf } from './fix-harm.ts';
 import { addAddress, setSysctls } from './fix-host.ts';
 import { findState, mendIcv, mendMismatch, widenWindow } from './fix-inbound.ts';
@@ -57,6 +58,7 @@ const GENERATORS: readonly Generator[] = [
 	turnPolicy,
 	addPolicyFor,
 	preferPolicy,
+	addFamilyTwin,
 	addPeer,
 	turnState,
 	widenWindow,
@@ -234,9 +236,11 @@ class Search {
 		const { outcome, states } = tried.question.answer;
 		const keyMissing = tried.edits.some(({ commands }) => commands.some((one) => one.unknownKey));
 		const right =
-			edit.want === 'clear'
-				? outcome === 'pass' || outcome === 'transform'
-				: (outcome === 'transform' && states.length > 0) || (outcome === 'unknown' && keyMissing);
+			edit.want === 'blocked'
+				? tried.question.answer.counter === 'XfrmOutPolBlock'
+				: edit.want === 'clear'
+					? outcome === 'pass' || outcome === 'transform'
+					: (outcome === 'transform' && states.length > 0) || (outcome === 'unknown' && keyMissing);
 		return right && this.#earlierAsGood(tried) && this.#harmless(tried);
 	}
 

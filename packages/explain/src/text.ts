@@ -90,6 +90,7 @@ interface Page {
 const TRIED: Readonly<Record<string, string>> = {
 	transform: 'then it goes on protected',
 	pass: 'then it goes on in clear',
+	drop: 'then it is dropped, not sent in clear',
 	unknown: 'then the state takes it; its key decides',
 };
 
