@@ -1,9 +1,18 @@
-/** Parts of an answer: states as the contract tells of them, and the packets that came of one. */
-import type { XfrmState } from '@xfrm/engine';
+/** Parts of an answer: policies and states as the contract tells of them, and the packets that came of one. */
+import type { XfrmPolicy, XfrmState } from '@xfrm/engine';
 import { formatHex, formatHex32 } from '@xfrm/wire';
 import { Family, formatAddress } from '@xfrm/wire/xfrm';
-import type { StateRef } from './answer.ts';
-import { modeName, stateProtoName } from './names.ts';
+import type { PolicyRef, StateRef } from './answer.ts';
+import {
+	actionName,
+	directionName,
+	hexNumber,
+	markText,
+	modeName,
+	policyTypeName,
+	selectorText,
+	stateProtoName,
+} from './names.ts';
 import type { Fact } from './recorder.ts';
 
 /** A state as the contract tells of it. */
@@ -17,6 +26,24 @@ export function stateRefOf(state: XfrmState, refused: boolean): StateRef {
 		mode: modeName(state.mode),
 		reqid: state.reqid >>> 0,
 		...(refused ? { refused: true as const } : {}),
+	};
+}
+
+/** A policy as the contract tells of it. */
+export function policyRefOf(
+	policy: XfrmPolicy,
+	deviceName: (ifindex: number) => string | undefined,
+): PolicyRef {
+	const mark = markText(policy.markValue, policy.markMask);
+	return {
+		index: policy.socketId === 0 ? policy.index : null,
+		ptype: policyTypeName(policy),
+		dir: directionName(policy.direction),
+		priority: policy.priority,
+		action: actionName(policy.action),
+		mark: mark === '' ? null : mark,
+		if_id: policy.ifId === 0 ? null : hexNumber(policy.ifId),
+		selector: selectorText(policy.config.selector, deviceName),
 	};
 }
 

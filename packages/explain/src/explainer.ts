@@ -3,7 +3,7 @@
  * over: replay windows, counters, lifetimes, larval states. What has to be guessed is guessed here, and
  * told in `assumed`.
  */
-import type { Available, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import type { Available, XfrmState } from '@xfrm/engine';
 import type { StreamOptions } from '@xfrm/host';
 import type { Command, DumpedObject } from '@xfrm/iproute';
 import { formatHex } from '@xfrm/wire';
@@ -16,8 +16,8 @@ import {
 	Mode,
 	type Refusal,
 } from '@xfrm/wire/xfrm';
-import type { Answer, EventRef, LeftPacket, PolicyRef } from './answer.ts';
-import { packetsOf, stateRefOf } from './answer-refs.ts';
+import type { Answer, EventRef, LeftPacket } from './answer.ts';
+import { packetsOf, policyRefOf, stateRefOf } from './answer-refs.ts';
 import { Digest, outcomeOf } from './digest.ts';
 import {
 	addressesText,
@@ -35,14 +35,6 @@ import type { HostCommand } from './host-command.ts';
 import { applyHostCommand } from './host-setup.ts';
 import { HostSockets } from './host-sockets.ts';
 import { Journal, type Question } from './journal.ts';
-import {
-	actionName,
-	directionName,
-	hexNumber,
-	markText,
-	policyTypeName,
-	selectorText,
-} from './names.ts';
 import { type PacketOptions, senderText } from './packet-options.ts';
 import { packetText } from './packet-text.ts';
 import { reasonFor } from './reasons.ts';
@@ -483,7 +475,7 @@ export class Explainer {
 			counters: outcome === 'unknown' ? {} : Object.fromEntries(observed.counters),
 			code,
 			reason,
-			policies: digest.policies.map((policy) => this.#policyRef(policy)),
+			policies: digest.policies.map((policy) => policyRefOf(policy, setting.deviceName)),
 			states: [
 				...digest.used.map((state) => stateRefOf(state, false)),
 				...(digest.refusing === undefined
@@ -543,20 +535,6 @@ export class Explainer {
 			}
 		}
 		return undefined;
-	}
-
-	#policyRef(policy: XfrmPolicy): PolicyRef {
-		const mark = markText(policy.markValue, policy.markMask);
-		return {
-			index: policy.socketId === 0 ? policy.index : null,
-			ptype: policyTypeName(policy),
-			dir: directionName(policy.direction),
-			priority: policy.priority,
-			action: actionName(policy.action),
-			mark: mark === '' ? null : mark,
-			if_id: policy.ifId === 0 ? null : hexNumber(policy.ifId),
-			selector: selectorText(policy.config.selector, (ifindex) => this.world.deviceName(ifindex)),
-		};
 	}
 }
 
