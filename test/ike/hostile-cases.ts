@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import type { Host, Running } from './laboratory.ts';
-import { pause } from './laboratory.ts';
+import { pause, XFRM } from './laboratory.ts';
 import { NOBODY } from './safety-cases.ts';
 import { type Case, IPV4, withEnds, withLaboratory } from './scenario.ts';
 
@@ -58,6 +58,57 @@ const portId: Case = {
 			assert.equal(await second.ended, 0);
 			const pids = spawnSync('ip', ['netns', 'pids', host.namespace], { encoding: 'utf8' });
 			assert.equal(pids.stdout.trim(), '', 'no keeper is left behind');
+		}),
+};
+
+/** Asks for all states by a port id of its own, and has no room for the answer. */
+const DIES_AMID_DUMP = `import socket, struct, time
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 6)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+s.bind((4242, 0))
+s.sendto(struct.pack("=IHHII", 16, 18, 0x301, 1, 0), (0, 0))
+print("asked", flush=True)
+time.sleep(60)`;
+
+/** Takes the same port id once it is free, and tells what comes. */
+const HEIR = `import socket
+print("waits", flush=True)
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 2)
+while True:
+    try: s.bind((4242, 0)); break
+    except OSError: pass
+s.settimeout(1)
+octets = 0
+try:
+    while True: octets += len(s.recv(65536))
+except TimeoutError: print("told", octets)`;
+
+const heir: Case = {
+	name: 'hostile: who takes the port id of a program that dies amid its dump is told nothing of it',
+	run: () =>
+		withLaboratory(async (laboratory) => {
+			const host = laboratory.host('a');
+			await host.daemon();
+			const states = Array.from(
+				{ length: 200 },
+				(_, i) =>
+					`xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi ${i + 256} mode tunnel ` +
+					`enc aes 0x${'11'.repeat(16)} auth sha256 0x${'22'.repeat(32)}`,
+			);
+			host.exec('ip -batch -', states.join('\n'));
+			for (const way of [[], ['--seccomp']]) {
+				const words = ['exec', ...way, '--', PYTHON, '-c', DIES_AMID_DUMP];
+				const victim = host.start([process.execPath, XFRM, ...words]);
+				await host.untilText(() => victim.stdout, /asked/);
+				const thief = host.start([...NOBODY, PYTHON, '-c', HEIR]);
+				await host.untilText(() => thief.stdout, /waits/);
+				await pause(100);
+				assert.equal(thief.stdout, 'waits\n');
+				victim.kill('SIGKILL');
+				await thief.ended;
+				assert.equal(thief.stdout, 'waits\ntold 0\n');
+			}
+			assert.equal(host.mustExec('ip xfrm state').match(/^src /gm)?.length, 200);
 		}),
 };
 
@@ -194,6 +245,7 @@ const floods: Case = {
 export const hostileCases: readonly Case[] = [
 	unprivileged,
 	portId,
+	heir,
 	impostor([]),
 	impostor(['--seccomp']),
 	floods,

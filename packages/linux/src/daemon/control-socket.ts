@@ -22,6 +22,7 @@ import {
 	sockaddrNlPid,
 } from '../socket-abi.ts';
 import { type Credentials, mayConfigure, senderCredentials } from './credentials.ts';
+import { findReceiver, holdSocket, type KeyReceiver, mayTellKeys } from './key-receiver.ts';
 import { DAEMON_PORT } from './marks.ts';
 import { takeObservationRequest } from './observation.ts';
 import { netlinkSockets } from './socket-list.ts';
@@ -52,6 +53,8 @@ interface Peer {
 	uid: number;
 	/** What the kernel had no room for yet. */
 	readonly backlog: Uint8Array[];
+	/** To whom keys are told, once there are some to tell. */
+	receiver: KeyReceiver | undefined;
 }
 
 /** Opens the socket and takes the port id. Answers fd or negative errno: EADDRINUSE when it is taken. */
@@ -271,7 +274,14 @@ export class ControlSocket {
 			this.#forget(oldest);
 		}
 		const client = this.#server.connect({ portId, privileged });
-		const peer = { client, address: sockaddrNl(portId), pid, uid, backlog: [] };
+		const peer: Peer = {
+			client,
+			address: sockaddrNl(portId),
+			pid,
+			uid,
+			backlog: [],
+			receiver: undefined,
+		};
 		this.#peers.set(portId, peer);
 		return peer;
 	}
@@ -283,7 +293,7 @@ export class ControlSocket {
 			if (next === undefined) {
 				return true;
 			}
-			const sent = this.#native.send(this.fd, next, peer.address);
+			const sent = this.#send(peer, next);
 			if (sent === -Errno.EAGAIN || sent === -Errno.ENOBUFS) {
 				if (!peer.client.privileged) {
 					// Nothing is kept for who has no right to anything.
@@ -300,7 +310,44 @@ export class ControlSocket {
 		}
 	}
 
+	/** Sends an answer: keys to who has asked, and to nobody who has the port id instead. */
+	#send(peer: Peer, datagram: Uint8Array): number {
+		const native = this.#native;
+		if (!peer.client.privileged || !mayTellKeys(datagram)) {
+			return native.send(this.fd, datagram, peer.address);
+		}
+		const held = this.#hold(peer);
+		if (held === undefined) {
+			return -Errno.ECONNREFUSED;
+		}
+		const sent = native.send(this.fd, datagram, peer.address);
+		if (held >= 0) {
+			native.close(held);
+		}
+		return sent;
+	}
+
+	/** A copy of a peer's socket, if it has one. */
+	#hold(peer: Peer): number | undefined {
+		const held = peer.receiver && holdSocket(this.#native, peer.receiver);
+		if (held !== undefined) {
+			return held;
+		}
+		// It may have another socket by now.
+		this.#loseReceiver(peer);
+		peer.receiver = findReceiver(this.#native, peer.client.portId, peer);
+		return peer.receiver && holdSocket(this.#native, peer.receiver);
+	}
+
+	#loseReceiver(peer: Peer): void {
+		if (peer.receiver !== undefined) {
+			this.#native.close(peer.receiver.pidfd);
+		}
+		peer.receiver = undefined;
+	}
+
 	#forget(peer: Peer): void {
+		this.#loseReceiver(peer);
 		this.#server.disconnect(peer.client);
 		this.#peers.delete(peer.client.portId);
 		peer.backlog.length = 0;

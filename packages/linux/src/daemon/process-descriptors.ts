@@ -36,9 +36,17 @@ export function commandLine(pid: number): string[] {
 
 /** Effective user of a process; undefined for one that has ended. */
 export function effectiveUser(pid: number): number | undefined {
+	return userOf(pid, /^Uid:\s+\d+\s+(\d+)/m);
+}
+
+/** Real user of a process; undefined for one that has ended. */
+export function realUser(pid: number): number | undefined {
+	return userOf(pid, /^Uid:\s+(\d+)/m);
+}
+
+function userOf(pid: number, field: RegExp): number | undefined {
 	try {
-		const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-		const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1];
+		const uid = field.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
 		return uid === undefined ? undefined : Number(uid);
 	} catch {
 		return undefined;
