@@ -190,6 +190,13 @@ describe('xfrm explain: bad input', () => {
 			stderr: /found "z" in a packet, expected a hexadecimal digit/,
 		},
 		{
+			name: 'a line of tcpdump for a packet',
+			args: ['--rules', '-', 'IP 10.1.0.5 > 10.2.0.9: ICMP echo request, id 1, seq 1, length 64'],
+			input: POLICY,
+			stderr:
+				/found "IP 10\.1\.0\.5 > .*", expected a packet in hex, @FILE of a capture, or a flow/,
+		},
+		{
 			name: 'a packet of no IP version',
 			args: ['--rules', '-', '9500'],
 			input: POLICY,

@@ -284,8 +284,19 @@ function* capturePackets(path: string, options: PacketOptions): Generator<Asked>
 }
 
 /** An IP packet from hex text. */
+/** Of what is no packet so many letters are told. */
+const FOUND_MAX = 40;
+
 function hexPacket(text: string): Uint8Array {
 	const bytes = parseHex(text);
+	if (!(bytes instanceof Uint8Array) && /[.:> ]/.test(text.trim())) {
+		throw new InputError({
+			column: 1,
+			found: `"${text.slice(0, FOUND_MAX)}"`,
+			expected:
+				"a packet in hex, @FILE of a capture, or a flow as in 'src 10.1.0.5 dst 10.2.0.9 proto icmp'",
+		});
+	}
 	if (!(bytes instanceof Uint8Array)) {
 		throw new InputError({
 			column: bytes.at + 1,

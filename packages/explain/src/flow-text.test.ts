@@ -55,6 +55,10 @@ describe('a packet that is made up', () => {
 		}
 	});
 
+	it('may be told as ip route get has it', () => {
+		assert.deepEqual(packetOf('from 10.0.0.1 to 10.0.0.2'), packetOf(V4));
+	});
+
 	it('is none of a flow that is only looked up', () => {
 		assert.throws(() => parseFlow(splitWords(`${V4} length 99`), 'flow'), /mark, if_id or dev/);
 	});

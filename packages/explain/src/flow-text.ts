@@ -59,6 +59,8 @@ export function looksLikeFlow(words: readonly Word[]): boolean {
 const FLOW_WORDS = 'src, dst, proto, sport, dport, type, code, dir, mark, if_id';
 const FLOW_KEYS = /^(src|dst|proto|sport|dport|type|code|dir|mark|if_id|dev)$/;
 const PACKET_KEYS = /^(length|df)$/;
+/** As `ip route get` has it. */
+const OTHER_WORDS: Readonly<Record<string, string>> = { from: 'src', to: 'dst' };
 
 /**
  * Reads a flow.
@@ -73,7 +75,8 @@ export function parseFlow(words: readonly Word[], of: 'packet' | 'flow' = 'packe
 		if (key === undefined) {
 			break;
 		}
-		if (!FLOW_KEYS.test(key.text) && !(of === 'packet' && PACKET_KEYS.test(key.text))) {
+		const name = OTHER_WORDS[key.text] ?? key.text;
+		if (!FLOW_KEYS.test(name) && !(of === 'packet' && PACKET_KEYS.test(key.text))) {
 			throw new InputError({
 				column: key.column,
 				found: `"${key.text}"`,
@@ -87,7 +90,7 @@ export function parseFlow(words: readonly Word[], of: 'packet' | 'flow' = 'packe
 				expected: `a value for ${key.text}`,
 			});
 		}
-		seen[key.text] = value;
+		seen[name] = value;
 	}
 	return flowOf(seen, words);
 }
