@@ -39,10 +39,16 @@ function kindsOf(section: DumpSection): ReadonlySet<string> {
 	return new Set(section.pieces.map(({ kind }) => kind).filter((kind) => kind !== 'typed'));
 }
 
-/** A section that only a heading begins goes on with what is before it, when that lacks what it has. */
+/**
+ * A section that only a heading begins goes on with what is before it, when that lacks what it has; one of commands
+ * alone, when nothing names the one before.
+ */
 function continues(before: DumpSection, section: DumpSection): boolean {
 	const has = kindsOf(before);
 	const more = kindsOf(section);
+	if (before.name === '' && has.size > 0 && more.size === 0) {
+		return true;
+	}
 	return !section.certain && more.size > 0 && [...more].every((kind) => !has.has(kind));
 }
 

@@ -219,3 +219,27 @@ test('keys that somebody took away with what stood for them are hidden, where th
 		);
 	}
 });
+
+test('default policies are read where ip has printed them', () => {
+	const printed = 'Default policies:\n in:  block\n fwd: accept\n out: block\n';
+	const rows: readonly (readonly [text: string, kinds: string])[] = [
+		[`${STATE}${POLICY}${printed}`, 'state policy'],
+		[`${printed}${POLICY}`, 'policy'],
+		[`root@moon:~# ip xfrm policy getdefault\n${printed}root@moon:~# ip x p\n${POLICY}`, 'policy'],
+		[`${POLICY}root@moon:~# ip xfrm policy getdefault\n${printed}`, 'policy'],
+		[printed, ''],
+	];
+	for (const [text, kinds] of rows) {
+		const { steps = [], problem, form } = parseRulesFile(text);
+		assert.equal(problem, undefined, text);
+		assert.equal(form, 'dump');
+		const commands = steps.flatMap((step) => (step.kind === 'command' ? [step.text] : []));
+		assert.deepEqual(commands, [
+			'ip xfrm policy setdefault in block',
+			'ip xfrm policy setdefault fwd accept',
+			'ip xfrm policy setdefault out block',
+		]);
+		const objects = steps.flatMap(({ kind }) => (kind === 'command' ? [] : [kind]));
+		assert.equal(objects.join(' '), kinds);
+	}
+});

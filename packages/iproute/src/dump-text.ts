@@ -54,6 +54,10 @@ const INNER_WORDS = new Set([
 ]);
 const MONITOR = /^(\[?\S*\]?\s*)?(Deleted|Updated|Expired|Flushed|acquire proto|Async event)\b/;
 
+/** What `ip xfrm policy getdefault` prints, and what each of its lines would be as a command. */
+const DEFAULTS = /^Default policies:$/;
+const DEFAULT = /^(in|fwd|out):\s+(accept|block)$/;
+
 /** A command that changes something, a remark, or nothing. */
 const COMMAND =
 	/^\s*(?:#.*|(?:sudo\s+)?(?:ip\s+(?:-\S+\s+)*)?(?:xfrm\s+)?(?:state|policy)\s+(?:add|update|del(?:ete)?|flush|set(?:default)?)(?:\s.*[^\\\s])?\s*)?$/;
@@ -67,7 +71,9 @@ export function looksLikeDump(text: string): boolean {
 	let continued = false;
 	for (const line of pastedLines(text)) {
 		// A command that goes on in the next line may go on with `src`.
-		const isDump = beginsObject(line) || MONITOR.test(line.text) || withoutEcho(line) !== undefined;
+		const { text: own } = line;
+		const isOther = MONITOR.test(own) || DEFAULTS.test(own) || withoutEcho(line) !== undefined;
+		const isDump = beginsObject(line) || isOther;
 		if (!continued && isDump) {
 			return true;
 		}
@@ -217,6 +223,8 @@ class DumpReader {
 	#open: OpenObject | undefined;
 	/** Output of another command: passed over up to the next prompt or object. */
 	#foreign: boolean = false;
+	/** Lines of default policies follow. */
+	#defaults: boolean = false;
 
 	constructor(context: CommandContext) {
 		this.#context = context;
@@ -281,6 +289,9 @@ class DumpReader {
 			return;
 		}
 		const { text, number } = line;
+		if (this.#takeDefaults(line)) {
+			return;
+		}
 		if (MONITOR.test(text)) {
 			const expected = 'output of ip xfrm state or ip xfrm policy';
 			this.#refuse(line, 'This is what ip xfrm monitor prints', expected);
@@ -293,6 +304,18 @@ class DumpReader {
 		} else if (!this.#foreign) {
 			this.pieces.push({ kind: 'heading', line: number, text });
 		}
+	}
+
+	/** Default policies are set as by the command that sets them; false for another line. */
+	#takeDefaults({ text, number, indent }: PastedLine): boolean {
+		const [, direction, action] = (this.#defaults ? DEFAULT.exec(text) : null) ?? [];
+		this.#defaults = direction !== undefined || DEFAULTS.test(text);
+		if (direction !== undefined) {
+			const command = `ip xfrm policy setdefault ${direction} ${action}`;
+			const place = { line: number, column: indent + 1 };
+			this.pieces.push({ kind: 'typed', host: undefined, command, prompted: false, ...place });
+		}
+		return this.#defaults;
 	}
 
 	#refuse(line: PastedLine, message: string, expected: string): void {
