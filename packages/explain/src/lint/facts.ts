@@ -138,7 +138,7 @@ function outwardMisses({ policy, template, ownAddresses }: Demand, state: XfrmSt
 	if (ownAddresses && hasOwnAddresses(template.mode)) {
 		ask('endpoints', addressEquals(id.daddr, template.id.daddr, family));
 		ask('endpoints', fitsOrAny(saddr, template.saddr, family));
-	} else if (!ownAddresses) {
+	} else if (!ownAddresses && !endsAreNamed(template, state, family)) {
 		const { selector } = policy.config;
 		ask(
 			'endpoints',
@@ -191,10 +191,25 @@ function inwardMisses({ policy, template, ownAddresses }: Demand, state: XfrmSta
 		if (!source || !here) {
 			fields.push('endpoints');
 		}
-	} else if (!ownAddresses && !transportEndsFit(policy, state)) {
+	} else if (
+		!ownAddresses &&
+		!endsAreNamed(template, state, outer) &&
+		!transportEndsFit(policy, state)
+	) {
 		fields.push('endpoints');
 	}
 	return fields;
+}
+
+/** Is it a transport template with the ends of this tunnel? Nothing but the mode is wrong then. */
+function endsAreNamed(template: Template, state: XfrmState, family: number): boolean {
+	const { saddr, id } = state.config;
+	return (
+		hasOwnAddresses(state.mode) &&
+		!isAnyAddress(template.id.daddr, family) &&
+		addressEquals(template.saddr, saddr, family) &&
+		addressEquals(template.id.daddr, id.daddr, family)
+	);
 }
 
 /** Do packets of a transport state fall under an incoming policy at all? */

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { linux619 } from '@xfrm/engine';
 import { parseHex } from '@xfrm/wire';
-import { gatewayAt } from '../explainer-fixture.test.ts';
+import { gateway, gatewayAt, policy, state } from '../explainer-fixture.test.ts';
 import { FlowLookup } from '../lookup.ts';
 import { lintRules } from './lint.ts';
 import { CASES, type LintCase } from './lint-cases-fixture.test.ts';
@@ -56,6 +56,29 @@ describe('lint', () => {
 			}
 		});
 	}
+
+	it('sees the ends of a tunnel in a template of mode transport', () => {
+		for (const dir of ['out', 'fwd']) {
+			const [src, dst] =
+				dir === 'out' ? ['192.0.2.1', '198.51.100.2'] : ['198.51.100.2', '192.0.2.1'];
+			const explainer = gateway(
+				state(src, dst, '0x100', 'reqid 1'),
+				policy(`dst 10.9.0.0/16 dir ${dir}`, src, dst, 'reqid 1').replace('mode tunnel', ''),
+			);
+			const ids = lintRules(explainer.world, { hostKnown: true }).map(({ id }) => id);
+			assert.ok(ids.includes('template-mode'), `${dir}: ${ids.join(' ')}`);
+		}
+	});
+
+	it('sees that a tunnel takes packets of its own family only, outward and without af-unspec', () => {
+		const ends = ['192.0.2.1', '198.51.100.2'] as const;
+		const idsFor = (more: string): string[] => {
+			const explainer = gateway(state(...ends, '0x100', more), policy('dst ::/0 dir out', ...ends));
+			return lintRules(explainer.world, { hostKnown: true }).map(({ id }) => id);
+		};
+		assert.ok(idsFor('').includes('template-selector'));
+		assert.ok(!idsFor('flag af-unspec').includes('template-selector'));
+	});
 
 	it('has a case for every page, and at least 40 of them', () => {
 		assert.deepEqual(Object.keys(CASES).sort(), Object.keys(PAGES).sort());

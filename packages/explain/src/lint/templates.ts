@@ -129,9 +129,12 @@ function checkAddresses(facts: LintFacts, demand: Demand, text: string): Finding
 function checkServing({ policy }: Demand, serving: readonly XfrmState[]): Finding[] {
 	const own = policy.config.selector;
 	const [narrow] = serving;
-	const limited = serving.every((state) => {
-		const { selector } = state.config;
-		return selector.family !== 0 && !selectorCovers(selector, own, policy.family);
+	// Outward a selector is of one family; inward only its prefixes are compared.
+	const isOther = (family: number): boolean =>
+		policy.direction === Direction.Out && family !== policy.family;
+	const limited = serving.every(({ config: { selector } }) => {
+		const covers = !isOther(selector.family) && selectorCovers(selector, own, policy.family);
+		return selector.family !== 0 && !covers;
 	});
 	if (narrow === undefined || !limited) {
 		return [];
