@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import type { Host, Running } from './laboratory.ts';
-import { pause, XFRM } from './laboratory.ts';
+import { pause, until, XFRM } from './laboratory.ts';
 import { NOBODY } from './safety-cases.ts';
 import { type Case, IPV4, withEnds, withLaboratory } from './scenario.ts';
 
@@ -58,6 +58,57 @@ const portId: Case = {
 			assert.equal(await second.ended, 0);
 			const pids = spawnSync('ip', ['netns', 'pids', host.namespace], { encoding: 'utf8' });
 			assert.equal(pids.stdout.trim(), '', 'no keeper is left behind');
+		}),
+};
+
+/** Takes the daemon's port id, and tells all who listen that all states are gone. */
+const LIAR = `import socket, struct
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 2)
+s.bind((0x58465244, 0))
+lie = struct.pack("=IHHII", 17, 28, 0, 0, 0) + bytes([50, 0, 0, 0])
+told = 0
+for row in [line.split() for line in open("/proc/net/netlink")][1:]:
+    if row[1] == "2" and int(row[2]) != 0x58465244:
+        s.sendto(lie, (int(row[2]), 0)); told += 1
+try: s.sendto(lie, (0, 0x1ff))
+except ConnectionRefusedError: pass
+print(told)`;
+
+/** Reads news as they come, and does not ask who has sent them. */
+const READS = `import os, socket
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 6); s.bind((0, 15))
+while True: print("octets", len(os.read(s.fileno(), 65536)), flush=True)`;
+
+const liar: Case = {
+	name: 'hostile: who takes the port id of a daemon that has been stopped is believed nothing',
+	run: () =>
+		withLaboratory(async (laboratory) => {
+			const host = laboratory.host('a');
+			const daemon = await host.daemon();
+			const listeners = [[], ['--seccomp']].flatMap((way) =>
+				[
+					['ip', 'xfrm', 'monitor'],
+					[PYTHON, '-c', READS],
+				].map((words) => host.start([process.execPath, XFRM, 'exec', ...way, '--', ...words])),
+			);
+			const listening = (): number =>
+				host.must('cat /proc/net/netlink').match(/ (?:ffffffff|0000000f) /g)?.length ?? 0;
+			await until('listeners', () => listening() === listeners.length, 20_000);
+			await pause(600);
+			const change = 'xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out';
+			host.mustExec(`ip ${change}`);
+			host.mustExec(`ip ${change.replace('add', 'delete')}`);
+			const hears = ({ stdout }: Running): boolean => /Deleted|octets.*octets/s.test(stdout);
+			await until('news', () => listeners.every(hears));
+			daemon.kill('SIGTERM');
+			assert.equal(await daemon.ended, 0);
+			const before = listeners.map(({ stdout }) => stdout);
+			assert.equal(host.must([...NOBODY, PYTHON, '-c', LIAR]), `${listeners.length}\n`);
+			await pause(500);
+			assert.deepEqual(
+				listeners.map(({ stdout }) => stdout),
+				before,
+			);
 		}),
 };
 
@@ -246,6 +297,7 @@ export const hostileCases: readonly Case[] = [
 	unprivileged,
 	portId,
 	heir,
+	liar,
 	impostor([]),
 	impostor(['--seccomp']),
 	floods,

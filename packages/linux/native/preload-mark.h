@@ -12,7 +12,7 @@
 #define XFRM_PRELOAD_MARK_H
 #include "handshake.h"
 
-/* Control messages of a program's packet, in octets. */
+/* Control messages of a packet, in octets. */
 #define CONTROL_MAX 1024
 
 typedef __typeof__(&sendmsg) sender;

@@ -8,14 +8,15 @@
  *   SO_MARK                               beside a bypass goes with the packets (preload-mark.h)
  *   UDP_ENCAP                             the socket shares its port with the daemon's
  *   SO_PROTOCOL                           says NETLINK_XFRM
+ *   SO_PASSCRED                           is always set, and credentials kept from who has not asked for them
  *   socket(PF_KEY, …)                     is refused: it would configure the kernel
  *
  * Everything else, bind, groups, port ids, flow control and queues, is the kernel's own. What does not come
- * from the daemon is thrown away unseen, and nothing is sent before the daemon's port id has answered with
+ * from the daemon's port id, sent by root, is thrown away unseen, and nothing is sent before the daemon's port id has answered with
  * root's credentials, anew after every ECONNREFUSED and every second, and before each message with keys:
  * whoever else binds the port id gets none.
  *
- * It has no state but two octets and a mark a descriptor, and a time, takes no lock, and prints nothing. It sees
+ * It has no state but three octets and a mark a descriptor, and a time, takes no lock, and prints nothing. It sees
  * what the program calls in the C library: not system calls of the program's own, such as those of io_uring.
  */
 #define _GNU_SOURCE
@@ -40,6 +41,8 @@ static unsigned char ours[FD_MAX];
 static int marks[FD_MAX];
 /* It has sent something, and has not received since. */
 static unsigned char asked[FD_MAX];
+/* SO_PASSCRED, as the program has set it. */
+static unsigned char told[FD_MAX];
 /* The daemon's port id has answered with root's credentials; until then it counts. */
 static long long trusted_until;
 
@@ -60,6 +63,7 @@ static void note_mark(int fd, int mark) {
 static void note_copy(int from, int to) {
 	if (kind_of(from) == BYPASSING) note_mark(to, marks[from]);
 	else note(to, kind_of(from));
+	if (is_ours(to)) told[to] = told[from];
 }
 static void forget(unsigned from, unsigned to) {
 	for (; from < FD_MAX && from <= to; from++) ours[from] = NOT_OURS;
@@ -94,7 +98,7 @@ static ssize_t sent(ssize_t octets) {
 int socket(int domain, int type, int protocol) {
 	REAL(socket);
 	int mine = domain == AF_NETLINK && protocol == NETLINK_XFRM_;
-	int fd;
+	int fd, one = 1;
 	if (domain == AF_KEY) {
 		errno = EAFNOSUPPORT;
 		return -1;
@@ -106,6 +110,10 @@ int socket(int domain, int type, int protocol) {
 		return -1;
 	}
 	note(fd, mine ? OURS : NOT_OURS);
+	if (is_ours(fd)) {
+		told[fd] = 0;
+		real_setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof one);
+	}
 	return fd;
 }
 
@@ -236,6 +244,24 @@ int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
 	return (int)i;
 }
 
+/* Gives the program its control messages, cut where it has no more room as the kernel does it. */
+static void give_control(struct msghdr *to, struct msghdr *from, int credentials) {
+	struct cmsghdr *control;
+	char *bytes = to->msg_control;
+	size_t at = 0, room = bytes ? to->msg_controllen : 0;
+	to->msg_flags = from->msg_flags & ~MSG_CTRUNC;
+	for (control = CMSG_FIRSTHDR(from); control; control = CMSG_NXTHDR(from, control)) {
+		size_t left = room - at, octets = control->cmsg_len < left ? control->cmsg_len : left;
+		if (!credentials && control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_CREDENTIALS) continue;
+		if (octets < control->cmsg_len) to->msg_flags |= MSG_CTRUNC;
+		if (left < sizeof *control) continue;
+		memcpy(bytes + at, control, octets);
+		memcpy(bytes + at, &octets, sizeof octets);
+		at += CMSG_ALIGN(octets) < left ? CMSG_ALIGN(octets) : left;
+	}
+	to->msg_controllen = at;
+}
+
 /*
  * Receives one datagram of the daemon's. Any other is taken from the queue and thrown away; one that is
  * only peeked at has to be looked at first.
@@ -245,13 +271,16 @@ static ssize_t receive(int fd, struct msghdr *message, int flags) {
 	asked[fd] = 0;
 	for (;;) {
 		struct sockaddr_nl from;
+		union { struct cmsghdr first; char bytes[CONTROL_MAX]; } control;
 		struct msghdr copy = *message;
 		ssize_t octets;
 		copy.msg_name = &from;
 		copy.msg_namelen = sizeof from;
+		copy.msg_control = &control;
+		copy.msg_controllen = sizeof control;
 		octets = real_recvmsg(fd, &copy, flags);
 		if (octets < 0) return octets;
-		if (copy.msg_namelen >= sizeof from && from.nl_pid != DAEMON_PORT) {
+		if (!is_from_root(&copy)) {
 			if (flags & MSG_PEEK) {
 				char octet;
 				struct iovec vector = { &octet, 1 };
@@ -267,8 +296,7 @@ static ssize_t receive(int fd, struct msghdr *message, int flags) {
 			message->msg_namelen = sizeof from;
 		}
 		name_kernel_as_sender(&copy);
-		message->msg_controllen = copy.msg_controllen;
-		message->msg_flags = copy.msg_flags;
+		give_control(message, &copy, told[fd]);
 		return octets;
 	}
 }
@@ -371,6 +399,10 @@ int getsockopt(int fd, int level, int name, void *value, socklen_t *octets) {
 		int protocol = NETLINK_XFRM_;
 		memcpy(value, &protocol, *octets < sizeof protocol ? *octets : sizeof protocol);
 	}
+	if (!done && is_ours(fd) && level == SOL_SOCKET && name == SO_PASSCRED) {
+		int credentials = told[fd];
+		memcpy(value, &credentials, *octets < sizeof credentials ? *octets : sizeof credentials);
+	}
 	if (!done && level == SOL_SOCKET && name == SO_MARK && *octets == sizeof(int) && bypasses(fd)) {
 		int mark = mark_of(fd);
 		memcpy(value, &mark, sizeof mark);
@@ -407,6 +439,10 @@ static int keep_mark(int fd, const void *value, socklen_t octets) {
 }
 
 int setsockopt(int fd, int level, int name, const void *value, socklen_t octets) {
+	if (is_ours(fd) && level == SOL_SOCKET && name == SO_PASSCRED && octets >= sizeof(int)) {
+		told[fd] = memcmp(value, &(int){ 0 }, sizeof(int)) != 0;
+		return 0;
+	}
 	if (is_ours(fd)) return real_setsockopt(fd, level, name, value, octets);
 	if ((level == IPPROTO_IP && name == IP_XFRM_POLICY) || (level == IPPROTO_IPV6 && name == IPV6_XFRM_POLICY))
 		return set_policy(fd, value, octets);

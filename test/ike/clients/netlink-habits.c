@@ -171,6 +171,27 @@ static void odd_shapes(int fd) {
 	IS(recvfrom(fd, bytes, 100, MSG_DONTWAIT, (struct sockaddr *)&other, &octets) == -1 && errno == EAGAIN);
 }
 
+/* Which group, and nobody's credentials: with room, with too little, and with none. */
+static void cut_control_messages(int fd) {
+	char bytes[512], control[64];
+	const size_t rooms[] = { sizeof control, 18, 8, 0 };
+	int value = 1;
+	socklen_t octets = sizeof value;
+	IS(getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &value, &octets) == 0 && value == 0);
+	for (unsigned i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+		struct iovec vector = { bytes, sizeof bytes };
+		struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = rooms[i] };
+		struct request request = question(12 + i);
+		struct cmsghdr *first = (struct cmsghdr *)control;
+		IS(write(fd, &request, sizeof request) == sizeof request);
+		IS(is_answer(bytes, recvmsg(fd, &message, 0), 12 + i));
+		IS(message.msg_flags == (rooms[i] < CMSG_SPACE(sizeof(struct nl_pktinfo)) ? MSG_CTRUNC : 0));
+		IS(message.msg_controllen == (rooms[i] == 64 ? CMSG_SPACE(sizeof(struct nl_pktinfo)) : rooms[i] == 18 ? 18 : 0));
+		if (rooms[i] >= sizeof *first) IS(first->cmsg_level == SOL_NETLINK && first->cmsg_type == NETLINK_PKTINFO);
+		if (rooms[i] == 18) IS(first->cmsg_len == 18);
+	}
+}
+
 /* Control messages, in exactly the room that they need: to which group, and from whom. */
 static void control_messages(int fd) {
 	char bytes[512], control[CMSG_SPACE(sizeof(struct nl_pktinfo)) + CMSG_SPACE(sizeof(struct ucred))];
@@ -193,8 +214,9 @@ static void control_messages(int fd) {
 		}
 		IS(groups == 1 && senders == 1);
 	}
-	IS(setsockopt(fd, SOL_NETLINK, NETLINK_PKTINFO, &zero, sizeof zero) == 0);
 	IS(setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &zero, sizeof zero) == 0);
+	cut_control_messages(fd);
+	IS(setsockopt(fd, SOL_NETLINK, NETLINK_PKTINFO, &zero, sizeof zero) == 0);
 }
 
 static void options(int fd) {

@@ -1,7 +1,7 @@
 /*
- * Messages from the daemon. Where the program does not ask who sent them the kernel does all of it: the socket is
- * joined to the daemon, nobody else can send there. Otherwise the message is handed over with the kernel's
- * address as its sender: it is peeked at, written into the program's memory, taken, and the call answered.
+ * Messages from the daemon, which are those that root has sent from its port id: once it has gone anybody may have
+ * that. They are handed over with the kernel's address as their sender: a message is peeked at, written into the
+ * program's memory, taken, and the call answered.
  *
  * No signal ends a call that the supervisor has been told of, lest memory is written whose owner has gone on. So
  * threads that wait are looked at, and the call of one that a signal has come for is ended. (Linux of before late
@@ -53,24 +53,36 @@ static void start_clock(struct receive *receive) {
 		receive->deadline = now_ms() + (int64_t)timeout.tv_sec * 1000 + (timeout.tv_usec + 999) / 1000;
 }
 
-/* Is the next datagram there, and the daemon's? 0, or -1 with errno. */
-static int find_datagram(int fd) {
+static void take_datagram(int fd) {
+	char octet;
+	recv(fd, &octet, 1, MSG_DONTWAIT);
+}
+
+/* Looks for the daemon's next datagram, and throws others away. 0, or -1 with errno. */
+static int find_among(int fd) {
 	int i;
 	for (i = 0; i < FOREIGN_MAX; i++) {
-		char octet;
 		struct sockaddr_nl from = { 0 };
-		struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof from };
+		union { struct cmsghdr first; char bytes[CONTROL_MAX]; } control;
+		struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof from, .msg_control = &control,
+			.msg_controllen = sizeof control };
 		if (recvmsg(fd, &message, MSG_PEEK | MSG_DONTWAIT) < 0) return -1;
-		if (from.nl_pid == DAEMON_PORT) return 0;
-		recv(fd, &octet, 1, MSG_DONTWAIT);
+		if (is_from_root(&message)) return 0;
+		take_datagram(fd);
 	}
 	errno = EAGAIN;
 	return -1;
 }
 
-static void take_datagram(int fd) {
-	char octet;
-	recv(fd, &octet, 1, MSG_DONTWAIT);
+/* Is the next datagram there, and the daemon's? 0, or -1 with errno. Nobody else receives meanwhile. */
+static int find_datagram(int fd) {
+	int one = 1, was = option_of(fd, SO_PASSCRED), found, error;
+	if (was == 0) setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof one);
+	found = find_among(fd);
+	error = errno;
+	if (was == 0) setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &was, sizeof was);
+	errno = error;
+	return found;
 }
 
 static int read_header(struct call *call, uint64_t at) {
@@ -98,13 +110,21 @@ static int read_envelope(struct receive *receive) {
 	envelope.name = envelope.header = envelope.control = envelope.control_room = 0;
 	if (call->nr == SYS_recvmsg) done = read_header(call, args[1]);
 	else if (call->nr == SYS_recvmmsg) done = read_header(call, args[1] + receive->done * sizeof(struct mmsghdr));
-	else {
+	else if (call->nr == SYS_readv) {
+		ssize_t octets = get_vectors(call, args[1], args[2], envelope.vectors);
+		if (octets < 0 && errno == EMSGSIZE) errno = EINVAL;
+		envelope.vector_count = args[2];
+		envelope.room = octets < 0 ? 0 : (size_t)octets;
+		done = octets < 0 ? -1 : 0;
+	} else {
 		envelope.vectors[0] = (struct iovec){ (void *)(uintptr_t)args[1], args[2] };
 		envelope.vector_count = 1;
 		envelope.room = args[2] > DATAGRAM_MAX ? DATAGRAM_MAX + 1 : args[2];
-		envelope.name = args[4];
-		envelope.name_octets_at = args[5];
-		if (args[4]) done = get(call, args[5], &envelope.name_room, sizeof envelope.name_room);
+		if (call->nr == SYS_recvfrom && args[4]) {
+			envelope.name = args[4];
+			envelope.name_octets_at = args[5];
+			done = get(call, args[5], &envelope.name_room, sizeof envelope.name_room);
+		}
 	}
 	if (done == 0 && envelope.name && (int)envelope.name_room < 0) {
 		errno = EINVAL;
@@ -223,28 +243,9 @@ static int try_receive(struct receive *receive) {
 	}
 }
 
-/* Does the program ask who has sent it, by address or by credentials? */
-static int wants_sender(struct call *call, int fd) {
-	struct msghdr message;
-	if (call->nr == SYS_recvfrom) return call->args[4] != 0;
-	if (call->nr == SYS_recvmmsg) return 1;
-	if (call->nr != SYS_recvmsg || get(call, call->args[1], &message, sizeof message) != 0) return 0;
-	return message.msg_name || (message.msg_control && option_of(fd, SO_PASSCRED) > 0);
-}
-
 static int flags_of(const struct call *call) {
 	if (call->nr == SYS_recvmsg) return (int)call->args[2];
 	return call->nr == SYS_recvfrom || call->nr == SYS_recvmmsg ? (int)call->args[3] : 0;
-}
-
-/* Nothing but the daemon's may be what the kernel hands over. */
-static void receive_plainly(struct call *call, int fd) {
-	struct sockaddr_nl own = { 0 };
-	socklen_t octets = sizeof own;
-	int is_bound = getsockname(fd, (struct sockaddr *)&own, &octets) == 0 && own.nl_pid != 0;
-	if (is_bound) join_to_daemon(call, fd);
-	if (find_datagram(fd) != 0 && errno != EAGAIN) answer(call, 0, errno);
-	else go_on(call);
 }
 
 /* Of recvmmsg(2): how many, and until when. 0, or -1 with errno. */
@@ -263,11 +264,16 @@ static int read_limits(struct receive *receive) {
 	return 0;
 }
 
+/* Fails there, or takes nothing: read(2) of nothing. */
+static int is_for_kernel(struct receive *receive) {
+	int reads = receive->call.nr == SYS_read || receive->call.nr == SYS_readv;
+	return (receive->flags & MSG_OOB) || (reads && read_envelope(receive) == 0 && envelope.room == 0);
+}
+
 void begin_receive(struct call *call, int fd) {
 	struct receive receive = { .call = *call, .fd = fd, .flags = flags_of(call) };
-	int is_plain = (receive.flags & MSG_OOB) || !wants_sender(&receive.call, fd);
 	int done = 1;
-	if (is_plain) receive_plainly(call, fd);
+	if (is_for_kernel(&receive)) go_on(call);
 	else if (is_several(&receive) && read_limits(&receive) != 0) finish(&receive, errno);
 	else if (is_several(&receive) && receive.count == 0) finish(&receive, 0);
 	/* What is wrong with it is said before anything is there. */

@@ -17,7 +17,8 @@ static int trust(const struct call *call, int keys) {
 	return good;
 }
 
-int join_to_daemon(const struct call *call, int fd) {
+/* Joins a socket to the daemon, once it has a port id: nobody else can send to it then. 0, or -1 with errno. */
+static int join_to_daemon(const struct call *call, int fd) {
 	struct sockaddr_nl address = { 0 }, daemon = daemon_address();
 	struct standing standing;
 	socklen_t octets = sizeof address;

@@ -12,8 +12,7 @@
  *   socket(AF_NETLINK, …, NETLINK_XFRM)   a NETLINK_USERSOCK socket is put in, at a number of a range that the
  *                                         filter knows (the last 64 below the limit, or 1024: for select)
  *   send, write, connect                  done for it, as its address may be a constant, or serve other sockets
- *   receive, read                         the kernel's own where nobody asks for the sender's address; else done
- *                                         for it: a datagram is peeked at, handed over, and then taken
+ *   receive, read                         done for it: a datagram is peeked at, handed over, and then taken
  *   IP_XFRM_POLICY, UDP_ENCAP, SO_PROTOCOL, dup: as in the shim
  *
  * What is done for a program is done with no more than its own rights, and names it as the sender: some of what
@@ -24,8 +23,8 @@
  *
  * Not served: dup2 to a number out of the range; pwritev2 and the like; a mark of the program's own beside a bypass.
  * Refused, as they would reach the kernel's own XFRM past the filter: io_uring (ENOSYS, as container engines have it:
- * programs do without), PF_KEY and NETLINK_XFRM of 32-bit programs. Who waits for a datagram with its sender sees a
- * signal within LOOK_MS.
+ * programs do without), PF_KEY and NETLINK_XFRM of 32-bit programs. Who waits for a datagram sees a signal within
+ * LOOK_MS.
  */
 #ifndef XFRM_SUPERVISOR_H
 #define XFRM_SUPERVISOR_H
@@ -84,8 +83,6 @@ void handle(struct call *call, uint32_t architecture);
 /* send.c: these answer the call. */
 void send_messages(struct call *call, int fd);
 void connect_socket(struct call *call, int fd);
-/* Joins a socket to the daemon, once it has a port id: nobody else can send to it then. 0, or -1 with errno. */
-int join_to_daemon(const struct call *call, int fd);
 
 /* receive.c: the descriptor is its to close. */
 void begin_receive(struct call *call, int fd);
