@@ -4,7 +4,15 @@
  */
 import { verdictName, type XfrmState } from '@xfrm/engine';
 import { formatHex32 } from '@xfrm/wire';
-import { errnoName, errnoText, Family, formatAddress, Mode, StateFlag } from '@xfrm/wire/xfrm';
+import {
+	Direction,
+	errnoName,
+	errnoText,
+	Family,
+	formatAddress,
+	Mode,
+	StateFlag,
+} from '@xfrm/wire/xfrm';
 import type { NearMiss } from './answer.ts';
 import { isIkePort } from './host-sockets.ts';
 import {
@@ -24,6 +32,7 @@ import {
 	templateText,
 } from './names.ts';
 import {
+	misses,
 	missInSentence,
 	missText,
 	nearLookups,
@@ -448,6 +457,7 @@ function inTemplateMismatch(asked: Case): string {
 			? 'more tunnels than its templates ask for.'
 			: `its template (${templateText(failed.template, failed.template.family || 2)}) is not satisfied.`,
 		near === undefined ? undefined : `${upperFirst(missText(near))}.`,
+		goesOut(asked),
 		isOtherOrder(asked)
 			? 'These are the states of its templates, in another order: templates stand as they are applied when' +
 					' sealing, the innermost first.'
@@ -461,6 +471,25 @@ function inTemplateMismatch(asked: Case): string {
 					'none is known here.'
 				: undefined,
 	);
+}
+
+/** A policy for what comes out of a tunnel takes what is to go into it too. */
+function goesOut({ digest, direction, setting }: Case): string | undefined {
+	const lookup = digest.policyLookups.findLast(({ winner }) => winner !== undefined);
+	if (direction !== 'fwd' || digest.applied.length > 0 || lookup === undefined) {
+		return undefined;
+	}
+	for (const policy of setting.policies()) {
+		const protects =
+			policy.direction === Direction.Out &&
+			policy.socketId === 0 &&
+			policy.templates.length > 0 &&
+			misses(policy, lookup.flow, lookup.ifId) === 0;
+		if (protects) {
+			return `It takes both ways, what comes from the peer and this, which ${policyName(policy)} would protect.`;
+		}
+	}
+	return undefined;
 }
 
 /** Is there a state for each template of the policy, and a template for each state, but not in this order? */

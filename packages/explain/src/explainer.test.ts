@@ -95,6 +95,25 @@ it('asks no policy about what this host sends to itself', () => {
 	assert.deepEqual([six.outcome, six.code], ['acquire', 'out.acquire']);
 });
 
+it('says of what goes on in clear behind a tunnel which policy nearly took it', () => {
+	const packet = fromThere('0x200', '', 'src 10.2.0.9 dst 10.1.0.5 proto udp dport 9 dir fwd');
+	const out = policy('src 10.9.0.0/16 dst 10.1.0.0/16 dir out', HERE, '203.0.113.9');
+	const here = gateway(FWD, out, state(THERE, HERE, '0x200', 'reqid 5'));
+	const { code, reason } = here.ask(packet, { direction: 'in', device: 'wan' });
+	assert.equal(code, 'in.forwarded');
+	assert.match(
+		reason,
+		/It goes on in clear: the nearest policy, policy out 9 .* by src: want 10\.9/,
+	);
+});
+
+it('says of a sub policy that decides alone that it does', () => {
+	const sub = 'xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out ptype sub';
+	const { outcome, code, reason } = ask(gateway(sub), FLOW);
+	assert.deepEqual([outcome, code], ['pass', 'fwd.policy.allow']);
+	assert.match(reason, /policy out 1 \(sub\) .* allows it/);
+});
+
 describe('near misses', () => {
 	it('names the field, what was wanted and what was there: a state with another reqid', () => {
 		const answer = ask(gateway(OUT, state(HERE, THERE, '0x100', 'reqid 6')), FLOW);

@@ -87,6 +87,14 @@ const FROM_CARE_OF: Ask = {
 	flow: 'src 2001:db8:100::10 dst 2001:db8:300::9 proto udp sport 5 dport 53 dir out',
 };
 
+/** GRE with key 2, from behind the gateway to behind its peer. */
+const GRE: Uint8Array = Uint8Array.from([
+	...[0x45, 0, 0, 36, 0x12, 0x34, 0x40, 0, 64, 47, 0x14, 0x67],
+	...[10, 1, 0, 5, 10, 2, 0, 9],
+	...[0x20, 0, 8, 0, 0, 0, 0, 2],
+	...new Array<number>(8).fill(0),
+]);
+
 export const FAULTS: readonly Fault[] = [
 	{
 		name: 'a state without the reqid of the template',
@@ -362,5 +370,36 @@ export const FAULTS: readonly Fault[] = [
 		asks: ['src 2001:db8:1::5 dst 2001:db8:2::9 proto udp dport 53 dir fwd dev lan'],
 		says: /by family: want ipv4, have ipv6/,
 		first: /add the same for ::\/0.*policy add src ::\/0 .*flag af-unspec/,
+	},
+	{
+		name: 'a policy for another GRE key',
+		rules: [
+			outward,
+			policy('src 10.1.0.0/16 dst 10.2.0.0/16 proto gre key 65537 dir out', HERE, PEER),
+		],
+		asks: [GRE],
+		says: /proto gre key 65537 .*, which does not match by key/,
+		first: /proto gre key 2 dir out/,
+	},
+	{
+		name: 'a fwd policy for everything, which takes what is to go into the tunnel too',
+		rules: [outward, policy('dir out', HERE, PEER), policy('dir fwd', PEER, HERE)],
+		asks: [ONWARD],
+		says: /It takes both ways, what comes from the peer and this, which policy out 1 would protect/,
+		first:
+			/policy fwd 10 takes both ways.*policy add src 10\.1\.0\.5\/32 dst 10\.2\.0\.9\/32 .*dir fwd/,
+	},
+	{
+		name: 'no route to where it was for, behind the tunnel',
+		rules: [
+			'route del default',
+			'route del 10.1.0.0/16 dev lan',
+			'route add 198.51.100.0/24 dev wan',
+			inward,
+			policy(FWD, PEER, HERE),
+		],
+		asks: [fromPeer()],
+		says: /There is no route to the destination\. It had been opened by state 0x00000202/,
+		first: /route add 10\.1\.0\.5 dev lan/,
 	},
 ];

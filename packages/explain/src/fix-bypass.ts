@@ -3,6 +3,7 @@ import type { PolicyLookupTrace, XfrmPolicy } from '@xfrm/engine';
 import type { Flow } from '@xfrm/wire';
 import {
 	anySelector,
+	Direction,
 	IpProto,
 	PolicyAction,
 	type PolicyConfig,
@@ -13,6 +14,8 @@ import {
 import { addPolicy, hostBits, type Situation, updatePolicy, wordsAddress } from './fix-parts.ts';
 import { type Edit, policyConfig } from './fix-trial.ts';
 import { isIkePort } from './host-sockets.ts';
+import { policyName } from './names.ts';
+import { misses } from './near-miss.ts';
 
 /** The default blocks, and no policy is there: one for just that traffic, if it is meant to come in clear. */
 export function allowEdit(at: Situation, { flow, direction, ifId }: PolicyLookupTrace): Edit {
@@ -88,8 +91,11 @@ export function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLoo
 				: isIkePort(at.digest.first?.udp?.dport)
 					? 'IKE has to come in clear: its daemon sets a policy on its own socket (does it run?); for another' +
 						' program, or a daemon that does not, allow it before the policy:'
-					: 'the sender has to protect it (look at its out policy and source address); only if this traffic is' +
-						' meant to come in clear, allow it before the policy:',
+					: isProtectedOnward(at, lookup)
+						? `${policyName(policy)} takes both ways: make it narrower, or give tunnel and policies an if_id (XFRM` +
+							' interface) or marks of their own; or allow before it what is to go out protected:'
+						: 'the sender has to protect it (look at its out policy and source address); only if this traffic is' +
+							' meant to come in clear, allow it before the policy:',
 			// Of equal priority the older one wins: it has to stand back.
 			commands: [
 				...(policy.priority === 0 ? [updatePolicy(at, policy, { priority: 1 })] : []),
@@ -99,6 +105,20 @@ export function bypassEdits(at: Situation, policy: XfrmPolicy, lookup: PolicyLoo
 			last: !inUdp,
 		},
 	];
+}
+
+/** Is there a policy that protects it when it leaves again? */
+function isProtectedOnward(at: Situation, { flow, ifId, direction }: PolicyLookupTrace): boolean {
+	return (
+		direction === Direction.Fwd &&
+		[...at.before.world.engine.policies()].some(
+			(policy) =>
+				policy.direction === Direction.Out &&
+				policy.socketId === 0 &&
+				policy.templates.length > 0 &&
+				misses(policy, flow, ifId) === 0,
+		)
+	);
 }
 
 /** Does a state take what is in this UDP packet? */

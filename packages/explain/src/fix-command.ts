@@ -20,7 +20,7 @@ import {
 	StateFlag,
 	type Template,
 } from '@xfrm/wire/xfrm';
-import { directionName, hexNumber, modeName, portWords, stateProtoName } from './names.ts';
+import { directionName, hexNumber, modeName, portTexts, stateProtoName } from './names.ts';
 
 /** How a key is written. */
 export type KeyWriter = (key: Uint8Array) => string;
@@ -52,15 +52,13 @@ function markWords(mark: { readonly v: number; readonly m: number } | undefined)
 
 /** `src 10.1.0.0/16 dst 10.2.0.0/16 proto udp dport 53`. */
 export function selectorWords(selector: Selector, deviceName: DeviceName): string {
-	const { proto, sport, sportMask, dport, dportMask, ifindex } = selector;
+	const { proto, ifindex } = selector;
 	const family = known(selector.family);
-	const [first, second] = portWords(proto);
 	return [
 		`src ${formatAddress(selector.saddr, family)}/${selector.prefixlenS}`,
 		`dst ${formatAddress(selector.daddr, family)}/${selector.prefixlenD}`,
 		...(proto === 0 ? [] : [`proto ${PROTOCOL_WORDS[proto] ?? proto}`]),
-		...(sportMask === 0 ? [] : [`${first} ${sport}`]),
-		...(dportMask === 0 ? [] : [`${second} ${dport}`]),
+		...portTexts(selector),
 		...(ifindex === 0 ? [] : [`dev ${deviceName(ifindex) ?? ifindex}`]),
 	].join(' ');
 }

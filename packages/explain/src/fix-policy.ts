@@ -74,6 +74,9 @@ function selectorFor(
 	if (portless) {
 		return { ...changed, sport: 0, sportMask: 0, dport: 0, dportMask: 0 };
 	}
+	if (fields.includes('key')) {
+		Object.assign(changed, { sport: flow.sport, dport: flow.dport });
+	}
 	if (fields.includes('sport') || fields.includes('type')) {
 		changed.sport = flow.sport;
 	}

@@ -14,6 +14,7 @@ import {
 	isAnyAddress,
 	Mode,
 	PolicyAction,
+	parseAddress,
 	type Selector,
 } from '@xfrm/wire/xfrm';
 import {
@@ -39,13 +40,21 @@ const DEVICES_MAX = 2;
 /** No way for the packet, or for what is made of it. */
 export const addRoute: Generator = (at) => {
 	const { digest, answer, packet } = at;
-	const { family, destination } = endsOf(packet);
+	const outer = endsOf(packet);
 	switch (answer.code) {
-		case 'host.no-route':
+		case 'host.no-route': {
+			// What came out of a tunnel is on its way, not what it came in.
+			const { current } = digest;
+			const inner = current === undefined ? undefined : parseAddress(current.destination);
+			const { family, address: destination } = inner ?? {
+				family: outer.family,
+				address: outer.destination,
+			};
 			return [
 				...routesOfPolicy(at, family, destination),
 				...routeEdits(at, family, digest.noRoute?.daddr ?? destination),
 			];
+		}
 		case 'out.bundle.route':
 		case 'host.device-loop':
 			return digest.template === undefined

@@ -1,8 +1,8 @@
 /** All demands of a policy that a flow does not meet, with what was wanted and what was there. */
 import type { XfrmPolicy } from '@xfrm/engine';
 import type { Flow } from '@xfrm/wire';
-import { Family, formatAddress } from '@xfrm/wire/xfrm';
-import { flowAddress, hexNumber, markText, portWords, protocolName } from './names.ts';
+import { Family, formatAddress, IpProto } from '@xfrm/wire/xfrm';
+import { flowAddress, greKey, hexNumber, markText, portWords, protocolName } from './names.ts';
 
 export interface Mismatch {
 	readonly field: string;
@@ -46,11 +46,17 @@ export function flowMismatches(
 		note('proto', protocolName(selector.proto), protocolName(flow.proto));
 	}
 	const [first, second] = portWords(selector.proto);
-	if (((flow.sport ^ selector.sport) & selector.sportMask) !== 0) {
-		note(first, selector.sport, flow.sport);
-	}
-	if (((flow.dport ^ selector.dport) & selector.dportMask) !== 0) {
-		note(second, selector.dport, flow.dport);
+	const otherSport = ((flow.sport ^ selector.sport) & selector.sportMask) !== 0;
+	const otherDport = ((flow.dport ^ selector.dport) & selector.dportMask) !== 0;
+	if (selector.proto === IpProto.Gre && (otherSport || otherDport)) {
+		note('key', greKey(selector), greKey(flow));
+	} else {
+		if (otherSport) {
+			note(first, selector.sport, flow.sport);
+		}
+		if (otherDport) {
+			note(second, selector.dport, flow.dport);
+		}
 	}
 	if (selector.ifindex !== 0 && selector.ifindex !== flow.oif) {
 		note('dev', deviceName(selector.ifindex) ?? selector.ifindex, deviceName(flow.oif) ?? 'none');

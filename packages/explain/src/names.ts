@@ -106,13 +106,7 @@ export function selectorText(
 	if (selector.proto !== 0) {
 		parts.push(`proto ${protocolName(selector.proto).replace(/^proto /, '')}`);
 	}
-	const [sport, dport] = portWords(selector.proto);
-	if (selector.sportMask !== 0) {
-		parts.push(`${sport} ${selector.sport}`);
-	}
-	if (selector.dportMask !== 0) {
-		parts.push(`${dport} ${selector.dport}`);
-	}
+	parts.push(...portTexts(selector));
 	if (selector.ifindex !== 0) {
 		parts.push(`dev ${deviceName(selector.ifindex) ?? selector.ifindex}`);
 	}
@@ -124,6 +118,30 @@ export function portWords(proto: number): [sport: string, dport: string] {
 	return proto === IpProto.Icmp || proto === IpProto.Icmpv6 || proto === IpProto.MobilityHeader
 		? ['type', 'code']
 		: ['sport', 'dport'];
+}
+
+/** `sport 5 dport 53`, `type 8`, `key 7`: what a selector asks of ports, as `ip xfrm` has it. */
+export function portTexts(selector: Selector): string[] {
+	const { proto, sport, sportMask, dport, dportMask } = selector;
+	if (proto === IpProto.Gre) {
+		return sportMask === 0 && dportMask === 0 ? [] : [`key ${greKey(selector)}`];
+	}
+	const [first, second] = portWords(proto);
+	return [
+		...(sportMask === 0 ? [] : [`${first} ${sport}`]),
+		...(dportMask === 0 ? [] : [`${second} ${dport}`]),
+	];
+}
+
+/** GRE has a key where others have ports: its upper half is the source port. */
+export function greKey({
+	sport,
+	dport,
+}: {
+	readonly sport: number;
+	readonly dport: number;
+}): number {
+	return sport * 0x10000 + dport;
 }
 
 /** `out 1`, and `sub` or `socket` where it is not of the main table. */
@@ -225,6 +243,9 @@ function flowPorts(flow: Flow): string {
 	}
 	if (flow.proto === IpProto.Icmp || flow.proto === IpProto.Icmpv6) {
 		return `${name} type ${flow.sport} code ${flow.dport}`;
+	}
+	if (flow.proto === IpProto.Gre && flow.sport + flow.dport > 0) {
+		return `${name} key ${greKey(flow)}`;
 	}
 	return flow.sport === 0 && flow.dport === 0 ? name : `${name} ${flow.sport} → ${flow.dport}`;
 }

@@ -4,10 +4,10 @@
  * those of drops are in drop-reasons.ts.
  */
 import type { XfrmState } from '@xfrm/engine';
-import { Family, formatAddress } from '@xfrm/wire/xfrm';
+import { Direction, Family, formatAddress } from '@xfrm/wire/xfrm';
 import { dropReason } from './drop-reasons.ts';
 import { algorithmText, stateName, stateText, templateText } from './names.ts';
-import { missInSentence, missText, policyInSentence } from './near-miss.ts';
+import { misses, missInSentence, missText, nearPolicies, policyInSentence } from './near-miss.ts';
 import {
 	type Case,
 	encapWithoutSocket,
@@ -50,7 +50,9 @@ function passReason(asked: Case): Reason {
 				'The segment ends a message of its TCP connection that is not ESP but IKE: whoever has the connection reads it.',
 		};
 	}
-	const lookup = digest.lastPolicyLookup;
+	// A main policy decides beside a sub policy; without one the sub policy does alone.
+	const lookup =
+		digest.policyLookups.findLast(({ winner }) => winner !== undefined) ?? digest.lastPolicyLookup;
 	const optional =
 		digest.stateSelect !== undefined && digest.stateSelect.winner === undefined
 			? `No state for its optional template (${templateText(
@@ -151,6 +153,7 @@ function transformReason(asked: Case): Reason {
 		const sealed = digest.used.filter((state) => digest.sealed.has(state)).map(named);
 		const opened = digest.used.filter((state) => !digest.sealed.has(state)).map(named);
 		const onward = sealed.length === 0 ? '' : `, protected again by ${listText(sealed)}`;
+		const nearby = digest.forwarded && sealed.length === 0 ? unprotectedOnward(asked) : undefined;
 		const end = digest.forwarded ? `and is forwarded${onward}` : 'and is delivered';
 		return {
 			code: digest.forwarded ? 'in.forwarded' : 'in.delivered',
@@ -159,6 +162,7 @@ function transformReason(asked: Case): Reason {
 				policies.length === 0
 					? 'No policy was met: transport mode needs none.'
 					: `What came out met ${listText(policies)}.`,
+				nearby,
 				digest.emitted.length > 0 && digest.used.length > 1 ? undefined : size,
 			),
 		};
@@ -179,6 +183,26 @@ function transformReason(asked: Case): Reason {
 		),
 	};
 }
+
+/** What came out of a tunnel goes on in clear, and a policy that protects was near. */
+function unprotectedOnward({ digest }: Case): string | undefined {
+	const lookup = digest.lastPolicyLookup;
+	if (lookup?.direction !== Direction.Out || lookup.winner !== undefined) {
+		return undefined;
+	}
+	const losers = lookup.losers.filter(
+		({ object }) =>
+			object.templates.some(({ optional }) => optional === 0) &&
+			misses(object, lookup.flow, lookup.ifId) <= NEARBY_MAX,
+	);
+	const [near] = nearPolicies({ ...lookup, losers });
+	return near === undefined
+		? undefined
+		: `It goes on in clear: the nearest policy, ${missInSentence(near)}, does not match by ${missText(near)}.`;
+}
+
+/** One address, or one other field, is not as the flow has it. */
+const NEARBY_MAX = 1.5;
 
 function mtuOf(asked: Case): string {
 	const last = asked.digest.routeMtu;
