@@ -4,15 +4,24 @@
  */
 import type { XfrmPolicy } from '@xfrm/engine';
 import { anySelector, Direction, Family, PolicyAction } from '@xfrm/wire/xfrm';
-import { addPolicy, type Generator } from './fix-parts.ts';
+import { addPolicy, endsOf, type Generator, type Situation } from './fix-parts.ts';
 import { type Edit, policyConfig } from './fix-trial.ts';
 import { policyName } from './names.ts';
+
+/** Is it for neighbours, as discovery is? It leaves no link, and is not what a tunnel is for. */
+function staysOnLink({ packet }: Situation): boolean {
+	const { destination, family } = endsOf(packet);
+	const [first = 0, second = 0] = destination;
+	return family === Family.Ipv6
+		? first === 0xff || (first === 0xfe && (second & 0xc0) === 0x80)
+		: first >= 224;
+}
 
 export const addFamilyTwin: Generator = (at) => {
 	const { answer, digest, before } = at;
 	const leaves = answer.outcome === 'pass' && answer.direction !== 'in';
 	const flow = digest.lastPolicyLookup?.flow ?? digest.plainFlow();
-	if (!leaves || !/\.policy\.none$/.test(answer.code) || flow === undefined) {
+	if (!leaves || !/\.policy\.none$/.test(answer.code) || flow === undefined || staysOnLink(at)) {
 		return [];
 	}
 	const isMeant = ({

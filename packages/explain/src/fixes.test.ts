@@ -342,6 +342,9 @@ describe('fixes of packets that come in', () => {
 			fixesOf(explainer).map(({ commands, outcome }) => [...commands, outcome]),
 			[['ip xfrm policy add src ::/0 dst ::/0 dir out priority 9 action block', 'drop']],
 		);
+		ask(explainer, 'src 2001:db8:9::1 dst ff02::1 proto ipv6-icmp type 135 dir out');
+		assert.equal(explainer.question?.answer.outcome, 'pass');
+		assert.deepEqual(fixesOf(explainer), [], 'neighbours are to be found');
 	});
 
 	it('make a state anew with all that it had', () => {
