@@ -31,6 +31,16 @@ const unprivileged: Case = {
 			const answers = asked(2, 0x5846_5244);
 			assert.equal(answers, asked(6, 0));
 			assert.ok((answers.match(/ 2 -1$/gm)?.length ?? 0) >= 48, answers);
+			// Nor does it help to be root, such as a container's, without the capability.
+			const count = ['/usr/sbin/ip', 'xfrm', 'state', 'count'];
+			for (const way of [[], ['--seccomp']]) {
+				const { status, stderr } = host.wrapped(
+					['setpriv', '--bounding-set=-net_admin'],
+					...['exec', ...way, '--', ...count],
+				);
+				assert.notEqual(status, 0);
+				assert.match(stderr, /Operation not permitted/);
+			}
 		}),
 };
 

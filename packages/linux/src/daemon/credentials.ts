@@ -1,6 +1,7 @@
 /**
- * Who may talk to the daemon (spec N-5): root, or who has CAP_NET_ADMIN, in the user namespace that the daemon
- * is in. The kernel says with every datagram who sent it (SCM_CREDENTIALS); the rest stands in /proc.
+ * Who may talk to the daemon (spec N-5): who has CAP_NET_ADMIN in the user namespace that the daemon is in. The root
+ * of a container that was denied it may not, as with the kernel. The kernel says with every datagram who sent it
+ * (SCM_CREDENTIALS); the rest stands in /proc.
  *
  * What stands there is what the sender is by now. A program without rights could send, and then become one
  * that has more (su, ping): so what another user's program has gained by its start does not count, be it by
@@ -53,12 +54,12 @@ function startedWithMoreRights(auxv: Uint8Array): boolean {
  * @param uid its real user when it sent, as the kernel says
  */
 export function hasRight(uid: number, status: string, auxv: Uint8Array): boolean {
-	const users = /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)$/m.exec(status)?.slice(1).map(Number) ?? [];
-	if (uid === 0) {
-		return users[1] === 0 || hasNetAdminIn(status);
+	if (uid === 0 || !hasNetAdminIn(status)) {
+		return hasNetAdminIn(status);
 	}
+	const users = /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)$/m.exec(status)?.slice(1).map(Number) ?? [];
 	const isSameUser = users.length === 4 && users.every((user) => user === uid);
-	return isSameUser && hasNetAdminIn(status) && !startedWithMoreRights(auxv);
+	return isSameUser && !startedWithMoreRights(auxv);
 }
 
 /** May this program configure XFRM? A program that has gone may not. */
@@ -66,7 +67,7 @@ export function mayConfigure({ pid, uid }: Credentials): boolean {
 	try {
 		// First what most who have no right fail by: anybody can make us look.
 		const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-		if (uid !== 0 && !hasNetAdminIn(status)) {
+		if (!hasNetAdminIn(status)) {
 			return false;
 		}
 		if (readlinkSync(`/proc/${pid}/ns/user`) !== readlinkSync('/proc/self/ns/user')) {
