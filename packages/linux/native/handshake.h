@@ -24,8 +24,10 @@
 #define HANDSHAKE_MS 5000
 /* How long the daemon is believed to be itself, by requests that have no keys in them. */
 #define TRUST_MS 1000
-/* How long an answer is waited for awake. */
-#define ANSWER_US 300
+/* How long an answer is waited for awake: longer than the daemon takes to collect its garbage. */
+#define ANSWER_US 1000
+/* So many answers at most are not waited for awake, where that has been in vain. */
+#define PASSED_MAX 1023
 
 #ifndef UDP_ENCAP
 #define UDP_ENCAP 100
@@ -42,8 +44,9 @@ static inline long long now_ms(void) {
 
 /*
  * An answer is there within microseconds, and who sleeps for it is late: thousands of changes are thousands of
- * answers. Waits that long awake, if there is a processor for the daemon besides; where that is in vain, more and
- * more seldom.
+ * answers. Worse, the kernel wakes who sleeps on the processor that the daemon runs on, where they would stay together.
+ * Waits that long awake, if there is a processor for the daemon besides; where that is in vain, more and more seldom.
+ * An answer that is there already says nothing of either.
  */
 static inline void await_answer(int fd) {
 	static int processors, passing, passed;
@@ -52,13 +55,13 @@ static inline void await_answer(int fd) {
 	cpu_set_t set;
 	int ready;
 	if (!processors) processors = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-	if (processors < 2 || (passing > 0 && passing--)) return;
+	if (processors < 2 || (passing > 0 && passing--) || poll(&answer, 1, 0)) return;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	do {
 		ready = poll(&answer, 1, 0);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (!ready && (now.tv_sec - begin.tv_sec) * 1000000LL + (now.tv_nsec - begin.tv_nsec) / 1000 < ANSWER_US);
-	passed = ready ? 0 : passed < 63 ? 2 * passed + 1 : 63;
+	passed = ready ? 0 : passed < PASSED_MAX ? 2 * passed + 1 : PASSED_MAX;
 	passing = passed;
 }
 

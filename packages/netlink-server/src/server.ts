@@ -55,6 +55,8 @@ const DIRECTED: ReadonlySet<number> = new Set([
 export class NetlinkServer {
 	readonly engine: EngineDoor;
 	readonly #clients: Set<NetlinkClient> = new Set();
+	/** The latest: V8 forgets what it has compiled for a class when none of its objects is left. */
+	readonly #kept: RequestContext[] = [];
 	#scratch: Uint8Array = new Uint8Array(4096);
 	#scratchView: DataView = viewOf(this.#scratch);
 
@@ -253,6 +255,7 @@ export class NetlinkServer {
 			invalid();
 		}
 		const context = new Service(this, client, request, attributes, nowUs, answers);
+		this.#kept[0] = context;
 		const reading = READING_HANDLERS[spec.name];
 		if (reading !== undefined) {
 			reading(context);

@@ -74,9 +74,15 @@ export function openControlSocket(native: Native): number {
 /** Answers who asks for the daemon itself. */
 export type Observer = (request: RawMessage, nowUs: number) => readonly Uint8Array[];
 
+/** What it wants of the system. */
+export type ControlNative = Pick<
+	Native,
+	'setOption' | 'receive' | 'send' | 'close' | 'pidfdOpen' | 'pidfdGetfd'
+>;
+
 export class ControlSocket {
 	readonly fd: number;
-	readonly #native: Native;
+	readonly #native: ControlNative;
 	readonly #server: NetlinkServer;
 	readonly #observe: Observer;
 	readonly #peers: Map<number, Peer> = new Map();
@@ -92,7 +98,7 @@ export class ControlSocket {
 	#singles: number = 0;
 
 	/** @param fd a bound socket */
-	constructor(native: Native, fd: number, server: NetlinkServer, observe: Observer) {
+	constructor(native: ControlNative, fd: number, server: NetlinkServer, observe: Observer) {
 		this.#native = native;
 		this.fd = fd;
 		this.#server = server;

@@ -32,6 +32,7 @@ import { type Lane, Outbound } from './outbound.ts';
 import { openErrorSockets, takeErrors } from './outer-errors.ts';
 import { OuterSockets } from './outer-sockets.ts';
 import { PacketSlab } from './packet-slab.ts';
+import { Practice } from './practice.ts';
 import { StartError } from './start-error.ts';
 import { followSysctls } from './sysctls.ts';
 import { TableWatchers } from './table-watchers.ts';
@@ -88,6 +89,8 @@ export class DataPlane {
 	#lookedAroundUs: number = 0;
 	readonly #collector: IdleCollector = new IdleCollector();
 	readonly #wakefulness: Wakefulness = new Wakefulness(availableParallelism());
+	/** Begun when nobody wants anything; never given up, as practice.ts says. */
+	#practice: Practice | undefined;
 
 	/** Opens everything; what was opened before a failure goes with the process. @throws StartError */
 	constructor(options: DataPlaneOptions) {
@@ -194,9 +197,23 @@ export class DataPlane {
 	/** Runs until the wake-up says so. */
 	run(): void {
 		while (!this.#stopped) {
-			this.#native.poll(this.#poll, this.#timeoutMs(nowUs()));
+			const ready = this.#native.poll(this.#poll, this.#timeoutMs(nowUs()));
 			this.#poll.dispatch();
 			this.#afterEvents(nowUs());
+			if (ready === 0) {
+				this.#practise(nowUs());
+			}
+		}
+	}
+
+	get #mayPractise(): boolean {
+		return this.#practice?.isOver !== true;
+	}
+
+	#practise(now: number): void {
+		if (this.#mayPractise && !this.#wakefulness.isAwake(now)) {
+			this.#practice ??= new Practice(this.#options.crypto, now);
+			this.#practice.step();
 		}
 	}
 
@@ -371,7 +388,7 @@ export class DataPlane {
 		if (this.#control.hasBacklog) {
 			return RETRY_MS;
 		}
-		if (this.#wakefulness.isAwake(now)) {
+		if (this.#wakefulness.isAwake(now) || this.#mayPractise) {
 			return 0;
 		}
 		const dueUs = Math.min(

@@ -54,7 +54,7 @@ export function removeFilter(socket: NftSocket): number {
 
 export class GuardFilter implements TableWatcher {
 	readonly #engine: Engine;
-	readonly #socket: NftSocket;
+	readonly #socket: Pick<NftSocket, 'commit'>;
 	/** Without: packets are captured, and nothing is dropped. */
 	readonly #drops: boolean;
 	/** Lane of packets of a mark. */
@@ -80,7 +80,12 @@ export class GuardFilter implements TableWatcher {
 	/** Flags of the table, as far as this kernel knows them. */
 	#flags: number = TABLE_OWNED;
 
-	constructor(engine: Engine, socket: NftSocket, drops: boolean, laneOf: (mark: number) => number) {
+	constructor(
+		engine: Engine,
+		socket: Pick<NftSocket, 'commit'>,
+		drops: boolean,
+		laneOf: (mark: number) => number,
+	) {
 		this.#engine = engine;
 		this.#socket = socket;
 		this.#drops = drops;

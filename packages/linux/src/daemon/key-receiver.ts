@@ -60,7 +60,7 @@ export interface KeyReceiver {
 
 /** Finds out to whom a port id belongs that somebody has asked by; undefined when it is not theirs any more. */
 export function findReceiver(
-	native: Native,
+	native: Pick<Native, 'pidfdOpen'>,
 	portId: number,
 	asker: Credentials,
 ): KeyReceiver | undefined {
@@ -77,7 +77,10 @@ export function findReceiver(
  * A copy of a receiver's socket, ours to close; undefined when it has none any more. Negative where the kernel lets
  * nobody have a copy: then a look has to do.
  */
-export function holdSocket(native: Native, receiver: KeyReceiver): number | undefined {
+export function holdSocket(
+	native: Pick<Native, 'pidfdGetfd' | 'close'>,
+	receiver: KeyReceiver,
+): number | undefined {
 	const { pidfd, holder, inode } = receiver;
 	const fd = native.pidfdGetfd(pidfd, holder.fd);
 	if (fd === -Errno.EPERM || fd === -Errno.ENOSYS) {
