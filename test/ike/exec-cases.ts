@@ -183,6 +183,25 @@ export const execCases: readonly Case[] = [
 			}),
 	},
 	{
+		name: 'exec: what another user runs is told nothing by the loader of a library that is not theirs to read',
+		run: () =>
+			withDaemon(async (host) => {
+				const nobody = 'setpriv --reuid=65534 --clear-groups';
+				const python = 'import subprocess; print(subprocess.run(["id", "-u"]).returncode)';
+				for (const inner of ['id -u', 'sh -c "id -u"', `/usr/bin/python3 -c '${python}'`]) {
+					const { stdout, stderr } = host.xfrm('exec', '--', 'sh', '-c', `exec ${nobody} ${inner}`);
+					assert.match(stdout, /^65534\n/);
+					assert.equal(stderr, '', inner);
+				}
+				// Others of LD_PRELOAD stay.
+				const words = ['exec', '--', ...nobody.split(' '), 'sh', '-c', 'echo $LD_PRELOAD'];
+				const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
+				const other = `/usr/lib/${machine}-linux-gnu/libm.so.6`;
+				const kept = host.wrapped(['env', `LD_PRELOAD=${other}`], ...words);
+				assert.equal(kept.stdout, `${other}:\n`);
+			}),
+	},
+	{
 		name: 'exec: without a daemon it waits, says so and ends with 2',
 		run: async () => {
 			const laboratory = new Laboratory();

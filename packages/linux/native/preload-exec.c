@@ -7,6 +7,7 @@
  * As src/exec/reach.ts, which tells it of the first program; but what gains rights by its start, such as sudo, is
  * started plainly, as a supervisor without CAP_SYS_ADMIN would keep it from that. So is all where the supervisor
  * can't be started, such as by another user or in another root folder, where the shim isn't found either.
+ * Who can't read the shim starts programs without it, whose loader would complain on their stderr.
  * Not seen: programs that make the system call themselves.
  */
 #define _GNU_SOURCE
@@ -26,19 +27,26 @@
 /* The kernel follows as many `#!` lines. */
 #define SCRIPTS_MAX 5
 #define HEADERS_MAX 64
+#define PRELOAD "LD_PRELOAD="
 
 extern char **environ;
 typedef int spawn(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[], char *const[]);
 
 /* Set by `xfrm exec`; empty without one. Kept, as a program may lose its environment. */
 static char supervisor[PATH_MAX];
+/* As the loader has it, and who could read it. */
+static char shim[PATH_MAX];
+static uid_t reader;
 /* Looked up early: behind fork(2) it could wait for a lock that nobody is left to open. */
 static __typeof__(&execvpe) real_execvpe;
 static spawn *real_spawn, *real_spawnp;
 
 __attribute__((constructor)) static void prepare(void) {
 	const char *path = getenv("XFRM_SUPERVISOR");
+	Dl_info own;
 	if (real_spawnp) return;
+	reader = geteuid();
+	if (dladdr((void *)&prepare, &own) && own.dli_fname && strlen(own.dli_fname) < sizeof shim) strcpy(shim, own.dli_fname);
 	if (path && strlen(path) < sizeof supervisor) strcpy(supervisor, path);
 	real_execvpe = (__typeof__(&execvpe))dlsym(RTLD_NEXT, "execvpe");
 	real_spawn = (spawn *)dlsym(RTLD_NEXT, "posix_spawn");
@@ -105,7 +113,52 @@ static void write_words(char **words, const char *path, char *const args[]) {
 	words[count > 0 ? count + 2 : 3] = NULL;
 }
 
+/* Are these variables to be without the shim? What a process may still read by its capabilities a program may not. */
+static int is_unreadable(char *const environment[]) {
+	return environment && shim[0] && geteuid() != reader && geteuid() != 0;
+}
+
+/* Writes the words of LD_PRELOAD but the shim; so much room has been made as they take with it. */
+static char *write_others(char *to, const char *list) {
+	char *at = to + strlen(strcpy(to, PRELOAD));
+	const char *end;
+	for (list += strlen(PRELOAD); *list; list = end) {
+		end = list + strcspn(list, ": ");
+		if (strncmp(list, shim, (size_t)(end - list)) != 0 || shim[end - list]) at += sprintf(at, "%.*s:", (int)(end - list), list);
+		end += strspn(end, ": ");
+	}
+	*at = 0;
+	return to;
+}
+
+/* Has them, in so many places as there are; LD_PRELOAD goes into a buffer of its own. */
+static void write_environment(char **words, char *preload, char *const environment[]) {
+	for (; *environment; environment++)
+		*words++ = strncmp(*environment, PRELOAD, strlen(PRELOAD)) == 0 ? write_others(preload, *environment) : *environment;
+	*words = NULL;
+}
+
+/* Octets of LD_PRELOAD with another separator and its end, of the longest if it is there more than once. */
+static size_t preload_octets(char *const environment[]) {
+	size_t most = sizeof PRELOAD + 1;
+	for (; environment && *environment; environment++) {
+		size_t octets = strlen(*environment) + 2;
+		if (strncmp(*environment, PRELOAD, strlen(PRELOAD)) == 0 && octets > most) most = octets;
+	}
+	return most;
+}
+
+/* Variables for a program, on the stack of who starts it. */
+#define READABLE(environment) \
+	char preload[preload_octets(environment)]; \
+	char *readable[count_words(environment) + 1]; \
+	if (is_unreadable(environment)) { \
+		write_environment(readable, preload, environment); \
+		environment = readable; \
+	}
+
 int execve(const char *path, char *const args[], char *const environment[]) {
+	READABLE(environment)
 	if (supervisor[0] && !is_reached(path) && access(path, X_OK) == 0) {
 		char *words[ROOM(args)];
 		write_words(words, path, args);
@@ -131,6 +184,7 @@ static int find_unreached(const char *name, char path[PATH_MAX]) {
 
 int execvpe(const char *name, char *const args[], char *const environment[]) {
 	char path[PATH_MAX];
+	READABLE(environment)
 	prepare();
 	return find_unreached(name, path) ? execve(path, args, environment) : real_execvpe(name, args, environment);
 }
@@ -173,6 +227,7 @@ static int spawn_supervised(pid_t *pid, const char *path, const posix_spawn_file
 
 int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 	const posix_spawnattr_t *attributes, char *const args[], char *const environment[]) {
+	READABLE(environment)
 	prepare();
 	if (supervisor[0] && !is_reached(path) && access(path, X_OK) == 0
 		&& spawn_supervised(pid, path, actions, attributes, args, environment) == 0) return 0;
@@ -182,6 +237,7 @@ int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *
 int posix_spawnp(pid_t *pid, const char *name, const posix_spawn_file_actions_t *actions,
 	const posix_spawnattr_t *attributes, char *const args[], char *const environment[]) {
 	char path[PATH_MAX];
+	READABLE(environment)
 	prepare();
 	if (find_unreached(name, path) && spawn_supervised(pid, path, actions, attributes, args, environment) == 0) return 0;
 	return real_spawnp(pid, name, actions, attributes, args, environment);
