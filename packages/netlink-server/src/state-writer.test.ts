@@ -145,7 +145,7 @@ test('written directly, a state is the same as by way of its values', () => {
 
 test('the writer may need more room at any attribute', () => {
 	for (let length = 0; length <= 512; length += 4) {
-		const auth = { name: 'hmac(sha1)', key: octets(0, length), truncBits: 96 };
+		const auth = { name: 'hmac(sha1)', key: octets(0, length), keyBits: 8 * length, truncBits: 96 };
 		const state = new XfrmState({
 			...config,
 			auth,
