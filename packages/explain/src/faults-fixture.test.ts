@@ -402,4 +402,40 @@ export const FAULTS: readonly Fault[] = [
 		says: /There is no route to the destination\. It had been opened by state 0x00000202/,
 		first: /route add 10\.1\.0\.5 dev lan/,
 	},
+	{
+		name: 'an XFRM interface whose policy is for another network than comes by it',
+		rules: [
+			...link(2),
+			'route add 10.2.0.0/16 dev ipsec0',
+			state(HERE, PEER, '0x101', 'if_id 2'),
+			policy('src 10.9.0.0/16 dst 10.2.0.0/16 dir out if_id 2', HERE, PEER),
+		],
+		asks: [ONWARD],
+		says: /by src: want 10\.9\.0\.0\/16, have 10\.1\.0\.5/,
+		first: /policy add src 10\.1\.0\.0\/16 dst 10\.2\.0\.0\/16 dir out if_id 0x2 /,
+	},
+	{
+		name: 'a VTI for another peer than the one with its mark',
+		rules: [
+			`link add v0 type vti local ${HERE} remote 203.0.113.9 key 5`,
+			'link set v0 up',
+			state(PEER, HERE, '0x202', 'mark 5'),
+			policy('dir in mark 5', PEER, HERE),
+		],
+		asks: [fromPeer()],
+		says: /by mark: want 0x5\/0xffffffff, have 0x0/,
+		first: /link set v0 type vti local 192\.0\.2\.1 remote 198\.51\.100\.7 key 5$/,
+	},
+	{
+		name: 'a VTI whose in policy has the mark of another',
+		rules: [
+			`link add v0 type vti local ${HERE} remote ${PEER} key 5`,
+			'link set v0 up',
+			state(PEER, HERE, '0x202', 'mark 5'),
+			policy('src 10.2.0.0/16 dst 10.1.0.0/16 dir in mark 6', PEER, HERE),
+		],
+		asks: [fromPeer()],
+		says: /by mark: want 0x6\/0xffffffff, have 0x5/,
+		first: /policy add src 10\.2\.0\.0\/16 dst 10\.1\.0\.0\/16 dir in mark 0x5 /,
+	},
 ];

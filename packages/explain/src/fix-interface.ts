@@ -63,6 +63,9 @@ function nearPolicy(at: Situation, field: 'if_id' | 'mark'): XfrmPolicy | undefi
 export const mendInterface: Generator = (at) => {
 	const { answer, digest } = at;
 	const lookup = digest.lastPolicyLookup;
+	if (answer.code === 'in.state.mark') {
+		return otherRemote(at);
+	}
 	if (answer.code === 'out.acquire' || answer.code === 'out.state.missing') {
 		return policyOfInterface(at);
 	}
@@ -204,6 +207,48 @@ function mendVti(at: Situation): Edit[] {
 	return edits;
 }
 
+/** The state wants the mark of a VTI that is for another peer: what its peer sends never gets that mark. */
+function otherRemote(at: Situation): Edit[] {
+	const state = at.digest.stateLookup?.losers[0]?.object;
+	if (state === undefined) {
+		return [];
+	}
+	const { family, config } = state;
+	const { saddr, id } = config;
+	for (const { name, virtual } of at.before.world.host.devices()) {
+		const isMeant =
+			virtual?.kind === 'vti' &&
+			virtual.family === family &&
+			virtual.inKey === state.markValue &&
+			addressEquals(virtual.local, id.daddr, family) &&
+			!isAnyAddress(virtual.remote, family) &&
+			!addressEquals(virtual.remote, saddr, family);
+		if (isMeant) {
+			const [inKey, outKey] = [virtual.inKey >>> 0, virtual.outKey >>> 0];
+			const keys = inKey === outKey ? `key ${inKey}` : `ikey ${inKey} okey ${outKey}`;
+			const remote = formatAddress(saddr, family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6);
+			return [
+				{
+					text:
+						`${name} has the key that ${stateName(state)} wants as mark, and another remote: let it be ` +
+						`${remote}, from where the packets come`,
+					commands: [hostCommand(linkCommand(name, { ...virtual, remote: saddr }, keys))],
+					want: 'protected',
+				},
+			];
+		}
+	}
+	return [];
+}
+
+/** `ip link set v0 type vti local … remote … key 5`. */
+function linkCommand(name: string, { family, local, remote }: Vti, keys: string): string {
+	const known = family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
+	const type = known === Family.Ipv4 ? 'vti' : 'vti6';
+	const ends = `local ${formatAddress(local, known)} remote ${formatAddress(remote, known)}`;
+	return `ip link set ${name} type ${type} ${ends} ${keys}`;
+}
+
 type Vti = Extract<NonNullable<Device['virtual']>, { readonly kind: 'vti' }>;
 
 /** Is the device the one that a state's packets come out of? */
@@ -228,10 +273,6 @@ function keyEdit(
 ): Edit {
 	const { name, virtual, word, was, other } = device;
 	const key = policy.markValue >>> 0;
-	const [local, remote] = [virtual.local, virtual.remote].map((one) =>
-		formatAddress(one, virtual.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6),
-	);
-	const type = virtual.family === Family.Ipv4 ? 'vti' : 'vti6';
 	const otherWord = word === 'ikey' ? 'okey' : 'ikey';
 	const same = other === key || other === was;
 	return {
@@ -240,8 +281,7 @@ function keyEdit(
 			`and was ${was}`,
 		commands: [
 			hostCommand(
-				`ip link set ${name} type ${type} local ${local} remote ${remote} ` +
-					(same ? `key ${key}` : `${word} ${key} ${otherWord} ${other}`),
+				linkCommand(name, virtual, same ? `key ${key}` : `${word} ${key} ${otherWord} ${other}`),
 			),
 		],
 		want: 'protected',

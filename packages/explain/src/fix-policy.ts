@@ -128,7 +128,7 @@ function fieldEdits(
 	}
 	const [field = ''] = fields;
 	if (fields.length === 1 && field === 'mark') {
-		return markEdits(at, policy);
+		return markEdits(at, policy, flow.mark);
 	}
 	if (fields.length === 1 && field === 'if_id') {
 		return interfaceEdits(at, policy, flow);
@@ -185,7 +185,7 @@ function priorityEdits(at: Situation, policy: XfrmPolicy, winner: XfrmPolicy): E
 	return [{ text, commands: [edit], want: 'protected' }];
 }
 
-function markEdits(at: Situation, policy: XfrmPolicy): Edit[] {
+function markEdits(at: Situation, policy: XfrmPolicy, have: number): Edit[] {
 	const value = policy.markValue >>> 0;
 	const mark = `${hexNumber(value)}/${hexNumber(policy.markMask)}`;
 	const { family, source, destination } = endsOf(at.packet);
@@ -194,7 +194,14 @@ function markEdits(at: Situation, policy: XfrmPolicy): Edit[] {
 	const ip = known === Family.Ipv4 ? 'ip' : 'ip6';
 	const ends = `${ip} saddr ${formatAddress(source, known)} ${ip} daddr ${formatAddress(destination, known)}`;
 	const { mark: _mark, ...config } = policyConfig(policy);
+	// What has come out of a VTI bears the mark of its key: no firewall rule is asked.
+	const own: Edit = {
+		text: `add a policy like ${policyName(policy)} for the mark that the packet has there, ${hexNumber(have)}`,
+		commands: [addPolicy(at, { ...config, mark: { v: have >>> 0, m: 0xffffffff } })],
+		want: 'protected',
+	};
 	return [
+		...(at.digest.applied.length > 0 && have !== 0 ? [own] : []),
 		{
 			text: `let the packet have mark ${mark}, as ${policyName(policy)} wants`,
 			commands: [
@@ -516,6 +523,9 @@ export const preferPolicy: Generator = (at) => {
 		digest.defaultBlocked;
 	if (blocked) {
 		return [...nearEdits(at, lookup, 1), ...forwardEdits(at, lookup), ...beforeBlock(at, lookup)];
+	}
+	if (answer.code === 'host.link-failure' && lookup.winner === undefined) {
+		return nearEdits(at, lookup, 1.5);
 	}
 	const clear = answer.outcome === 'pass' && lookup.direction === Direction.Out;
 	if (!clear) {
