@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openCapture } from '@xfrm/wire';
+import { type CapturePacket, captureTimeUs, openCapture } from '@xfrm/wire';
 import type { Host, Running } from './laboratory.ts';
 import { pause, until } from './laboratory.ts';
 
@@ -12,6 +12,10 @@ export interface Protected {
 	readonly seq: number;
 	/** Of the IP packet. */
 	readonly octets: number;
+	/** Source of the outer packet. */
+	readonly from: string;
+	/** When it was seen, in microseconds. */
+	readonly timeUs: number;
 }
 
 /** What was seen, in order. */
@@ -24,16 +28,25 @@ export interface Seen {
 	readonly plain: number;
 }
 
-/** No sequence number was seen twice under an SPI. @throws AssertionError with those that were */
+/** An SPI that was silent for so long is another state's by then: IKE daemons choose them at random of 28 bits. */
+const SPI_SILENT_US = 60_000_000;
+
+/** No sequence number was seen twice under a state's SPI. @throws AssertionError with those that were */
 export function assertNumbersOnce(esp: readonly Protected[]): void {
-	const seen = new Set<string>();
+	const states = new Map<string, { lastUs: number; readonly numbers: Set<number> }>();
 	const twice: string[] = [];
-	for (const { spi, seq } of esp) {
-		const key = `${spi.toString(16)}:${seq}`;
-		if (seen.has(key)) {
-			twice.push(key);
+	for (const { from, spi, seq, timeUs } of esp) {
+		const id = `${from} ${spi.toString(16)}`;
+		let state = states.get(id);
+		if (state === undefined || timeUs - state.lastUs > SPI_SILENT_US) {
+			state = { lastUs: timeUs, numbers: new Set() };
+			states.set(id, state);
 		}
-		seen.add(key);
+		if (state.numbers.has(seq)) {
+			twice.push(`${id}:${seq}`);
+		}
+		state.numbers.add(seq);
+		state.lastUs = timeUs;
 	}
 	assert.deepEqual(twice, [], 'no number twice');
 }
@@ -73,7 +86,7 @@ function summary(bytes: Uint8Array, isInner: (address: string) => boolean): Seen
 	const esp: Protected[] = [];
 	let keepalives = 0;
 	let plain = 0;
-	for (const frame of frames(bytes)) {
+	for (const { data: frame, time } of packets(bytes)) {
 		const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
 		const ipAt = ETHERNET_OCTETS;
 		const ipv4 = view.getUint8(ipAt) >> 4 === 4;
@@ -88,7 +101,9 @@ function summary(bytes: Uint8Array, isInner: (address: string) => boolean): Seen
 		const at = upperAt + (isEncap ? 8 : 0);
 		if ((proto === 50 || isEncap) && at + 8 <= view.byteLength) {
 			const octets = ipv4 ? view.getUint16(ipAt + 2) : 40 + view.getUint16(ipAt + 4);
-			esp.push({ spi: view.getUint32(at), seq: view.getUint32(at + 4), octets });
+			const from = addressText(view, ipAt, ipv4);
+			const timeUs = time === undefined ? 0 : captureTimeUs(time);
+			esp.push({ spi: view.getUint32(at), seq: view.getUint32(at + 4), octets, from, timeUs });
 			continue;
 		}
 		plain += isInner(addressText(view, ipAt, ipv4)) ? 1 : 0;
@@ -111,9 +126,9 @@ function addressText(view: DataView, ipAt: number, ipv4: boolean): string {
 	return words.join(':');
 }
 
-function* frames(bytes: Uint8Array): Generator<Uint8Array> {
+function* packets(bytes: Uint8Array): Generator<CapturePacket> {
 	const reader = openCapture(bytes);
 	for (let packet = reader.next(); packet !== undefined; packet = reader.next()) {
-		yield packet.data;
+		yield packet;
 	}
 }
