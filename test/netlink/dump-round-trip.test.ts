@@ -45,7 +45,7 @@ test('what is printed is read back, in every print mode', () => {
 			const print = { stats: stats ? 1 : 0, oneline, nokeys, timestamp: false, family: 0 };
 			const text = formatMessage(raw, { print, release });
 			if (/\(ERROR truncated\)|invalid-time|hmac\(\w+\) ( |$)/m.test(text)) {
-				// A key shorter than it says it is; a year that no calendar has; a key of nothing, which looks like one cut out.
+				// A key shorter than it says it is; a year that no calendar has; a key of nothing, as if cut out.
 				continue;
 			}
 			const [, damage = (whole: string) => whole] = PASTES[count % PASTES.length] ?? [];
