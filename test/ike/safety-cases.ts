@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import { CAPTURE_TABLE } from '../../packages/linux/src/daemon/marks.ts';
 import { Charon } from './charon.ts';
 import { type Host, pause, type Running, runOn, until, XFRM } from './laboratory.ts';
 import {
@@ -157,7 +158,7 @@ const stopped: Case = {
 			assert.match(daemon.stderr, /the guard is gone/);
 			assert.equal(a.run('nft list ruleset').stdout, '');
 			assert.doesNotMatch(a.must('ip rule'), /fwmark/);
-			assert.equal(a.run('ip route show table 1480987392').stdout, '');
+			assert.equal(a.run(`ip route show table ${CAPTURE_TABLE}`).stdout, '');
 			const { plain } = await watch.stop(isInner);
 			assert.equal(plain, 0);
 		}),
