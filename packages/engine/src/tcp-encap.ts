@@ -48,5 +48,5 @@ export function tcpEncapInput(net: Namespace, batch: Batch): void {
 		}
 	}
 	input(net, datagrams);
-	datagrams.packets.length = 0;
+	datagrams.truncate(0);
 }

@@ -67,7 +67,7 @@ export function udpEncapInput(
 		}
 	}
 	input(net, datagrams);
-	datagrams.packets.length = 0;
+	datagrams.truncate(0);
 }
 
 /** Octets in front of the ESP header; 0 when it is the socket's, -1 for a keepalive. */

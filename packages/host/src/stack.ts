@@ -86,7 +86,7 @@ export class Stack {
 	/** A batch of this one packet, to be used before the next call of this function. */
 	batchOf(packet: PacketBuffer): Batch {
 		const { batch } = this;
-		batch.packets.length = 0;
+		batch.truncate(0);
 		batch.packets.push(packet);
 		batch.nowUs = this.nowUs;
 		batch.processor = this.processor;

@@ -160,7 +160,7 @@ export class DatagramSender {
 		const octets = ipv4 ? 4 : 16;
 		const peerAt = row * PEER_OCTETS;
 		const localAt = row * LOCAL_OCTETS;
-		peer.fill(0, peerAt, peerAt + PEER_OCTETS);
+		this.#batch.clearPeer(row);
 		peerView.setUint16(peerAt, ipv4 ? AF_INET : AF_INET6, true);
 		peerView.setUint16(peerAt + 2, view.getUint16(udpAt + 2));
 		const sourceAt = start + (ipv4 ? 12 : 8);

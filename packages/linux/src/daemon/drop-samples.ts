@@ -72,6 +72,7 @@ export interface DropSample {
 export class DropSamples {
 	readonly #engine: EngineDoor;
 	readonly #copies: Uint8Array = new Uint8Array(PACKETS_PER_CALL * DROP_SAMPLE_OCTETS);
+	readonly #copiesView: DataView = new DataView(this.#copies.buffer);
 	readonly #copied: (PacketBuffer | null)[] = new Array(PACKETS_PER_CALL).fill(null);
 	readonly #octets: Int32Array = new Int32Array(PACKETS_PER_CALL);
 	readonly #marks: Int32Array = new Int32Array(PACKETS_PER_CALL);
@@ -108,7 +109,7 @@ export class DropSamples {
 			return;
 		}
 		const row = this.#count++;
-		this.#copies.set(packet.bytes.subarray(packet.start, packet.end), row * DROP_SAMPLE_OCTETS);
+		copyOctets(packet, this.#copies, this.#copiesView, row * DROP_SAMPLE_OCTETS);
 		this.#copied[row] = packet;
 		this.#octets[row] = octets;
 		this.#marks[row] = packet.mark;
@@ -195,6 +196,19 @@ function windowFor(state: XfrmState, verdict: number): SampledWindow {
 		bitmap.fill(0);
 	}
 	return { state, counters, bitmap };
+}
+
+/** Octet by octet would take longer for a long packet, and `set` takes a new array for any. */
+function copyOctets(packet: PacketBuffer, to: Uint8Array, toView: DataView, at: number): void {
+	const { bytes, view, end } = packet;
+	const shift = at - packet.start;
+	let from = packet.start;
+	for (; from + 4 <= end; from += 4) {
+		toView.setInt32(from + shift, view.getInt32(from));
+	}
+	for (; from < end; from++) {
+		to[from + shift] = bytes[from] ?? 0;
+	}
 }
 
 /** Nothing is done to a packet by looking it up. */

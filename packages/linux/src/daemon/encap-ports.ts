@@ -13,8 +13,10 @@ import {
 	IPV4_HEADER_OCTETS,
 	IPV6_HEADER_OCTETS,
 	type PacketBuffer,
+	setIpv4Checksum,
+	setIpv4Destination,
+	setIpv4Source,
 	UDP_HEADER_OCTETS,
-	writeIpv4,
 	writeUdp,
 } from '@xfrm/wire';
 import { type Address, anyAddress, Family, IpProto, isAnyAddress } from '@xfrm/wire/xfrm';
@@ -302,7 +304,6 @@ export function udpGap(family: number): number {
 	return (family === Family.Ipv4 ? IPV4_HEADER_OCTETS : IPV6_HEADER_OCTETS) + UDP_HEADER_OCTETS;
 }
 
-const NO_OPTIONS = new Uint8Array(0);
 /** Octets of ::ffff:0:0/96 in front of an IPv4 address (RFC 4291 §2.5.5.2). */
 const MAPPED_PREFIX_OCTETS = 12;
 
@@ -339,17 +340,13 @@ export function takeDatagram(
 	const skipped = isMapped ? MAPPED_PREFIX_OCTETS : 0;
 	const sourceAt = peerAt + skipped;
 	const destinationAt = localAt + skipped;
-	writeIpv4(packet.view, packet.start, {
-		tos: batch.trafficClass[row] ?? 0,
-		totalLength: packet.end - packet.start,
-		id: 0,
-		fragmentWord: 0,
-		ttl: batch.hopLimit[row] ?? 0,
-		protocol: IpProto.Udp,
-		source: batch.peer.subarray(sourceAt, sourceAt + 4),
-		destination: batch.local.subarray(destinationAt, destinationAt + 4),
-		options: NO_OPTIONS,
-	});
+	const { view, start } = packet;
+	view.setInt32(start, 0x4500_0000 | ((batch.trafficClass[row] ?? 0) << 16) | (packet.end - start));
+	view.setInt32(start + 4, 0);
+	view.setInt32(start + 8, ((batch.hopLimit[row] ?? 0) << 24) | (IpProto.Udp << 16));
+	setIpv4Source(view, start, batch.peerView.getInt32(sourceAt));
+	setIpv4Destination(view, start, batch.localView.getInt32(destinationAt));
+	setIpv4Checksum(view, start);
 }
 
 function isMappedAt({ peerView }: PacketBatch, at: number): boolean {

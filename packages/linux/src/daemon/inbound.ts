@@ -166,7 +166,7 @@ export class Inbound {
 			}
 		}
 		this.#finish(batch, lane, batch.nowUs);
-		batch.packets.length = 0;
+		batch.truncate(0);
 	}
 
 	/** A packet that came out of the engine by itself (IPTFS). */
@@ -178,7 +178,7 @@ export class Inbound {
 	#begin(nowUs: number): Batch {
 		const batch = this.#batch;
 		batch.nowUs = nowUs;
-		batch.packets.length = 0;
+		batch.truncate(0);
 		return batch;
 	}
 
@@ -219,8 +219,10 @@ export class Inbound {
 		}
 		if (moves.count > 1) {
 			this.#native.moveOctets(moves);
-		} else {
-			rows.fill(NOT, 0, packets.length);
+			return;
+		}
+		for (let i = 0; i < packets.length; i++) {
+			rows[i] = NOT;
 		}
 	}
 

@@ -125,7 +125,7 @@ export class Outbound {
 		}
 		const batch = this.#batch;
 		batch.nowUs = nowUs;
-		batch.packets.length = 0;
+		batch.truncate(0);
 		for (let row = 0; row < count; row++) {
 			const packet = rows.fresh(row);
 			packet.end = packet.start + (rows.batch.octets[row] ?? 0) - VNET_HEADER_OCTETS;
@@ -211,7 +211,7 @@ export class Outbound {
 		for (const packet of batch.packets) {
 			this.finish(packet, lane, batch.nowUs);
 		}
-		batch.packets.length = 0;
+		batch.truncate(0);
 		this.#transmitter.flush();
 	}
 
@@ -228,7 +228,7 @@ export class Outbound {
 				this.unleased++;
 			}
 		}
-		packets.length = kept;
+		batch.truncate(kept);
 	}
 
 	/** Are all numbers leased that its states have used, and what a batch may use? */
@@ -322,7 +322,7 @@ export class Outbound {
 				this.#samples.note(packet, 'outward', batch.nowUs);
 			}
 		}
-		packets.length = kept;
+		batch.truncate(kept);
 	}
 
 	/** Takes packets out of the batch that are too long for their bundle and may not be cut. */
@@ -340,7 +340,7 @@ export class Outbound {
 				packets[kept++] = packet;
 			}
 		}
-		packets.length = kept;
+		batch.truncate(kept);
 	}
 
 	/** IPv6 tunnels are the engine's to judge; what it does not cut is too big here as well. */
@@ -373,7 +373,7 @@ export class Outbound {
 		const one = this.#one;
 		one.nowUs = nowUs;
 		for (const piece of fragmentPacket(packet, packet.mtu, randomId()) ?? []) {
-			one.packets.length = 0;
+			one.truncate(0);
 			one.packets.push(piece);
 			this.#engine.transform(one);
 			this.finish(piece, lane, nowUs);

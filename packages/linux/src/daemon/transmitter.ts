@@ -75,7 +75,7 @@ export class Transmitter {
 		const { peer, peerView } = batch;
 		batch.mark[row] = routeMark(packet.route);
 		const peerAt = row * PEER_OCTETS;
-		peer.fill(0, peerAt, peerAt + PEER_OCTETS);
+		batch.clearPeer(row);
 		peerView.setUint16(peerAt, ipv4 ? AF_INET : AF_INET6, true);
 		const from = packet.start + (ipv4 ? 16 : 24);
 		const octets = ipv4 ? 4 : 16;

@@ -104,16 +104,30 @@ export function addonNative(): Native {
 	return new AddonNative(loadAddon());
 }
 
+/** OpenSSL's calls: an object made in one piece, for the same reason as the fields below. @throws CompileError */
+export function addonEvp(): EvpCalls {
+	const { aeadKey, cbcKey, wipeKey, registerJobs, addressOf, seal, openSealed } = loadAddon();
+	return { aeadKey, cbcKey, wipeKey, registerJobs, addressOf, seal, openSealed };
+}
+
 class AddonNative implements Native {
 	readonly name: string = 'addon';
 	readonly #addon: Addon;
-	/** Numbers of batches; the addon knows their memory by address, and this map's keys keep it. */
-	readonly #batches: Map<PacketBatch, number> = new Map();
-	readonly #moves: Map<OctetMoves, number> = new Map();
+	/** What has a number: the addon knows its memory by address. */
+	readonly #kept: (PacketBatch | OctetMoves)[] = [];
 	readonly #told: Int32Array = new Int32Array(3);
+	/** What is called for each packet, where it is found at once: V8 looks what a module exports up by its name. */
+	readonly #poll: Addon['poll'];
+	readonly #receivePackets: Addon['receivePackets'];
+	readonly #sendPackets: Addon['sendPackets'];
+	readonly #moveOctets: Addon['moveOctets'];
 
 	constructor(addon: Addon) {
 		this.#addon = addon;
+		this.#poll = addon.poll;
+		this.#receivePackets = addon.receivePackets;
+		this.#sendPackets = addon.sendPackets;
+		this.#moveOctets = addon.moveOctets;
 	}
 
 	open(path: string, flags: number): number {
@@ -191,7 +205,7 @@ class AddonNative implements Native {
 	}
 
 	poll(set: PollSet, timeoutMs: number): number {
-		return this.#addon.poll(set.bytes, set.count, timeoutMs);
+		return this.#poll(set.bytes, set.count, timeoutMs);
 	}
 
 	mapFile(fd: number, octets: number): ArrayBuffer | number {
@@ -199,13 +213,13 @@ class AddonNative implements Native {
 	}
 
 	receivePackets(fd: number, kind: PortKind, batch: PacketBatch): number {
-		const count = this.#addon.receivePackets(fd, KINDS[kind], this.#batchOf(batch));
+		const count = this.#receivePackets(fd, KINDS[kind], this.#numberOf(batch));
 		batch.count = Math.max(0, count);
 		return count;
 	}
 
 	sendPackets(fd: number, kind: PortKind, batch: PacketBatch): void {
-		this.#addon.sendPackets(fd, KINDS[kind], this.#batchOf(batch), batch.count);
+		this.#sendPackets(fd, KINDS[kind], this.#numberOf(batch), batch.count);
 	}
 
 	packetMemory(octets: number): ArrayBuffer {
@@ -213,26 +227,23 @@ class AddonNative implements Native {
 	}
 
 	moveOctets(moves: OctetMoves): void {
-		let number = this.#moves.get(moves);
-		if (number === undefined) {
+		if (moves.number < 0) {
 			const { slab, from, to, octets, sum } = moves;
-			number = this.#addon.registerMoves(slab, from, to, octets, sum);
-			this.#moves.set(moves, number);
+			moves.number = this.#addon.registerMoves(slab, from, to, octets, sum);
+			this.#kept.push(moves);
 		}
-		this.#addon.moveOctets(number, moves.count);
+		this.#moveOctets(moves.number, moves.count);
 	}
 
-	#batchOf(batch: PacketBatch): number {
-		const known = this.#batches.get(batch);
-		if (known !== undefined) {
-			return known;
+	#numberOf(batch: PacketBatch): number {
+		if (batch.number < 0) {
+			const { slab, at, room, octets, segmentOctets, joined, peer, local } = batch;
+			const { ifindex, trafficClass, hopLimit, mark, status, capacity } = batch;
+			const columns = [slab, at, room, octets, segmentOctets, joined, peer, local];
+			const more = [ifindex, trafficClass, hopLimit, mark, status];
+			batch.number = this.#addon.registerBatch(...columns, ...more, capacity, RECEIVE_OCTETS);
+			this.#kept.push(batch);
 		}
-		const { slab, at, room, octets, segmentOctets, joined, peer, local } = batch;
-		const { ifindex, trafficClass, hopLimit, mark, status, capacity } = batch;
-		const columns = [slab, at, room, octets, segmentOctets, joined, peer, local];
-		const more = [ifindex, trafficClass, hopLimit, mark, status];
-		const number = this.#addon.registerBatch(...columns, ...more, capacity, RECEIVE_OCTETS);
-		this.#batches.set(batch, number);
-		return number;
+		return batch.number;
 	}
 }

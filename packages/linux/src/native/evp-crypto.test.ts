@@ -10,7 +10,7 @@ import {
 	CryptoStatus,
 } from '@xfrm/crypto/provider';
 import { type CryptoVectors, cryptoCases } from '@xfrm/crypto/testing';
-import { loadAddon } from './addon.ts';
+import { addonEvp } from './addon.ts';
 import { CompileError } from './compiled.ts';
 import { type EvpCalls, evpProvider } from './evp-crypto.ts';
 import { ffiEvp } from './ffi-evp.ts';
@@ -87,7 +87,7 @@ function sealedBy(provider: CryptoProvider, key: CryptoKey | undefined): Uint8Ar
 }
 
 for (const [name, make] of [
-	['addon', loadAddon],
+	['addon', addonEvp],
 	['ffi', ffiEvp],
 ] as const) {
 	const calls = load(make);

@@ -132,12 +132,17 @@ class JobColumns {
 	readonly number: number;
 	/** Whose addresses these are: a packet's place in a batch is mostly the same memory. */
 	readonly known: (Uint8Array | undefined)[];
+	/** Keys of before, and those of them that are ours: mostly the same, too. */
+	readonly askedKeys: (CryptoKey | undefined)[];
+	readonly ownKeys: (EvpKey | undefined)[];
 
 	constructor(calls: EvpCalls, batch: CryptoBatch) {
 		this.keys = new Int32Array(batch.capacity);
 		this.bytes = new Float64Array(batch.capacity);
 		this.out = new Float64Array(batch.capacity);
 		this.known = new Array<Uint8Array | undefined>(batch.capacity).fill(undefined);
+		this.askedKeys = new Array<CryptoKey | undefined>(batch.capacity).fill(undefined);
+		this.ownKeys = new Array<EvpKey | undefined>(batch.capacity).fill(undefined);
 		const { aadAt, ivAt, textAt, textEnd, outAt, seqHi, status } = batch;
 		const columns = [aadAt, ivAt, textAt, textEnd, outAt, seqHi, status];
 		this.number = calls.registerJobs(this.keys, this.bytes, this.out, ...columns);
@@ -150,6 +155,9 @@ class EvpProvider implements CryptoProvider {
 	readonly #node: CryptoProvider = nodeProvider();
 	/** A batch's columns are known by address: the keys of this map keep them. */
 	readonly #columns: Map<CryptoBatch, JobColumns> = new Map();
+	/** The batch of the call before, as mostly, and its columns. */
+	#lastBatch: CryptoBatch | undefined;
+	#lastColumns: JobColumns | undefined;
 	/** Addresses of packet memory, which never moves while its array lives. */
 	readonly #addresses: WeakMap<Uint8Array, number> = new WeakMap();
 	readonly #single: CryptoBatch = new CryptoBatch(1);
@@ -238,17 +246,18 @@ class EvpProvider implements CryptoProvider {
 	}
 
 	#prepare(batch: CryptoBatch): JobColumns {
-		let columns = this.#columns.get(batch);
-		if (columns === undefined) {
-			columns = new JobColumns(this.#calls, batch);
-			this.#columns.set(batch, columns);
-		}
+		const columns = this.#columnsOf(batch);
 		for (let i = 0; i < batch.count; i++) {
 			const key = batch.keys[i];
 			const bytes = batch.bytes[i];
 			const out = batch.out[i];
-			if (key instanceof EvpKey && bytes !== undefined && out !== undefined) {
-				columns.keys[i] = key.number;
+			if (columns.askedKeys[i] !== key) {
+				columns.askedKeys[i] = key;
+				columns.ownKeys[i] = key instanceof EvpKey ? key : undefined;
+			}
+			const own = columns.ownKeys[i];
+			if (own !== undefined && bytes !== undefined && out !== undefined) {
+				columns.keys[i] = own.number;
 				if (columns.known[i] !== bytes) {
 					columns.known[i] = bytes;
 					columns.bytes[i] = this.#addressOf(bytes);
@@ -258,6 +267,20 @@ class EvpProvider implements CryptoProvider {
 				columns.keys[i] = ELSEWHERE;
 			}
 		}
+		return columns;
+	}
+
+	#columnsOf(batch: CryptoBatch): JobColumns {
+		if (batch === this.#lastBatch && this.#lastColumns !== undefined) {
+			return this.#lastColumns;
+		}
+		let columns = this.#columns.get(batch);
+		if (columns === undefined) {
+			columns = new JobColumns(this.#calls, batch);
+			this.#columns.set(batch, columns);
+		}
+		this.#lastBatch = batch;
+		this.#lastColumns = columns;
 		return columns;
 	}
 

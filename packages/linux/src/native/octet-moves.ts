@@ -15,6 +15,8 @@ export class OctetMoves {
 	readonly slab: Uint8Array;
 	readonly view: DataView;
 	readonly capacity: number;
+	/** By which number its native provider knows it, -1 before it does. */
+	number: number = -1;
 	/** Rows in use. */
 	count: number = 0;
 	/** Offsets in the slab; a row's two pieces do not overlap. */

@@ -16,6 +16,8 @@ export const LOCAL_OCTETS = 16;
 export class PacketBatch {
 	readonly slab: Uint8Array;
 	readonly capacity: number;
+	/** By which number its native provider knows it, -1 before it does. */
+	number: number = -1;
 	/** Rows in use. */
 	count: number = 0;
 	/** Offset of the packet in the slab. */
@@ -35,6 +37,7 @@ export class PacketBatch {
 	readonly peerView: DataView;
 	/** Address of ours that it came to, or is to leave from. */
 	readonly local: Uint8Array;
+	readonly localView: DataView;
 	readonly ifindex: Int32Array;
 	readonly trafficClass: Int32Array;
 	readonly hopLimit: Int32Array;
@@ -54,6 +57,7 @@ export class PacketBatch {
 		this.peer = new Uint8Array(capacity * PEER_OCTETS);
 		this.peerView = new DataView(this.peer.buffer);
 		this.local = new Uint8Array(capacity * LOCAL_OCTETS);
+		this.localView = new DataView(this.local.buffer);
 		this.ifindex = new Int32Array(capacity);
 		this.trafficClass = new Int32Array(capacity);
 		this.hopLimit = new Int32Array(capacity);
@@ -68,6 +72,13 @@ export class PacketBatch {
 			octets += this.octets[row] ?? 0;
 		}
 		return count === this.capacity || octets >= RECEIVE_OCTETS;
+	}
+
+	/** A call into V8 for so few octets takes longer than a loop. */
+	clearPeer(row: number): void {
+		for (let at = row * PEER_OCTETS; at < (row + 1) * PEER_OCTETS; at += 4) {
+			this.peerView.setInt32(at, 0);
+		}
 	}
 
 	/** Copies a row's peer out of a socket address. */

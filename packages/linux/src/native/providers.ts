@@ -5,7 +5,7 @@
  */
 import { nodeProvider } from '@xfrm/crypto/node';
 import type { CryptoProvider } from '@xfrm/crypto/provider';
-import { addonNative, loadAddon } from './addon.ts';
+import { addonEvp, addonNative } from './addon.ts';
 import { CompileError } from './compiled.ts';
 import { evpProvider } from './evp-crypto.ts';
 import { ffiNative } from './ffi.ts';
@@ -32,7 +32,7 @@ export function chooseProvider(wanted: ProviderName): Chosen {
 	}
 	if (wanted !== 'ffi') {
 		try {
-			return { native: addonNative(), crypto: evpProvider('addon', loadAddon()), note: undefined };
+			return { native: addonNative(), crypto: evpProvider('addon', addonEvp()), note: undefined };
 		} catch (error) {
 			if (!(error instanceof CompileError) || wanted === 'addon') {
 				throw error;
