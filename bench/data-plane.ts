@@ -22,7 +22,7 @@
 import { existsSync } from 'node:fs';
 import { type Host, Laboratory, pause, reasonToSkip } from '../test/ike/laboratory.ts';
 import { controlSection } from './data-plane-control.ts';
-import { packetCosts, sealingCost } from './data-plane-packet.ts';
+import { coldCost, packetCosts, sealingCost } from './data-plane-packet.ts';
 import { writePage } from './data-plane-page.ts';
 import {
 	barePlane,
@@ -130,15 +130,16 @@ const GO = { outward: 818, inward: 709 } as const;
 
 async function packetSection(report: Report): Promise<void> {
 	for (const provider of ['addon', 'ffi'] as const) {
-		for (const { name, octets, outward, inward } of [
-			...packetCosts(provider),
-			sealingCost(provider),
-		]) {
+		for (const cost of [...packetCosts(provider), sealingCost(provider)]) {
+			const { name, octets, outward, inward } = cost;
 			const beside = (go: number, ns: number): Comparison | undefined =>
 				octets === 1400 ? { against: `what a Go ESP reports, ${go}`, ratio: ns / go } : undefined;
 			report.add(`${provider}, ${name}: out`, outward, 'ns', beside(GO.outward, outward));
 			report.add(`${provider}, ${name}: in`, inward, 'ns', beside(GO.inward, inward));
 		}
+		const cold = coldCost(provider);
+		report.add(`${provider}, ${cold.name}: out`, cold.outward, 'ns');
+		report.add(`${provider}, ${cold.name}: in`, cold.inward, 'ns');
 	}
 }
 
