@@ -181,7 +181,8 @@ export function allocSpi(context: RequestContext, body: MessageBodies['allocspi'
 		nowUs,
 	);
 	if (answer.refusal !== undefined) {
-		refused(answer.refusal);
+		const { errno, message } = answer.refusal;
+		throw new XfrmError(errno, engine.net.profile.refusalTexts ? message : undefined);
 	}
 	context.reply(stateAnswer(answer.value, { flags: 0, ...replyHeader(context) }));
 }
