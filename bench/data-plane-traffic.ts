@@ -2,7 +2,10 @@
  * Traffic through a data plane that is up, and what it costs: one TCP stream, datagrams at a rate or as many as
  * go, datagrams over many tunnels in turn, round trips. Streams are iperf3's.
  */
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Host, pause, until } from '../test/ike/laboratory.ts';
 import { type Gateways, IPV4, innerOf, type Network, type Plane } from './data-plane-peers.ts';
 
@@ -191,6 +194,40 @@ export async function roundTripBeside(
 	const times = await ping(ends, PING_GAP, count);
 	await stream;
 	return median(times);
+}
+
+const ECHO_PORT = 7007;
+const ECHO_SOURCE = fileURLToPath(new URL('datagram-echo.c', import.meta.url));
+const COMPILER = '/usr/bin/cc';
+
+/**
+ * Datagrams at a rate that the other end sends back: the median of how long they were away, in microseconds; NaN where
+ * there is no C compiler.
+ */
+export async function roundTripOfStream(
+	{ a, b }: Gateways,
+	octets: number,
+	packetsPerSecond: number,
+	seconds: number,
+): Promise<number> {
+	if (!existsSync(COMPILER)) {
+		return Number.NaN;
+	}
+	const program = join(a.folder, 'datagram-echo');
+	execFileSync(COMPILER, ['-O2', '-o', program, ECHO_SOURCE]);
+	const { inner } = IPV4;
+	const server = b.start([program, 'serve', inner.b, String(ECHO_PORT)]);
+	const ask = async (howLong: number): Promise<string> => {
+		const numbers = [octets, packetsPerSecond, howLong].map(String);
+		const client = a.start([program, 'ask', inner.b, String(ECHO_PORT), inner.a, ...numbers]);
+		await client.ended;
+		return client.stdout;
+	};
+	await ask(WARM_UP_SECONDS);
+	const [, , medianNs] = (await ask(seconds)).split(' ');
+	server.process.kill();
+	await server.ended;
+	return Number(medianNs) / 1000;
 }
 
 /** What the spreading ends run: datagrams in turn from each tunnel's address to its other end, every millisecond. */

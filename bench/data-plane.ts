@@ -43,6 +43,7 @@ import {
 	residentOctets,
 	roundTrip,
 	roundTripBeside,
+	roundTripOfStream,
 	type Spent,
 	spreadDatagrams,
 	tcpStream,
@@ -183,7 +184,8 @@ async function tcpSection(report: Report, seconds: number): Promise<void> {
 }
 
 async function udpSection(report: Report, seconds: number): Promise<void> {
-	const [costs, trips, busyTrips] = [new Beside(), new Beside(), new Beside()];
+	const [costs, trips] = [new Beside(), new Beside()];
+	const [busyTrips, streamTrips] = [new Beside(), new Beside()];
 	for (const one of [libipsec(LIBIPSEC, IPV4), addon, ffi, wireguard]) {
 		const { name } = one;
 		const bounds = name === 'addon' ? { most: 0.5 } : {};
@@ -198,6 +200,16 @@ async function udpSection(report: Report, seconds: number): Promise<void> {
 			report.add(`${name}: median round trip`, trip, 'µs', trips.of(trip, bounds));
 			const beside = busyTrips.of(busyTrip, bounds);
 			report.add(`${name}: median round trip, beside the stream`, busyTrip, 'µs', beside);
+			const echoed = await roundTripOfStream(ends, UDP_OCTETS, rate, seconds);
+			if (!Number.isNaN(echoed)) {
+				const ofStream = streamTrips.of(echoed, bounds);
+				report.add(
+					`${name}: median round trip, of a stream that comes back`,
+					echoed,
+					'µs',
+					ofStream,
+				);
+			}
 		});
 	}
 }
