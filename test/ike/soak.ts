@@ -13,6 +13,8 @@ const TUNNELS = 20;
 const REKEY_SECONDS = 10;
 const PINGS_PER_SECOND = 10;
 const SAMPLE_SECONDS = 10;
+/** Samples between two lines of progress. */
+const TOLD_EVERY = 6;
 /** Memory that a heap may take until it is collected, and that a tenth of it may add. */
 const MEMORY_SLACK_KIB = 24 * 1024;
 /** Lists of processes and the like are open for a moment. */
@@ -112,6 +114,13 @@ async function sample(ends: Ends, seconds: number): Promise<readonly [Holding[],
 		await pause(Math.min(SAMPLE_SECONDS * 1000, end - performance.now()));
 		samples[0].push(holding(ends.daemonA));
 		samples[1].push(holding(ends.daemonB));
+		if (samples[0].length % TOLD_EVERY === 0) {
+			const memory = samples.map((each) => `${(each.at(-1)?.residentKib ?? 0) >> 10} MB`);
+			const done = samples[0].length * SAMPLE_SECONDS;
+			process.stderr.write(
+				`soak: ${done} of ${seconds} s, the daemons hold ${memory.join(' and ')}\n`,
+			);
+		}
 	}
 	return samples;
 }
