@@ -127,6 +127,21 @@ test('a drop is kept with its packet and its tables; keys that are wiped are not
 	);
 });
 
+test('a packet that comes alone is kept as it came, whatever its length', () => {
+	for (const octets of [28, 29, 30, 31, 2047, 2048]) {
+		const { samples } = setUp();
+		const packet = PacketBuffer.from(Uint8Array.from({ length: octets }, (_, i) => i + octets));
+		const came = packet.copy();
+		samples.begin([packet], NOW_US);
+		packet.bytes.fill(0);
+		packet.verdict = Verdict.InNoStates;
+		samples.note(packet, 'inward', NOW_US);
+		const [sample] = samples.list();
+		assert.deepEqual(sample?.packet, came);
+		assert.equal(sample?.isWhole, true);
+	}
+});
+
 test('of a flood little is kept: one a second of each verdict, and a bounded number', () => {
 	const { samples } = setUp();
 	const drop = (verdict: number, atUs: number): void => {
