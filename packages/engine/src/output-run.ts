@@ -57,6 +57,10 @@ export class OutputRun {
 
 	/** The oldest one. */
 	takeReleased(): PacketBuffer | undefined {
+		// Asked after every round of a driver's loop: mostly there is none.
+		if (this.released.length === 0) {
+			return undefined;
+		}
 		this.takenBundle = this.releasedBundles.shift() ?? null;
 		return this.released.shift();
 	}
