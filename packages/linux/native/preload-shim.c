@@ -220,6 +220,28 @@ ssize_t writev(int fd, const struct iovec *vectors, int count) {
 	return is_sent_for(fd) && count <= MESSAGES_MAX ? sendmsg(fd, &message, 0) : real(fd, vectors, count);
 }
 
+/*
+ * Nobody tells the daemon of those who listen to groups: it looks for them now and then, and before it hears a port id
+ * that is new to it. So that they hear all that is done from now on, one says nothing.
+ */
+static void tell_of_listener(void) {
+	struct nlmsghdr nothing = { .nlmsg_len = NLMSG_HDRLEN, .nlmsg_type = NLMSG_NOOP, .nlmsg_flags = NLM_F_REQUEST };
+	struct sockaddr_nl daemon = daemon_address();
+	int saved = errno, fd = (int)syscall(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
+	if (fd >= 0) {
+		syscall(SYS_sendto, fd, &nothing, sizeof nothing, MSG_DONTWAIT, &daemon, sizeof daemon);
+		syscall(SYS_close, fd);
+	}
+	errno = saved;
+}
+
+int bind(int fd, const struct sockaddr *address, socklen_t length) {
+	REAL(bind);
+	int done = real(fd, address, length);
+	if (done == 0 && is_ours(fd) && ((const struct sockaddr_nl *)address)->nl_groups) tell_of_listener();
+	return done;
+}
+
 int connect(int fd, const struct sockaddr *to, socklen_t length) {
 	REAL(connect);
 	struct sockaddr_nl daemon = daemon_address();
@@ -443,7 +465,11 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t octets)
 		told[fd] = memcmp(value, &(int){ 0 }, sizeof(int)) != 0;
 		return 0;
 	}
-	if (is_ours(fd)) return real_setsockopt(fd, level, name, value, octets);
+	if (is_ours(fd)) {
+		int done = real_setsockopt(fd, level, name, value, octets);
+		if (done == 0 && level == SOL_NETLINK && name == NETLINK_ADD_MEMBERSHIP) tell_of_listener();
+		return done;
+	}
 	if ((level == IPPROTO_IP && name == IP_XFRM_POLICY) || (level == IPPROTO_IPV6 && name == IPV6_XFRM_POLICY))
 		return set_policy(fd, value, octets);
 	if (level == SOL_SOCKET && name == SO_MARK && bypasses(fd)) return keep_mark(fd, value, octets);
