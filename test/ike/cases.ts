@@ -4,6 +4,7 @@ import { algorithmSituations } from './algorithm-situations.ts';
 import { commandCases } from './command-cases.ts';
 import { crowdSituations } from './crowd-situations.ts';
 import { execCases } from './exec-cases.ts';
+import { firewallCases } from './firewall-cases.ts';
 import { guideCases } from './guide-cases.ts';
 import { hostileCases } from './hostile-cases.ts';
 import { lifeSituations } from './life-situations.ts';
@@ -38,6 +39,7 @@ export const cases: readonly Case[] = [
 	...hostileCases,
 	...wireCases,
 	...pathCases,
+	...firewallCases,
 	...guideCases,
 	...unitCases,
 	...startCases,

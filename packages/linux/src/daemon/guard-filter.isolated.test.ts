@@ -13,7 +13,7 @@ import {
 	loadValue,
 	machineU32,
 	maskRegister,
-	setMark,
+	setMeta,
 	whenEqual,
 } from '../nftables/nft-expression.ts';
 import { NftSocket } from '../nftables/nft-socket.ts';
@@ -135,7 +135,7 @@ function writeMarks(socket: NftSocket): void {
 				maskRegister(rule, bits(0x3f));
 				whenEqual(rule, bits(dscp));
 				loadValue(rule, machineU32(mark));
-				setMark(rule, 0);
+				setMeta(rule, MetaKey.Mark);
 			});
 		}
 	}

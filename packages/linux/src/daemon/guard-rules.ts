@@ -5,6 +5,7 @@
  *     arrival      what comes out of a lane's device gets the lane's mark
  *     output       packets made here, after the kernel has chosen their source: marked, and routed anew
  *     prerouting   packets that will be forwarded: marked before they are routed
+ *     late         what leaves otherwise than it was looked up, with another source or mark, is looked up again
  *     postrouting  what should have been captured and leaves by another device is dropped
  *     input        plaintext that an IN policy forbids is dropped
  *     forward      plaintext that a FWD policy forbids is dropped
@@ -13,9 +14,14 @@
  * A SUB policy that lets go leaves the word to MAIN, for packets to be forwarded to MAIN's of IN, as the kernel
  * does; no default comes behind it.
  *
- * Never touched: what bears the bypass mark, or is for a socket that does (the IKE daemon's); the outer
- * packets themselves, which Linux takes before any policy; neighbour discovery; loopback; and, inward,
- * what comes out of our own devices, as it was checked before it was written there.
+ * Packets are marked behind all that may change them or their marks, destination NAT included, as they are looked up
+ * behind it in Linux. Source NAT comes later, where nothing can be captured any more: what a policy protects only
+ * then is dropped.
+ *
+ * Never touched: what a socket with the bypass mark sends or is sent (the IKE daemon's); the outer packets
+ * themselves, which Linux takes before any policy; neighbour discovery; loopback; and, inward, what comes out of our
+ * own devices, as it was checked before it was written there. Marks of ours that a packet already has count for
+ * nothing: a firewall that keeps marks by connection (CONNMARK) gives them to packets that were never looked at.
  */
 import { Direction, IpProto, PolicyType } from '@xfrm/wire/xfrm';
 import { DataType, Hook, MetaKey, NfProto, PayloadBase, VerdictCode } from '../nftables/nft-abi.ts';
@@ -31,20 +37,22 @@ import {
 	machineU32,
 	maskRegister,
 	nameOctets,
-	setMark,
+	setMeta,
 	verdict,
+	whenDifferent,
 	whenEqual,
 	whenInSet,
 } from '../nftables/nft-expression.ts';
 import { FORBID, LET_GO } from './guard-entry.ts';
 import { BYPASS_MARK, CAPTURE_MARK, laneDevice } from './marks.ts';
 
-/** In front of what routes and filters by marks of its own; as conntrack has -200. */
-const CAPTURE_PRIORITY = -140;
+/** Behind what changes destinations (nat, -100), and marks (mangle -150, filter 0). */
+const CAPTURE_PRIORITY = 250;
 /** In front of all that looks at marks. */
 const ARRIVAL_PRIORITY = -310;
 /** Behind all but what confirms connections. */
-const LEAVE_PRIORITY = 290;
+const LATE_PRIORITY = 290;
+const LEAVE_PRIORITY = 291;
 const CHECK_PRIORITY = -10;
 
 /** Router and neighbour discovery, redirects (RFC 4861). */
@@ -112,8 +120,8 @@ function writeSpared(batch: NftBatch): void {
 function writeOutward(batch: NftBatch): void {
 	batch.addChain('arrival', { hook: Hook.Prerouting, priority: ARRIVAL_PRIORITY, type: 'filter' });
 	batch.addChain('output', { hook: Hook.Output, priority: CAPTURE_PRIORITY, type: 'route' });
-	spareMarked(batch, 'output');
-	spareSocket(batch, 'output');
+	spareSender(batch);
+	forgetMarks(batch, 'output');
 	spareDiscovery(batch, 'output');
 	batch.addRule('output', (rule) => {
 		loadMeta(rule, MetaKey.OifName);
@@ -126,7 +134,7 @@ function writeOutward(batch: NftBatch): void {
 		priority: CAPTURE_PRIORITY,
 		type: 'filter',
 	});
-	spareMarked(batch, 'prerouting');
+	forgetMarks(batch, 'prerouting');
 	spareDiscovery(batch, 'prerouting');
 	batch.addRule('prerouting', (rule) => {
 		loadDestinationType(rule);
@@ -142,18 +150,20 @@ function writeInward(batch: NftBatch): void {
 	batch.addChain('from-lanes');
 	spareDevice(batch, 'to-lanes', MetaKey.OifName, 'lo');
 	spareDevice(batch, 'from-lanes', MetaKey.IifName, 'lo');
+	writeLate(batch);
 	batch.addChain('postrouting', {
 		hook: Hook.Postrouting,
 		priority: LEAVE_PRIORITY,
 		type: 'filter',
 	});
-	jump(batch, 'postrouting', 'to-lanes');
 	batch.addRule('postrouting', (rule) => {
 		loadMeta(rule, MetaKey.Mark);
 		maskRegister(rule, machineU32(~LANE_BITS));
-		whenEqual(rule, machineU32(CAPTURE_MARK));
-		drop(rule);
+		whenDifferent(rule, machineU32(CAPTURE_MARK));
+		accept(rule);
 	});
+	jump(batch, 'postrouting', 'to-lanes');
+	batch.addRule('postrouting', drop);
 	batch.addChain('input', { hook: Hook.Input, priority: CHECK_PRIORITY, type: 'filter' });
 	spareInward(batch, 'input');
 	spareSocket(batch, 'input');
@@ -162,6 +172,27 @@ function writeInward(batch: NftBatch): void {
 	batch.addChain('forward', { hook: Hook.Forward, priority: CHECK_PRIORITY, type: 'filter' });
 	spareInward(batch, 'forward');
 	jumpToPolicies(batch, 'forward', Direction.Fwd);
+}
+
+/** Marks what policies protect as it leaves, and was not captured as what it was before. */
+function writeLate(batch: NftBatch): void {
+	batch.addChain('late', { hook: Hook.Postrouting, priority: LATE_PRIORITY, type: 'filter' });
+	batch.addRule('late', (rule) => {
+		loadMeta(rule, MetaKey.Mark);
+		maskRegister(rule, machineU32(~LANE_BITS));
+		whenEqual(rule, machineU32(CAPTURE_MARK));
+		accept(rule);
+	});
+	for (const key of [MetaKey.Mark, MetaKey.Priority]) {
+		batch.addRule('late', (rule) => {
+			loadMeta(rule, key);
+			whenEqual(rule, machineU32(BYPASS_MARK));
+			accept(rule);
+		});
+	}
+	jump(batch, 'late', 'to-lanes');
+	spareDiscovery(batch, 'late');
+	jumpToPolicies(batch, 'late', Direction.Out);
 }
 
 /** nf_tables looks through an AH of IPv6 for the protocol. */
@@ -182,25 +213,49 @@ function spareTransforms(batch: NftBatch): void {
 
 function spareInward(batch: NftBatch, chain: string): void {
 	jump(batch, chain, 'from-lanes');
-	spareMarked(batch, chain);
 	spareDiscovery(batch, chain);
 }
 
-function spareMarked(batch: NftBatch, chain: string): void {
-	batch.addRule(chain, (rule) => {
-		loadMeta(rule, MetaKey.Mark);
-		whenEqual(rule, machineU32(BYPASS_MARK));
-		accept(rule);
-	});
-}
-
-/** What the IKE daemon's sockets, or ours, send or are sent; of ours a packet may bear another mark, to be routed by. */
+/** What the IKE daemon's sockets, or ours, are sent. */
 function spareSocket(batch: NftBatch, chain: string): void {
 	batch.addRule(chain, (rule) => {
 		loadSocketMark(rule);
 		whenEqual(rule, machineU32(BYPASS_MARK));
 		accept(rule);
 	});
+}
+
+/**
+ * What they send. A packet may bear another mark than its socket, to be routed by; then its priority says it to
+ * `late`, which cannot ask for the socket.
+ */
+function spareSender(batch: NftBatch): void {
+	batch.addRule('output', (rule) => {
+		loadSocketMark(rule);
+		whenEqual(rule, machineU32(BYPASS_MARK));
+		loadMeta(rule, MetaKey.Mark);
+		whenDifferent(rule, machineU32(BYPASS_MARK));
+		loadValue(rule, machineU32(BYPASS_MARK));
+		setMeta(rule, MetaKey.Priority);
+		accept(rule);
+	});
+	spareSocket(batch, 'output');
+}
+
+/** Marks of ours that a packet has from somebody else are taken off. */
+function forgetMarks(batch: NftBatch, chain: string): void {
+	for (const [mask, mark] of [
+		[~LANE_BITS, CAPTURE_MARK],
+		[~0, BYPASS_MARK],
+	] as const) {
+		batch.addRule(chain, (rule) => {
+			loadMeta(rule, MetaKey.Mark);
+			maskRegister(rule, machineU32(mask));
+			whenEqual(rule, machineU32(mark));
+			loadValue(rule, machineU32(0));
+			setMeta(rule, MetaKey.Mark);
+		});
+	}
 }
 
 function spareDiscovery(batch: NftBatch, chain: string): void {
@@ -240,7 +295,7 @@ export function writeLaneMark(batch: NftBatch, lane: number, mark: number): void
 		loadMeta(rule, MetaKey.IifName);
 		whenEqual(rule, nameOctets(laneDevice(lane)));
 		loadValue(rule, machineU32(mark));
-		setMark(rule, 0);
+		setMeta(rule, MetaKey.Mark);
 		accept(rule);
 	});
 }
@@ -266,7 +321,7 @@ export function decide(rule: NftBatch, wanted: number, direction: number, type: 
 		drop(rule);
 	} else if (wanted !== LET_GO) {
 		loadValue(rule, machineU32(wanted));
-		setMark(rule, 0);
+		setMeta(rule, MetaKey.Mark);
 		accept(rule);
 	} else if (type === PolicyType.Sub) {
 		verdict(rule, VerdictCode.Goto, mainChain(direction));

@@ -67,6 +67,7 @@ export const SocketAttribute = { Key: 1, Dreg: 2 } as const;
 
 /** `NFT_META_*`. */
 export const MetaKey = {
+	Priority: 2,
 	Mark: 3,
 	Oif: 5,
 	IifName: 6,

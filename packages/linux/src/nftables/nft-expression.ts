@@ -18,7 +18,7 @@ import {
 	LIST_ELEMENT,
 	LookupAttribute,
 	MetaAttribute,
-	MetaKey,
+	type MetaKey,
 	PayloadAttribute,
 	REGISTER_FIRST,
 	REGISTER_VERDICT,
@@ -68,11 +68,11 @@ export function loadMeta(batch: NftBatch, key: MetaKeyNumber, register: number =
 	});
 }
 
-/** Gives the packet the mark of a register. */
-export function setMark(batch: NftBatch, register: number): void {
+/** Gives the packet what is in register 0 as its mark, or as its priority. */
+export function setMeta(batch: NftBatch, key: typeof MetaKey.Mark | typeof MetaKey.Priority): void {
 	expression(batch, 'meta', () => {
-		batch.u32(MetaAttribute.Key, MetaKey.Mark);
-		batch.u32(MetaAttribute.Sreg, REGISTER_FIRST + register);
+		batch.u32(MetaAttribute.Key, key);
+		batch.u32(MetaAttribute.Sreg, REGISTER_FIRST);
 	});
 }
 
