@@ -353,13 +353,27 @@ static void listens(void) {
 	close(fd);
 }
 
-/* Sets the defaults to what they are, which is told to group POLICY, and takes the acknowledgement. */
+/* Sets the defaults to what they are, which is told to group POLICY. */
 static void set_defaults(int fd) {
 	struct { struct nlmsghdr header; struct xfrm_userpolicy_default body; } request = {
 		{ sizeof request, XFRM_MSG_SETDEFAULT, NLM_F_REQUEST | NLM_F_ACK, 11, 0 }, { 0, 0, 0 } };
-	char bytes[1024];
 	IS(sendto(fd, &request, sizeof request, 0, (struct sockaddr *)&KERNEL, sizeof KERNEL) == sizeof request);
-	IS(recv(fd, bytes, sizeof bytes, 0) > 0 && ((struct nlmsghdr *)bytes)->nlmsg_type == NLMSG_ERROR);
+}
+
+static int next_type(int fd) {
+	char bytes[1024];
+	return recv(fd, bytes, sizeof bytes, 0) > 0 ? ((struct nlmsghdr *)bytes)->nlmsg_type : -1;
+}
+
+/* Who listens on the socket that asks hears of it before it is acknowledged. */
+static void hears_of_itself(void) {
+	struct sockaddr_nl own = { .nl_family = AF_NETLINK, .nl_groups = 1 << 3 };
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_XFRM);
+	IS(bind(fd, (struct sockaddr *)&own, sizeof own) == 0);
+	set_defaults(fd);
+	IS(next_type(fd) == XFRM_MSG_GETDEFAULT);
+	IS(next_type(fd) == NLMSG_ERROR);
+	close(fd);
 }
 
 /* Who joins a group hears what is done right behind that by somebody whom the daemon knows. */
@@ -369,10 +383,12 @@ static void hears_at_once(int known) {
 		struct sockaddr_nl own = { .nl_family = AF_NETLINK, .nl_groups = by_bind ? 1 << (group - 1) : 0 };
 		struct pollfd wait = { .fd = fd, .events = POLLIN };
 		set_defaults(known);
+		IS(next_type(known) == NLMSG_ERROR);
 		IS(bind(fd, (struct sockaddr *)&own, sizeof own) == 0);
 		if (!by_bind) IS(setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) == 0);
 		set_defaults(known);
-		IS(poll(&wait, 1, 1000) == 1);
+		IS(next_type(known) == NLMSG_ERROR);
+		IS(poll(&wait, 1, 0) == 1);
 		close(fd);
 		/* Looked for as often as the daemon does: nobody listens again. */
 		usleep(700000);
@@ -413,6 +429,7 @@ int main(void) {
 	threads_wait();
 	shared(fd);
 	listens();
+	hears_of_itself();
 	/* A supervisor does not see who joins. */
 	if (reads_memory_itself()) hears_at_once(fd);
 	bypasses();

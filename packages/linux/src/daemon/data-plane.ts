@@ -2,7 +2,7 @@
  * The daemon's engine room: one thread that owns engine, netlink server, sockets and devices, in one loop
  * around poll(2). Nothing in it waits for anything else, and nobody else touches what it owns.
  *
- *     poll → requests (and the guard, before they are acknowledged) → packets inward, outward
+ *     poll → requests (guard and news, before they are acknowledged) → packets inward, outward
  *          → timers → what the engine kept → news to listeners → poll
  */
 import { randomFillSync } from 'node:crypto';
@@ -324,13 +324,14 @@ export class DataPlane {
 		this.#poll.remove(port.pidfd);
 	};
 
-	/** Requests take effect in the kernel before they are acknowledged. */
+	/** Requests take effect in the kernel, and are told to listeners, before they are acknowledged. */
 	#takeRequests(): void {
 		if (this.#control.takeRequests(nowUs())) {
 			this.#flushJournal();
 			this.#sharePorts();
 			this.#updateGuard(nowUs());
 			this.#interfaces.update();
+			this.#control.publish();
 			this.#control.flush();
 		}
 		this.#wakefulness.answered(nowUs());
