@@ -59,6 +59,7 @@ export class OutputRun {
 	takeReleased(): PacketBuffer | undefined {
 		// Asked after every round of a driver's loop: mostly there is none.
 		if (this.released.length === 0) {
+			this.takenBundle = null;
 			return undefined;
 		}
 		this.takenBundle = this.releasedBundles.shift() ?? null;
