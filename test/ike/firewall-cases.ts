@@ -1,7 +1,15 @@
-/** What a gateway's own firewall does to packets: new addresses, marks kept by connection, strict sources. */
+/** What else a gateway does with packets: new addresses, marks kept by connection, sources checked, other rules. */
 import assert from 'node:assert/strict';
-import type { Host } from './laboratory.ts';
-import { type Case, connectionOf, IPV4, isInner, withCharons, withEnds } from './scenario.ts';
+import { type Host, pause, until } from './laboratory.ts';
+import {
+	assertPings,
+	type Case,
+	connectionOf,
+	IPV4,
+	isInner,
+	withCharons,
+	withEnds,
+} from './scenario.ts';
 import { WireWatch } from './wire-watch.ts';
 
 const BEHIND = '10.1.0.9';
@@ -149,4 +157,55 @@ const rewritten: Case = {
 		}),
 };
 
-export const firewallCases: readonly Case[] = [rewritten];
+const RP_FILTER = 'net.ipv4.conf.all.rp_filter';
+
+const checkedSources: Case = {
+	name: 'firewall: rp_filter for all devices, strict or loose, is none for what comes out of a tunnel',
+	run: () =>
+		withEnds(async (pair) => {
+			const { a, b, daemonA } = pair;
+			const [one] = await withCharons(pair, connectionOf(IPV4));
+			one.initiate();
+			const read = (name: string): string => a.must(`sysctl -n ${name}`).trim();
+			const device = 'net.ipv4.conf.eth0.rp_filter';
+			a.must(`sysctl -qw ${device}=0`);
+			for (const value of ['1', '2']) {
+				a.must(`sysctl -qw ${RP_FILTER}=${value}`);
+				await until('moved', () => read(RP_FILTER) === '0');
+				assert.equal(read(device), value);
+				assertPings(b, IPV4.innerA, PINGS, `-I ${IPV4.innerB}`);
+			}
+			assert.match(daemonA.stderr, /rp_filter is 0 now/);
+		}),
+};
+
+const otherRules: Case = {
+	name: 'firewall: rules in front, rules flushed, the device down and up: captured packets are led on',
+	run: () =>
+		withEnds(async (pair) => {
+			const { a, daemonA } = pair;
+			const [one] = await withCharons(pair, connectionOf(IPV4));
+			one.initiate();
+			const watch = await WireWatch.start(a, 'eth0');
+			const repaired = (): number => daemonA.stderr.match(/they are there again/g)?.length ?? 0;
+			const again = async (count: number): Promise<void> => {
+				await until('led on', () => repaired() === count);
+				assertPings(a, IPV4.innerB, PINGS, `-I ${IPV4.innerA}`);
+			};
+			a.must(`ip rule add pref 2 to ${IPV4.netB} lookup main`);
+			await again(0);
+			a.must('ip rule flush');
+			a.must('ip rule add pref 32766 lookup main');
+			await again(1);
+			a.must('ip link set xfrmd0 down');
+			a.must('ip link set xfrmd0 up');
+			await again(2);
+			// A daemon that takes its own repair for somebody's change would go on for ever.
+			await pause(1200);
+			await again(2);
+			const { plain, esp } = await watch.stop(isInner);
+			assert.deepEqual([plain, esp.length], [0, 2 * 4 * PINGS]);
+		}),
+};
+
+export const firewallCases: readonly Case[] = [rewritten, checkedSources, otherRules];

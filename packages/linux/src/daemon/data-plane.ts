@@ -33,6 +33,7 @@ import { openErrorSockets, takeErrors } from './outer-errors.ts';
 import { OuterSockets } from './outer-sockets.ts';
 import { PacketSlab } from './packet-slab.ts';
 import { Practice } from './practice.ts';
+import { moveSourceCheck, type SourceCheck } from './source-check.ts';
 import { StartError } from './start-error.ts';
 import { followSysctls } from './sysctls.ts';
 import { TableWatchers } from './table-watchers.ts';
@@ -87,6 +88,9 @@ export class DataPlane {
 	readonly #drops: DropTable = new DropTable();
 	#stopped: boolean = false;
 	#lookedAroundUs: number = 0;
+	/** Of routes, when the guard's were looked at last. */
+	#routesSeen: number = 0;
+	#sourceCheck: SourceCheck = 'none';
 	readonly #collector: IdleCollector = new IdleCollector();
 	readonly #wakefulness: Wakefulness = new Wakefulness(availableParallelism());
 	/** Begun when nobody wants anything; never given up, as practice.ts says. */
@@ -185,6 +189,7 @@ export class DataPlane {
 		]);
 		this.#updateGuard(nowUs());
 		this.#interfaces.begin(this.engine);
+		this.#moveSourceCheck();
 		this.#watch();
 	}
 
@@ -347,11 +352,36 @@ export class DataPlane {
 
 	/** Where the kernel lets others take the guard's table away, as a firewall does that is loaded anew. */
 	#repairGuard(): void {
+		const { log } = this.#options;
 		if (this.#guard.repair()) {
-			this.#options.log(
-				'warning',
-				'somebody had taken the table inet xfrm away: it is there again',
-			);
+			log('warning', 'somebody had taken the table inet xfrm away: it is there again');
+		}
+		if (this.#routesSeen !== this.#routes.generation) {
+			this.#routesSeen = this.#routes.generation;
+			if (this.#guard.repairRoutes(this.#lanes.map(({ ifindex }) => ifindex))) {
+				log(
+					'warning',
+					'somebody had taken rules or routes of the guard away: they are there again',
+				);
+			}
+		}
+	}
+
+	/** What comes out of our devices is not to be checked by where its source would be reached. */
+	#moveSourceCheck(): void {
+		const names = [...this.#lanes.map((_, lane) => laneDevice(lane)), ...this.#interfaces.names()];
+		const answer = moveSourceCheck(new Set(names));
+		const isNew = answer !== this.#sourceCheck;
+		this.#sourceCheck = answer;
+		if (answer === 'moved') {
+			const text =
+				'net.ipv4.conf.all.rp_filter is 0 now: what it was, each device but ours has of its own';
+			this.#options.log('info', text);
+		} else if (answer === 'refused' && isNew) {
+			const text =
+				'net.ipv4.conf.*.rp_filter cannot be written: while it is not 0 for all and for xfrmd0, nothing comes ' +
+				'out of IPv4 tunnels';
+			this.#options.log('warning', text);
 		}
 	}
 
@@ -414,6 +444,7 @@ export class DataPlane {
 			this.#lookedAroundUs = now;
 			this.#control.lookAround();
 			this.#repairGuard();
+			this.#moveSourceCheck();
 			this.#drops.letGo();
 			this.#routes.forgetExpired(now);
 			this.#ports.lookAround(this.#encapStates.ports);

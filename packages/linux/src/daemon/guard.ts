@@ -15,6 +15,7 @@ import { Errno, Family } from '@xfrm/wire/xfrm';
 import type { Native } from '../native/seam.ts';
 import { NftSocket } from '../nftables/nft-socket.ts';
 import {
+	addDefaultRoute,
 	addMarkRule,
 	deleteDefaultRoute,
 	deleteMarkRule,
@@ -113,6 +114,32 @@ export class Guard {
 		}
 		this.#mustFilter(this.filter.writeAnew());
 		return true;
+	}
+
+	/**
+	 * Rules and routes may be gone: whoever manages a network takes away what it does not know, and a device that was
+	 * down has lost its routes. They are there again, and the answer true, if so.
+	 *
+	 * @param ifindexes of the lanes' devices
+	 */
+	repairRoutes(ifindexes: readonly number[]): boolean {
+		let missing = false;
+		for (const [lane, ifindex] of ifindexes.entries()) {
+			for (const family of FAMILIES) {
+				const table = CAPTURE_TABLE + lane;
+				const rule = { family, table, mark: CAPTURE_MARK | lane, priority: CAPTURE_PREFERENCE };
+				const device = { family, table, oif: ifindex, metric: DEVICE_METRIC };
+				const writers = [addMarkRule(rule), addDefaultRoute(device)];
+				if (this.#drops) {
+					writers.push(addDefaultRoute({ ...device, oif: 0, metric: GUARD_METRIC }));
+				}
+				for (const writer of writers) {
+					// A family that this host does not have, or a device that is down, is no matter here.
+					missing = this.#routes.request(writer).errno === 0 || missing;
+				}
+			}
+		}
+		return missing;
 	}
 
 	/** Leads the packets of the next lane to its device. @throws GuardError */

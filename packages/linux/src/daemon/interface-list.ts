@@ -103,6 +103,11 @@ export class InterfaceList implements TableWatcher {
 		return this.#lanes.get(ifId);
 	}
 
+	/** Of all devices. */
+	names(): Iterable<string> {
+		return this.#names.values();
+	}
+
 	/** @param stay they are needed still: only their descriptors go */
 	close(stay: boolean): void {
 		for (const { fd } of this.#lanes.values()) {

@@ -18,8 +18,8 @@ export const CAPTURE_MARK = 0x5846_1300;
 /** Routing table of the first lane; the others follow. */
 export const CAPTURE_TABLE = 0x5846_1300;
 
-/** Preference of the rules that send captured packets to a lane's table: in front of 220, charon's. */
-export const CAPTURE_PREFERENCE = 100;
+/** Preference of the rules that send captured packets to a lane's table: in front of any but the one of `local`. */
+export const CAPTURE_PREFERENCE = 1;
 
 /** Metrics of the default routes in a lane's table: the device, and what is left when it is gone. */
 export const DEVICE_METRIC = 1;

@@ -193,7 +193,11 @@ function defaultRoute(type: number, flags: number, route: DefaultRoute): Message
 	return writer;
 }
 
-/** Adds a route, or finds it there. */
+/** Adds a route: `EEXIST` when it is there, and then nobody is told of a change. */
+export function addDefaultRoute(route: DefaultRoute): MessageWriter {
+	return defaultRoute(Type.NewRoute, MessageFlag.Create | MessageFlag.Exclusive, route);
+}
+/** Adds a route, or puts it in the place of another of its metric. */
 export function replaceDefaultRoute(route: DefaultRoute): MessageWriter {
 	return defaultRoute(Type.NewRoute, MessageFlag.Create | MessageFlag.Replace, route);
 }
