@@ -235,6 +235,29 @@ static void options(int fd) {
 	IS(fcntl(fd, F_GETFD) == FD_CLOEXEC && fd < 1024);
 }
 
+/* Sets a socket's options and asks for a state without any algorithm: how long the refusal is, and its flags. */
+static void refused(int fd, int extended, int capped, unsigned octets, int flags) {
+	struct { struct nlmsghdr header; struct xfrm_usersa_info state; } request = {
+		{ sizeof request, XFRM_MSG_NEWSA, NLM_F_REQUEST | NLM_F_ACK, 12, 0 },
+		{ .id.proto = IPPROTO_ESP, .id.spi = 1, .family = AF_INET } };
+	union { struct nlmsghdr header; char bytes[1024]; } answer;
+	IS(setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &extended, sizeof extended) == 0);
+	IS(setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &capped, sizeof capped) == 0);
+	IS(sendto(fd, &request, sizeof request, 0, (struct sockaddr *)&KERNEL, sizeof KERNEL) == sizeof request);
+	IS(recv(fd, &answer, sizeof answer, 0) >= (ssize_t)octets && answer.header.nlmsg_type == NLMSG_ERROR);
+	IS(((struct nlmsgerr *)NLMSG_DATA(&answer.header))->error == -EINVAL);
+	IS(answer.header.nlmsg_flags == flags);
+	IS(extended ? answer.header.nlmsg_len > octets : answer.header.nlmsg_len == octets);
+}
+static void refusals(int fd) {
+	unsigned whole = 20 + sizeof(struct nlmsghdr) + sizeof(struct xfrm_usersa_info), header = 20 + sizeof(struct nlmsghdr);
+	refused(fd, 0, 0, whole, 0);
+	refused(fd, 1, 0, whole, NLM_F_ACK_TLVS);
+	refused(fd, 1, 1, header, NLM_F_ACK_TLVS | NLM_F_CAPPED);
+	refused(fd, 0, 1, header, NLM_F_CAPPED);
+	refused(fd, 0, 0, whole, 0);
+}
+
 /* Nothing to read: at once, after a time, when a signal comes, when another thread's question is answered. */
 static void *ask_later(void *fd) {
 	usleep(100000);
@@ -422,6 +445,7 @@ int main(void) {
 	ask_by_message(fd);
 	ask_by_write();
 	address_is_shared();
+	refusals(fd);
 	ask_by_several(fd);
 	odd_shapes(fd);
 	control_messages(fd);

@@ -21,6 +21,7 @@ import {
 	sockaddrNl,
 	sockaddrNlPid,
 } from '../socket-abi.ts';
+import { ackOptionsOf, dependsOnOptions, fitted } from './ack-options.ts';
 import { type Credentials, mayConfigure, senderCredentials } from './credentials.ts';
 import { findReceiver, holdSocket, type KeyReceiver, mayTellKeys } from './key-receiver.ts';
 import { DAEMON_PORT } from './marks.ts';
@@ -53,7 +54,7 @@ interface Peer {
 	uid: number;
 	/** What the kernel had no room for yet. */
 	readonly backlog: Uint8Array[];
-	/** To whom keys are told, once there are some to tell. */
+	/** To whom keys and refusals are told, once there are some to tell. */
 	receiver: KeyReceiver | undefined;
 }
 
@@ -77,7 +78,7 @@ export type Observer = (request: RawMessage, nowUs: number) => readonly Uint8Arr
 /** What it wants of the system. */
 export type ControlNative = Pick<
 	Native,
-	'setOption' | 'receive' | 'send' | 'close' | 'pidfdOpen' | 'pidfdGetfd'
+	'setOption' | 'getOption' | 'receive' | 'send' | 'close' | 'pidfdOpen' | 'pidfdGetfd'
 >;
 
 export class ControlSocket {
@@ -316,20 +317,25 @@ export class ControlSocket {
 		}
 	}
 
-	/** Sends an answer: keys to who has asked, and to nobody who has the port id instead. */
+	/**
+	 * Sends an answer: keys to who has asked, and to nobody who has the port id instead; refusals as the socket wants
+	 * them, whole where that cannot be seen.
+	 */
 	#send(peer: Peer, datagram: Uint8Array): number {
 		const native = this.#native;
-		if (!peer.client.privileged || !mayTellKeys(datagram)) {
-			return native.send(this.fd, datagram, peer.address);
-		}
-		const held = this.#hold(peer);
-		if (held === undefined) {
+		const { privileged } = peer.client;
+		const hasKeys = privileged && mayTellKeys(datagram);
+		const hasForms = privileged && dependsOnOptions(datagram);
+		const held = hasKeys || hasForms ? this.#hold(peer) : -1;
+		if (held === undefined && hasKeys) {
 			return -Errno.ECONNREFUSED;
 		}
-		const sent = native.send(this.fd, datagram, peer.address);
-		if (held >= 0) {
-			native.close(held);
+		if (held === undefined || held < 0) {
+			return native.send(this.fd, datagram, peer.address);
 		}
+		const answer = hasForms ? fitted(datagram, ackOptionsOf(native, held)) : datagram;
+		const sent = native.send(this.fd, answer, peer.address);
+		native.close(held);
 		return sent;
 	}
 

@@ -123,6 +123,9 @@ class OwnSocket implements ControlNative {
 	setOption(): number {
 		return 0;
 	}
+	getOption(): number {
+		return -Errno.ENOSYS;
+	}
 	close(): number {
 		return 0;
 	}
