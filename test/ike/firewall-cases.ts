@@ -6,6 +6,7 @@ import {
 	type Case,
 	connectionOf,
 	IPV4,
+	IPV6,
 	isInner,
 	withCharons,
 	withEnds,
@@ -208,4 +209,40 @@ const otherRules: Case = {
 		}),
 };
 
-export const firewallCases: readonly Case[] = [rewritten, checkedSources, otherRules];
+/** Sends an ICMPv6 message of a type from an address to another. */
+const ICMPV6 = `import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58); s.bind((sys.argv[1], 0))
+s.setsockopt(41, 16, 255); s.sendto(bytes([int(sys.argv[3])] + 63 * [0]), (sys.argv[2], 0))`;
+
+const discovery: Case = {
+	name: 'firewall: neighbour discovery is spared at this host, not what is forwarded and says that it is',
+	run: () =>
+		withEnds(async (pair) => {
+			const { laboratory, a } = pair;
+			const [own, gateway] = ['2001:db8:1::9', '2001:db8:1::fe'];
+			const behind = laboratory.host('c');
+			laboratory.wire(a, 'eth1', [`${gateway}/64`], behind, 'eth0', [`${own}/64`]);
+			behind.must(`ip route add default via ${gateway}`);
+			a.must('sysctl -qw net.ipv6.conf.all.forwarding=1');
+			const [one] = await withCharons(pair, connectionOf({ ...IPV6, a: IPV4.a, b: IPV4.b }));
+			one.initiate();
+			assert.equal(behind.ping(gateway, 1), 1);
+			for (const dir of ['out', 'in']) {
+				a.tables(
+					...`policy add src ::/0 dst ::/0 dir ${dir} priority 9999999 action block`.split(' '),
+				);
+			}
+			assert.equal(behind.ping(gateway, 1, '-W 0.3'), 0);
+			const watch = await WireWatch.start(a, 'eth0');
+			for (const type of ['133', '134', '135', '136', '137']) {
+				behind.must(['python3', '-S', '-c', ICMPV6, own, IPV6.innerB, type]);
+			}
+			const { plain, esp } = await watch.stop(isInner);
+			assert.deepEqual([plain, esp.length], [0, 5]);
+			behind.must(`ip neighbour change ${gateway} dev eth0 nud probe`);
+			const isThere = (): boolean => / REACHABLE/.test(behind.must(`ip neighbour show ${gateway}`));
+			await until('the gateway answers its neighbour', isThere);
+		}),
+};
+
+export const firewallCases: readonly Case[] = [rewritten, checkedSources, otherRules, discovery];

@@ -135,7 +135,6 @@ function writeOutward(batch: NftBatch): void {
 		type: 'filter',
 	});
 	forgetMarks(batch, 'prerouting');
-	spareDiscovery(batch, 'prerouting');
 	batch.addRule('prerouting', (rule) => {
 		loadDestinationType(rule);
 		whenInSet(rule, 'here');
@@ -165,12 +164,13 @@ function writeInward(batch: NftBatch): void {
 	jump(batch, 'postrouting', 'to-lanes');
 	batch.addRule('postrouting', drop);
 	batch.addChain('input', { hook: Hook.Input, priority: CHECK_PRIORITY, type: 'filter' });
-	spareInward(batch, 'input');
+	jump(batch, 'input', 'from-lanes');
+	spareDiscovery(batch, 'input');
 	spareSocket(batch, 'input');
 	spareTransforms(batch);
 	jumpToPolicies(batch, 'input', Direction.In);
 	batch.addChain('forward', { hook: Hook.Forward, priority: CHECK_PRIORITY, type: 'filter' });
-	spareInward(batch, 'forward');
+	jump(batch, 'forward', 'from-lanes');
 	jumpToPolicies(batch, 'forward', Direction.Fwd);
 }
 
@@ -209,11 +209,6 @@ function spareTransforms(batch: NftBatch): void {
 		whenEqual(rule, Uint8Array.of(1));
 		accept(rule);
 	});
-}
-
-function spareInward(batch: NftBatch, chain: string): void {
-	jump(batch, chain, 'from-lanes');
-	spareDiscovery(batch, chain);
 }
 
 /** What the IKE daemon's sockets, or ours, are sent. */
@@ -258,6 +253,7 @@ function forgetMarks(batch: NftBatch, chain: string): void {
 	}
 }
 
+/** Of this host with its neighbours: nothing of the kind is forwarded, and what claims to be has to obey policies. */
 function spareDiscovery(batch: NftBatch, chain: string): void {
 	batch.addRule(chain, (rule) => {
 		loadMeta(rule, MetaKey.NfProto);
