@@ -19,6 +19,7 @@ export type SourceCheck = 'none' | 'moved' | 'refused';
  *
  * @param ours names of devices
  * @param folder where the sysctls are, by default the kernel's
+ * @spec X-16
  */
 export function moveSourceCheck(ours: ReadonlySet<string>, folder: string = CONF): SourceCheck {
 	const file = (device: string): string => join(folder, device, 'rp_filter');
