@@ -17,6 +17,8 @@ import { ownFolder, ownNamespace } from './leftovers.ts';
 const BOOT: string = fileURLToPath(new URL('../kernel/oracle/boot', import.meta.url));
 const AGENT: string = fileURLToPath(new URL('./guest-agent.py', import.meta.url));
 const RUN: string = fileURLToPath(new URL('./guest-run.py', import.meta.url));
+/** Debian's own: another that is found first may be a script that looks for it, for each command. */
+const PYTHON = '/usr/bin/python3';
 const BOOT_MS_MAX = 60_000;
 const LIFE_SECONDS_MAX = 7200;
 
@@ -33,7 +35,7 @@ export class Guest implements Machine {
 		this.#namespace = namespace;
 		this.folder = folder;
 		this.#running = running;
-		this.enter = ['python3', '-S', RUN, folder];
+		this.enter = [PYTHON, '-S', RUN, folder];
 	}
 
 	static async boot(): Promise<Guest> {
@@ -52,7 +54,7 @@ export class Guest implements Machine {
 		}
 		const network = 'vec0:transport=tap,ifname=tap0,depth=128,gro=0';
 		const boot = [BOOT, '-t', String(LIFE_SECONDS_MAX), '-r', folder, '--'];
-		const inside = ['env', `UML_NETWORK=${network}`, ...boot, 'python3', '-S', AGENT];
+		const inside = ['env', `UML_NETWORK=${network}`, ...boot, PYTHON, '-S', AGENT];
 		const running = new Running(['ip', 'netns', 'exec', namespace, ...inside]);
 		const guest = new Guest(namespace, folder, running);
 		const isUp = (): boolean => running.stdout.includes('ready') || running.hasEnded;
