@@ -30,7 +30,7 @@ export function compiled(host: Host, output: string, words: readonly string[]): 
 }
 
 function staticHabits(): readonly string[] {
-	return ['gcc', '-O2', '-static', '-pthread', client('netlink-habits.c')];
+	return ['gcc', '-O2', '-static', '-DSTATIC', '-pthread', client('netlink-habits.c')];
 }
 
 const habits: Case = {
