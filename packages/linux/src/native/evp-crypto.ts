@@ -132,7 +132,7 @@ class JobColumns {
 	readonly number: number;
 	/** Whose addresses these are: a packet's place in a batch is mostly the same memory. */
 	readonly known: (Uint8Array | undefined)[];
-	/** Keys of before, and those of them that are ours: mostly the same, too. */
+	/** Keys that were there before, and those of them that are ours: mostly the same, too, and `instanceof` is a search. */
 	readonly askedKeys: (CryptoKey | undefined)[];
 	readonly ownKeys: (EvpKey | undefined)[];
 
@@ -155,9 +155,6 @@ class EvpProvider implements CryptoProvider {
 	readonly #node: CryptoProvider = nodeProvider();
 	/** A batch's columns are known by address: the keys of this map keep them. */
 	readonly #columns: Map<CryptoBatch, JobColumns> = new Map();
-	/** The batch of the call before, as mostly, and its columns. */
-	#lastBatch: CryptoBatch | undefined;
-	#lastColumns: JobColumns | undefined;
 	/** Addresses of packet memory, which never moves while its array lives. */
 	readonly #addresses: WeakMap<Uint8Array, number> = new WeakMap();
 	readonly #single: CryptoBatch = new CryptoBatch(1);
@@ -246,7 +243,11 @@ class EvpProvider implements CryptoProvider {
 	}
 
 	#prepare(batch: CryptoBatch): JobColumns {
-		const columns = this.#columnsOf(batch);
+		let columns = this.#columns.get(batch);
+		if (columns === undefined) {
+			columns = new JobColumns(this.#calls, batch);
+			this.#columns.set(batch, columns);
+		}
 		for (let i = 0; i < batch.count; i++) {
 			const key = batch.keys[i];
 			const bytes = batch.bytes[i];
@@ -267,20 +268,6 @@ class EvpProvider implements CryptoProvider {
 				columns.keys[i] = ELSEWHERE;
 			}
 		}
-		return columns;
-	}
-
-	#columnsOf(batch: CryptoBatch): JobColumns {
-		if (batch === this.#lastBatch && this.#lastColumns !== undefined) {
-			return this.#lastColumns;
-		}
-		let columns = this.#columns.get(batch);
-		if (columns === undefined) {
-			columns = new JobColumns(this.#calls, batch);
-			this.#columns.set(batch, columns);
-		}
-		this.#lastBatch = batch;
-		this.#lastColumns = columns;
 		return columns;
 	}
 
