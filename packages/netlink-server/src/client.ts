@@ -6,6 +6,14 @@
 import type { Dump } from './dump.ts';
 import { QUEUE_MESSAGES_MAX, QUEUE_OCTETS_MAX } from './limits.ts';
 
+/** What a socket wants to be told of a refusal. */
+export interface AckOptions {
+	/** NETLINK_EXT_ACK is on: refusals carry text and offset. */
+	readonly extAck: boolean;
+	/** NETLINK_CAP_ACK is on: refusals quote the request's header only. */
+	readonly capAck: boolean;
+}
+
 /** Who connects. Everything has the default of a privileged program's fresh socket. */
 export interface ClientOptions {
 	/** Port id that answers carry and the credential check is for. */
@@ -16,6 +24,8 @@ export interface ClientOptions {
 	readonly extAck?: boolean;
 	/** NETLINK_CAP_ACK is on: refusals quote the request's header only; default false. */
 	readonly capAck?: boolean;
+	/** Asked in place of these two, where an answer depends on them; undefined for who cannot be asked any more. */
+	readonly askAckOptions?: () => AckOptions | undefined;
 	/** Notifications that may wait; default `QUEUE_MESSAGES_MAX`. */
 	readonly queueMax?: number;
 	/** Their octets together; default `QUEUE_OCTETS_MAX`. */
@@ -34,6 +44,7 @@ export class NetlinkClient {
 	overrun: boolean = false;
 	/** The dump that it is reading, if any (N-12). */
 	dump: Dump | undefined = undefined;
+	readonly #askAckOptions: (() => AckOptions | undefined) | undefined;
 	readonly #queue: Uint8Array[] = [];
 	readonly #queueMax: number;
 	readonly #queueOctetsMax: number;
@@ -46,8 +57,14 @@ export class NetlinkClient {
 		this.privileged = options.privileged ?? true;
 		this.extAck = options.extAck ?? true;
 		this.capAck = options.capAck ?? false;
+		this.#askAckOptions = options.askAckOptions;
 		this.#queueMax = options.queueMax ?? QUEUE_MESSAGES_MAX;
 		this.#queueOctetsMax = options.queueOctetsMax ?? QUEUE_OCTETS_MAX;
+	}
+
+	/** As they are now. */
+	get ackOptions(): AckOptions {
+		return this.#askAckOptions?.() ?? this;
 	}
 
 	/**

@@ -220,3 +220,28 @@ test('no truncation of a datagram throws', () => {
 		server.request(client, datagram.slice(0, length), 0);
 	}
 });
+
+test('a socket is asked for its options where an answer depends on them, and then only', () => {
+	const server = new NetlinkServer(fakeEngine(0));
+	let asked = 0;
+	const askAckOptions = () => {
+		asked++;
+		return { extAck: false, capAck: true };
+	};
+	const client = server.connect({ portId: 77, askAckOptions });
+	assert.deepEqual(send(server, client, info(ACK, 1)), ['34:1', '2:1=0']);
+	assert.equal(asked, 0);
+	const refused = encodeMessage(info(ACK, 2));
+	refused[4] = 0x22;
+	const answers = server.request(client, refused, 0);
+	assert.deepEqual(brief(answers), ['2:2=22']);
+	// Header, errno, and the request's header alone.
+	assert.equal(answers[0]?.length, 36);
+	assert.equal(asked, 1);
+});
+
+test('who cannot be asked for its options is told all', () => {
+	const server = new NetlinkServer(fakeEngine(0));
+	const client = server.connect({ portId: 77, askAckOptions: () => undefined });
+	assert.deepEqual([client.ackOptions.extAck, client.ackOptions.capAck], [true, false]);
+});

@@ -205,7 +205,7 @@ export class NetlinkServer {
 			throw new XfrmError(Errno.EBUSY);
 		}
 		client.dump = isState
-			? dumpStates(this.engine, message, client.portId, client.extAck)
+			? dumpStates(this.engine, message, client.portId, client.ackOptions.extAck)
 			: dumpPolicies(this.engine, message, client.portId);
 		const part = this.continueDump(client);
 		if (part !== undefined) {
@@ -272,15 +272,13 @@ export class NetlinkServer {
 
 	#acknowledge(client: NetlinkClient, message: RawMessage, outcome: Outcome): Uint8Array {
 		const { errno, extended } = outcome;
-		const told =
-			client.extAck && extended !== undefined && Object.keys(extended).length > 0
-				? { extended }
-				: {};
-		return encodeError(message, errno, {
-			pid: client.portId,
-			capAck: client.capAck,
-			...told,
-		});
+		const pid = client.portId;
+		const tells = extended !== undefined && Object.keys(extended).length > 0;
+		if (errno === 0 && !tells) {
+			return encodeError(message, 0, { pid, capAck: false });
+		}
+		const { extAck, capAck } = client.ackOptions;
+		return encodeError(message, errno, { pid, capAck, ...(tells && extAck ? { extended } : {}) });
 	}
 
 	/** Queues a message at those who listen to its group. */

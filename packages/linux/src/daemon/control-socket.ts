@@ -8,7 +8,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { encodeError, MessageFlag, type RawMessage, splitMessages, viewOf } from '@xfrm/netlink';
-import type { NetlinkClient, NetlinkServer } from '@xfrm/netlink-server';
+import type { AckOptions, NetlinkClient, NetlinkServer } from '@xfrm/netlink-server';
 import { Errno } from '@xfrm/wire/xfrm';
 import { CLIENT_BACKLOG_DATAGRAMS_MAX, CLIENTS_MAX } from '../limits.ts';
 import { intValue, Level, SocketOption } from '../native/abi.ts';
@@ -21,7 +21,7 @@ import {
 	sockaddrNl,
 	sockaddrNlPid,
 } from '../socket-abi.ts';
-import { ackOptionsOf, dependsOnOptions, fitted } from './ack-options.ts';
+import { ackOptionsOf } from './ack-options.ts';
 import { type Credentials, mayConfigure, senderCredentials } from './credentials.ts';
 import { findReceiver, holdSocket, type KeyReceiver, mayTellKeys } from './key-receiver.ts';
 import { DAEMON_PORT } from './marks.ts';
@@ -54,7 +54,7 @@ interface Peer {
 	uid: number;
 	/** What the kernel had no room for yet. */
 	readonly backlog: Uint8Array[];
-	/** To whom keys and refusals are told, once there are some to tell. */
+	/** Its socket, once it matters whose it is: keys are told to it alone, refusals by its options. */
 	receiver: KeyReceiver | undefined;
 }
 
@@ -280,7 +280,8 @@ export class ControlSocket {
 		if (this.#peers.size >= CLIENTS_MAX && oldest !== undefined) {
 			this.#forget(oldest);
 		}
-		const client = this.#server.connect({ portId, privileged });
+		const askAckOptions = (): AckOptions | undefined => this.#ackOptions(peer);
+		const client = this.#server.connect({ portId, privileged, askAckOptions });
 		const peer: Peer = {
 			client,
 			address: sockaddrNl(portId),
@@ -317,26 +318,32 @@ export class ControlSocket {
 		}
 	}
 
-	/**
-	 * Sends an answer: keys to who has asked, and to nobody who has the port id instead; refusals as the socket wants
-	 * them, whole where that cannot be seen.
-	 */
+	/** Sends an answer: keys to who has asked, and to nobody who has the port id instead. */
 	#send(peer: Peer, datagram: Uint8Array): number {
 		const native = this.#native;
-		const { privileged } = peer.client;
-		const hasKeys = privileged && mayTellKeys(datagram);
-		const hasForms = privileged && dependsOnOptions(datagram);
-		const held = hasKeys || hasForms ? this.#hold(peer) : -1;
-		if (held === undefined && hasKeys) {
-			return -Errno.ECONNREFUSED;
-		}
-		if (held === undefined || held < 0) {
+		if (!peer.client.privileged || !mayTellKeys(datagram)) {
 			return native.send(this.fd, datagram, peer.address);
 		}
-		const answer = hasForms ? fitted(datagram, ackOptionsOf(native, held)) : datagram;
-		const sent = native.send(this.fd, answer, peer.address);
-		native.close(held);
+		const held = this.#hold(peer);
+		if (held === undefined) {
+			return -Errno.ECONNREFUSED;
+		}
+		const sent = native.send(this.fd, datagram, peer.address);
+		if (held >= 0) {
+			native.close(held);
+		}
 		return sent;
+	}
+
+	/** What a peer's socket wants to be told of refusals; undefined where that cannot be seen. */
+	#ackOptions(peer: Peer): AckOptions | undefined {
+		const held = peer.client.privileged ? this.#hold(peer) : undefined;
+		if (held === undefined || held < 0) {
+			return undefined;
+		}
+		const options = ackOptionsOf(this.#native, held);
+		this.#native.close(held);
+		return options;
 	}
 
 	/** A copy of a peer's socket, if it has one. */
