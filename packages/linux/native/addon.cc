@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -205,6 +206,10 @@ napi_value Execve(napi_env env, napi_callback_info info) {
 napi_value Poll(napi_env env, napi_callback_info info) {
 	Arguments a(env, info);
 	return a.answer(poll(reinterpret_cast<pollfd *>(a.bytes(0)), a.number(1), a.number(2)));
+}
+
+napi_value YieldProcessor(napi_env env, napi_callback_info info) {
+	return Arguments(env, info).answer(sched_yield());
 }
 
 void unmap(napi_env, void *memory, void *octets) { munmap(memory, reinterpret_cast<size_t>(octets)); }
@@ -476,7 +481,7 @@ napi_value Initialize(napi_env env, napi_value exports) {
 		{"socket", Socket}, {"bind", Bind}, {"socketName", SocketName}, {"setOption", SetOption},
 		{"getOption", GetOption}, {"attachReusePortFilter", AttachReusePortFilter}, {"send", Send},
 		{"receive", Receive}, {"eventfd", Eventfd}, {"pidfdOpen", PidfdOpen}, {"pidfdGetfd", PidfdGetfd},
-		{"prctl", Prctl}, {"setCloseOnExec", SetCloseOnExec}, {"setSignals", SetSignals},
+		{"prctl", Prctl}, {"yieldProcessor", YieldProcessor}, {"setCloseOnExec", SetCloseOnExec}, {"setSignals", SetSignals},
 		{"setOpenFilesLimit", SetOpenFilesLimit}, {"execve", Execve}, {"poll", Poll}, {"mapFile", MapFile},
 		{"registerBatch", RegisterBatch}, {"receivePackets", ReceivePackets}, {"sendPackets", SendPackets},
 		{"registerMoves", RegisterMoves}, {"moveOctets", MoveOctets},

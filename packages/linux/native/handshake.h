@@ -46,6 +46,7 @@ static inline long long now_ms(void) {
  * An answer is there within microseconds, and who sleeps for it is late: thousands of changes are thousands of
  * answers. Worse, the kernel wakes who sleeps on the processor that the daemon runs on, where they would stay together.
  * Waits that long awake, if there is a processor for the daemon besides; where that is in vain, more and more seldom.
+ * Should both have come to be on one processor all the same, it is the daemon's whenever it wants it.
  * An answer that is there already says nothing of either.
  */
 static inline void await_answer(int fd) {
@@ -58,6 +59,7 @@ static inline void await_answer(int fd) {
 	if (processors < 2 || (passing > 0 && passing--) || poll(&answer, 1, 0)) return;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	do {
+		sched_yield();
 		ready = poll(&answer, 1, 0);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (!ready && (now.tv_sec - begin.tv_sec) * 1000000LL + (now.tv_nsec - begin.tv_nsec) / 1000 < ANSWER_US);

@@ -93,8 +93,7 @@ export class DataPlane {
 	#sourceCheck: SourceCheck = 'none';
 	readonly #collector: IdleCollector = new IdleCollector();
 	readonly #wakefulness: Wakefulness = new Wakefulness(availableParallelism());
-	/** Begun when nobody wants anything; never given up, as practice.ts says. */
-	#practice: Practice | undefined;
+	readonly #practice: Practice;
 
 	/** Opens everything; what was opened before a failure goes with the process. @throws StartError */
 	constructor(options: DataPlaneOptions) {
@@ -142,6 +141,7 @@ export class DataPlane {
 			slab,
 		);
 		this.#guard = new Guard(native, engine, !options.noGuard);
+		this.#practice = new Practice({ ...options, laneOf: this.#guard.laneOf });
 		const server = new NetlinkServer(this.engine);
 		const sources = { engine, drops: this.#drops, samples, own: this.#ownCounters };
 		this.#control = new ControlSocket(native, options.controlFd, server, (request, now) =>
@@ -206,19 +206,18 @@ export class DataPlane {
 			this.#poll.dispatch();
 			this.#afterEvents(nowUs());
 			if (ready === 0) {
-				this.#practise(nowUs());
+				this.#bide(nowUs());
 			}
 		}
 	}
 
-	get #mayPractise(): boolean {
-		return this.#practice?.isOver !== true;
-	}
-
-	#practise(now: number): void {
-		if (this.#mayPractise && !this.#wakefulness.isAwake(now)) {
-			this.#practice ??= new Practice(this.#options.crypto, now);
-			this.#practice.step();
+	/** Nobody wants anything at the moment. */
+	#bide(now: number): void {
+		if (this.#wakefulness.isAwake(now)) {
+			// Who is about to ask may have this processor only.
+			this.#native.yieldProcessor();
+		} else if (!this.#practice.isOver) {
+			this.#practice.step(now);
 		}
 	}
 
@@ -226,6 +225,7 @@ export class DataPlane {
 	close(): boolean {
 		const demanded = this.#guard.filter.demandsProtection || this.#hasInterfacePolicies();
 		const needed = demanded && !this.#options.noGuard;
+		this.#practice.close();
 		this.#flushJournal();
 		this.#journal.close();
 		this.#ports.close();
@@ -419,7 +419,7 @@ export class DataPlane {
 		if (this.#control.hasBacklog) {
 			return RETRY_MS;
 		}
-		if (this.#wakefulness.isAwake(now) || this.#mayPractise) {
+		if (this.#wakefulness.isAwake(now) || !this.#practice.isOver) {
 			return 0;
 		}
 		const dueUs = Math.min(

@@ -40,6 +40,7 @@ export interface Addon extends EvpCalls {
 	pidfdOpen(pid: number): number;
 	pidfdGetfd(pidfd: number, fd: number): number;
 	prctl(option: number, value: number): number;
+	yieldProcessor(): number;
 	setCloseOnExec(fd: number, close: number): number;
 	setSignals(ignored: Int32Array): number;
 	setOpenFilesLimit(soft: number, hard: number): number;
@@ -202,6 +203,10 @@ class AddonNative implements Native {
 	}
 	execve(path: string, args: readonly string[], environment: readonly string[]): number {
 		return this.#addon.execve(path, args, environment);
+	}
+
+	yieldProcessor(): number {
+		return this.#addon.yieldProcessor();
 	}
 
 	poll(set: PollSet, timeoutMs: number): number {

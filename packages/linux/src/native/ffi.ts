@@ -71,6 +71,7 @@ const PROTOTYPES = {
 	sigprocmask: 'int sigprocmask(int how, const void *set, void *old)',
 	setrlimit: 'int setrlimit(int resource, const void *limit)',
 	execve: 'int execve(const char *path, const void *arguments, const void *environment)',
+	sched_yield: 'int sched_yield()',
 	poll: 'int poll(void *set, unsigned long count, int timeout)',
 	recvmmsg: 'int recvmmsg(int fd, uint64_t rows, unsigned int count, int flags, void *timeout)',
 	sendmmsg: 'int sendmmsg(int fd, uint64_t rows, unsigned int count, int flags)',
@@ -232,6 +233,10 @@ class FfiNative implements Native {
 		);
 		// Still here: the strings, known by address only, were needed until now.
 		return strings.length >= 0 ? done : 0;
+	}
+
+	yieldProcessor(): number {
+		return this.#answer(this.#c.sched_yield());
 	}
 
 	poll(set: PollSet, timeoutMs: number): number {

@@ -83,6 +83,7 @@ for (const make of [ffiNative, addonNative]) {
 		let woken = 0;
 		set.add(fd, () => woken++);
 		assert.equal(native.poll(set, 0), 0);
+		assert.equal(native.yieldProcessor(), 0);
 		set.dispatch();
 		assert.equal(native.write(fd, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)), 8);
 		assert.equal(native.poll(set, 1000), 1);

@@ -83,6 +83,9 @@ export interface Native {
 	/** Waits until something of the set is ready, at most so many milliseconds (-1: for ever). */
 	poll(set: PollSet, timeoutMs: number): number;
 
+	/** Lets others run on this processor who want to (sched_yield(2)). */
+	yieldProcessor(): number;
+
 	/**
 	 * Receives packets into the rows of the batch from row 0 on, as many as are there and have room, but no more
 	 * behind the one with which RECEIVE_OCTETS (limits.ts) have come, or the few of its system call. Each row's
