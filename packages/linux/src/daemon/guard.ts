@@ -95,14 +95,14 @@ export class Guard {
 		this.#drops = drops;
 		this.#routes = new RtnetlinkSocket(native);
 		this.#socket = openFilter(native);
-		this.filter = new GuardFilter(engine, this.#socket, drops, this.#laneOf);
+		this.filter = new GuardFilter(engine, this.#socket, drops, this.laneOf);
 	}
 
 	/** Makes the filter say what the policies do, and has routes for new lanes. @throws GuardError */
 	update(nowUs: number): void {
 		if (this.lanes.length === 0) {
 			// Decapsulated packets come in by the first lane's device: it is there in any case.
-			this.#laneOf(0);
+			this.laneOf(0);
 		}
 		this.#mustFilter(this.filter.update(nowUs));
 	}
@@ -174,7 +174,8 @@ export class Guard {
 		this.#socket.close();
 	}
 
-	readonly #laneOf = (mark: number): number => {
+	/** The lane of packets of a mark, made ready if need be. @throws GuardError */
+	readonly laneOf = (mark: number): number => {
 		const known = this.lanes.indexOf(mark);
 		if (known >= 0) {
 			return known;

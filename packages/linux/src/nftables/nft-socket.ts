@@ -6,7 +6,7 @@ import { Errno } from '@xfrm/wire/xfrm';
 import { intValue, Level, SocketOption } from '../native/abi.ts';
 import type { Native, ReceivedMessage } from '../native/seam.ts';
 import { emptyMessage } from '../rtnetlink/rtnetlink-socket.ts';
-import { AF_NETLINK, SOCKET_TYPE, sockaddrNl } from '../socket-abi.ts';
+import { AF_NETLINK, NETLINK_USERSOCK, SOCKET_TYPE, sockaddrNl } from '../socket-abi.ts';
 import {
 	NETLINK_NETFILTER,
 	NfProto,
@@ -26,20 +26,28 @@ const REQUEST = 1;
 export class NftSocket {
 	readonly #native: Native;
 	readonly #fd: number;
-	readonly #kernel: Uint8Array = sockaddrNl(0);
+	/** Of who answers. */
+	readonly #answerer: Uint8Array = sockaddrNl(0);
 	readonly #answer: Uint8Array = new Uint8Array(ANSWER_OCTETS);
 	readonly #message: ReceivedMessage = emptyMessage(0);
 
-	/** @throws RangeError when this kernel has no NETLINK_NETFILTER, with the errno in it */
-	constructor(native: Native) {
+	/**
+	 * @param answerer whose answers are taken: one that talks to itself hears what it says, which is no refusal
+	 * @throws RangeError when this kernel has no such netlink protocol, with the errno in it
+	 */
+	constructor(native: Native, answerer: 'kernel' | 'itself' = 'kernel') {
+		const protocol = answerer === 'kernel' ? NETLINK_NETFILTER : NETLINK_USERSOCK;
 		this.#native = native;
-		this.#fd = native.socket(AF_NETLINK, SOCKET_TYPE, NETLINK_NETFILTER);
+		this.#fd = native.socket(AF_NETLINK, SOCKET_TYPE, protocol);
 		if (this.#fd < 0) {
-			throw new RangeError(`no NETLINK_NETFILTER socket: errno ${-this.#fd}`);
+			throw new RangeError(`no netlink socket of protocol ${protocol}: errno ${-this.#fd}`);
 		}
 		native.bind(this.#fd, sockaddrNl(0));
 		const size = intValue(SEND_OCTETS_MAX);
 		native.setOption(this.#fd, Level.Socket, SocketOption.SendBufferForce, size);
+		if (answerer === 'itself') {
+			native.socketName(this.#fd, this.#answerer);
+		}
 	}
 
 	/** Has the kernel carry out a batch: 0, or the errno of the first message that it refuses, and then none is. */
@@ -69,7 +77,7 @@ export class NftSocket {
 
 	/** The first answer tells: refusals come before the acknowledgement, which is the last message's. */
 	#exchange(bytes: Uint8Array): number {
-		const sent = this.#native.send(this.#fd, bytes, this.#kernel);
+		const sent = this.#native.send(this.#fd, bytes, this.#answerer);
 		if (sent < 0) {
 			return -sent;
 		}
