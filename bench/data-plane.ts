@@ -1,6 +1,6 @@
 /**
  * `npm run bench:data-plane`: our daemon with each of its providers, and what else does ESP or its like in user
- * space, one after the other between the same two gateways, in at most ten minutes.
+ * space, one after the other between the same two gateways, in a quarter of an hour.
  *
  *     npm run bench:data-plane [-- SECTION…] [-- --seconds N] [-- --json] [-- --check] [-- --docs]
  *
@@ -183,34 +183,68 @@ async function tcpSection(report: Report, seconds: number): Promise<void> {
 	}
 }
 
+/** What a plane needs for datagrams: of several rounds the least of each. */
+interface UdpFigures {
+	/** Processor time of both gateways for a packet, in microseconds. */
+	readonly each: number;
+	/** Of a hundred. */
+	readonly lost: number;
+	/** Round trips, in microseconds; NaN where they cannot be measured. */
+	readonly quiet: number;
+	readonly beside: number;
+	readonly stream: number;
+}
+
+async function udpFigures(ends: Gateways, plane: Plane, seconds: number): Promise<UdpFigures> {
+	const rate = UDP_PACKETS_PER_SECOND;
+	const result = await datagrams(ends, plane, seconds, UDP_OCTETS, rate);
+	return {
+		each: (processorOf(result) * 1e6) / result.arrived,
+		lost: (100 * (result.sent - result.arrived)) / result.sent,
+		quiet: await roundTrip(ends, PINGS),
+		beside: await roundTripBeside(ends, plane, PINGS, UDP_OCTETS, rate),
+		stream: await roundTripOfStream(ends, UDP_OCTETS, rate, seconds),
+	};
+}
+
+function leastOf(a: UdpFigures, b: UdpFigures): UdpFigures {
+	return {
+		each: Math.min(a.each, b.each),
+		lost: Math.min(a.lost, b.lost),
+		quiet: Math.min(a.quiet, b.quiet),
+		beside: Math.min(a.beside, b.beside),
+		stream: Math.min(a.stream, b.stream),
+	};
+}
+
+const UDP_CASES: readonly Case[] = [libipsec(LIBIPSEC, IPV4), addon, ffi, wireguard];
+/** Each plane in turn: what else the machine does meanwhile comes and goes in minutes. */
+const UDP_ROUNDS = 3;
+
 async function udpSection(report: Report, seconds: number): Promise<void> {
+	const all = new Map<string, UdpFigures>();
+	for (let round = 0; round < UDP_ROUNDS; round++) {
+		for (const one of UDP_CASES) {
+			const figures = await inLaboratory(one, (ends, plane) => udpFigures(ends, plane, seconds));
+			if (figures !== undefined) {
+				const before = all.get(one.name);
+				all.set(one.name, before === undefined ? figures : leastOf(before, figures));
+			}
+		}
+	}
 	const [costs, trips] = [new Beside(), new Beside()];
 	const [busyTrips, streamTrips] = [new Beside(), new Beside()];
-	for (const one of [libipsec(LIBIPSEC, IPV4), addon, ffi, wireguard]) {
-		const { name } = one;
+	for (const [name, { each, lost, quiet, beside, stream }] of all) {
 		const bounds = name === 'addon' ? { most: 0.5 } : {};
-		await inLaboratory(one, async (ends, plane) => {
-			const rate = UDP_PACKETS_PER_SECOND;
-			const result = await datagrams(ends, plane, seconds, UDP_OCTETS, rate);
-			const trip = await roundTrip(ends, PINGS);
-			const busyTrip = await roundTripBeside(ends, plane, PINGS, UDP_OCTETS, rate);
-			const each = (processorOf(result) * 1e6) / result.arrived;
-			report.add(`${name}: processor, both`, each, 'µs/packet', costs.of(each, bounds));
-			report.add(`${name}: lost`, (100 * (result.sent - result.arrived)) / result.sent, '%');
-			report.add(`${name}: median round trip`, trip, 'µs', trips.of(trip, bounds));
-			const beside = busyTrips.of(busyTrip, bounds);
-			report.add(`${name}: median round trip, beside the stream`, busyTrip, 'µs', beside);
-			const echoed = await roundTripOfStream(ends, UDP_OCTETS, rate, seconds);
-			if (!Number.isNaN(echoed)) {
-				const ofStream = streamTrips.of(echoed, bounds);
-				report.add(
-					`${name}: median round trip, of a stream that comes back`,
-					echoed,
-					'µs',
-					ofStream,
-				);
-			}
-		});
+		report.add(`${name}: processor, both`, each, 'µs/packet', costs.of(each, bounds));
+		report.add(`${name}: lost`, lost, '%');
+		const trip = `${name}: median round trip`;
+		report.add(trip, quiet, 'µs', trips.of(quiet, bounds));
+		report.add(`${trip}, beside the stream`, beside, 'µs', busyTrips.of(beside, bounds));
+		if (!Number.isNaN(stream)) {
+			const name = `${trip}, of a stream that comes back`;
+			report.add(name, stream, 'µs', streamTrips.of(stream, bounds));
+		}
 	}
 }
 
