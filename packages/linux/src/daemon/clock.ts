@@ -1,4 +1,6 @@
 /** Wall-clock time that never goes back: the engine counts on it (Unix epoch, microseconds). */
+// The global of this name is looked up, and made sure of, each time.
+import { performance } from 'node:perf_hooks';
 
 const originUs: number = performance.timeOrigin * 1000;
 let latestUs = 0;
