@@ -1,5 +1,6 @@
 /** All cases of the suite, in order of interest. */
 
+import { addressCases } from './address-cases.ts';
 import { algorithmSituations } from './algorithm-situations.ts';
 import { commandCases } from './command-cases.ts';
 import { crowdSituations } from './crowd-situations.ts';
@@ -40,6 +41,7 @@ export const cases: readonly Case[] = [
 	...wireCases,
 	...pathCases,
 	...firewallCases,
+	...addressCases,
 	...guideCases,
 	...unitCases,
 	...startCases,

@@ -89,22 +89,32 @@ export class KernelRoutes {
 		this.eventFd = openRouteSocket(native, GROUPS);
 	}
 
-	/** The engine's question. */
-	readonly lookup: RouteLookup = (family, daddr, saddr, mark, oif) => {
-		const key = keyOf(family, daddr, saddr, mark, oif);
+	/** The engine's question: what this host sends from an address. From one that it has no more, nothing. */
+	readonly lookup: RouteLookup = (family, daddr, saddr, mark, oif) =>
+		this.#find(family, daddr, saddr, mark, oif, false);
+
+	#find(
+		family: number,
+		daddr: Address,
+		saddr: Address,
+		mark: number,
+		oif: number,
+		isForwarded: boolean,
+	): Route | undefined {
+		const key = keyOf(family, daddr, saddr, mark, oif, isForwarded);
 		const known = this.#known.get(key);
 		if (known !== undefined || this.#known.has(key)) {
 			return known;
 		}
-		const route = this.#ask(family, daddr, saddr, mark, oif);
+		const route = this.#ask(family, daddr, saddr, mark, oif, isForwarded);
 		if (this.#known.size >= KERNEL_ROUTES_MAX) {
 			this.#known.clear();
 		}
 		this.#known.set(key, route);
 		return route;
-	};
+	}
 
-	/** As `lookup`, for addresses in a packet; `sourceAt` -1 for any source. */
+	/** For addresses in a packet, of this host or not; `sourceAt` -1 for any source. */
 	lookupIn(
 		family: number,
 		bytes: Uint8Array,
@@ -120,7 +130,7 @@ export class KernelRoutes {
 		const octets = addressOctets(family);
 		const destination = addressFrom(bytes, destinationAt, octets);
 		const source = sourceAt < 0 ? anyAddress() : addressFrom(bytes, sourceAt, octets);
-		const route = this.lookup(family, destination, source, mark, 0);
+		const route = this.#find(family, destination, source, mark, 0, true);
 		recent.keep(row, family, destination, source, mark, route);
 		return route;
 	}
@@ -193,8 +203,9 @@ export class KernelRoutes {
 		saddr: Address,
 		mark: number,
 		oif: number,
+		isForwarded: boolean,
 	): KernelRoute | undefined {
-		const reply = this.#askKernel(family, daddr, saddr, mark, oif);
+		const reply = this.#askKernel(family, daddr, saddr, mark, oif, isForwarded);
 		if (reply === undefined || reply.type === RouteType.Unreachable) {
 			return undefined;
 		}
@@ -216,17 +227,18 @@ export class KernelRoutes {
 		};
 	}
 
-	/** A source that is not ours is refused (EINVAL): then the route is that of any source. */
+	/** A source that is not ours is refused for IPv4 (EINVAL): what is forwarded goes as from any source. */
 	#askKernel(
 		family: number,
 		daddr: Address,
 		saddr: Address,
 		mark: number,
 		oif: number,
+		isForwarded: boolean,
 	): RouteReply | undefined {
 		const asked = { family, daddr, mark, oif };
-		const any = anyAddress();
-		for (const source of isAnyAddress(saddr, family) ? [any] : [saddr, any]) {
+		const hasOther = isForwarded && !isAnyAddress(saddr, family);
+		for (const source of hasOther ? [saddr, anyAddress()] : [saddr]) {
 			const question = { ...asked, saddr: source };
 			const reply = this.#request(question);
 			if (reply?.mayBeLearned === true && reply.mtu !== 0) {
@@ -258,8 +270,21 @@ export class KernelRoutes {
 	}
 }
 
-function keyOf(family: number, daddr: Address, saddr: Address, mark: number, oif: number): string {
+function keyOf(
+	family: number,
+	daddr: Address,
+	saddr: Address,
+	mark: number,
+	oif: number,
+	isForwarded: boolean,
+): string {
 	const octets = addressOctets(family);
-	const numbers = [mark, oif, ...daddr.subarray(0, octets), ...saddr.subarray(0, octets)];
+	const numbers = [
+		mark,
+		oif,
+		Number(isForwarded),
+		...daddr.subarray(0, octets),
+		...saddr.subarray(0, octets),
+	];
 	return String.fromCharCode(family === Family.Ipv4 ? 4 : 6) + numbers.join();
 }
