@@ -23,7 +23,7 @@ import {
 	StateFlag,
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
-import { Journal } from './journal.ts';
+import { type Journal, openJournal } from './journal.ts';
 import { LEASE_NUMBERS } from './sequence-ledger.ts';
 
 /** Puts a file system of so many octets on a folder. */
@@ -104,7 +104,7 @@ const policy = {
 /** A life: an engine with a journal in a folder. */
 function live(folder: string): { engine: Engine; journal: Journal; told: string } {
 	const engine = makeEngine();
-	const journal = new Journal(folder, engine);
+	const journal = openJournal(folder, engine);
 	const { states, policies, refused } = journal.begin(new NetlinkServer(engine), NOW_US);
 	return { engine, journal, told: [states, policies, ...refused].join(' ') };
 }

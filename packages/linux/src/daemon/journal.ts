@@ -6,17 +6,8 @@
  * told to (`flush`). A successor restores what it says, through the netlink server as any program would,
  * and then begins a journal of its own that says the same in as few lines.
  */
-import {
-	closeSync,
-	existsSync,
-	fstatSync,
-	openSync,
-	readFileSync,
-	renameSync,
-	rmSync,
-	writeSync,
-} from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import {
 	type Engine,
 	restoreLarval,
@@ -41,8 +32,8 @@ import {
 } from '@xfrm/netlink';
 import type { NetlinkServer } from '@xfrm/netlink-server';
 import type { PolicySnapshot, StateSnapshot } from '@xfrm/wire/xfrm';
-import { JOURNAL_SLACK_OCTETS } from '../limits.ts';
 import type { Native } from '../native/seam.ts';
+import { JournalFile } from './journal-file.ts';
 import {
 	JOURNAL_VERSION,
 	type JournalTables,
@@ -58,12 +49,6 @@ import { StartError } from './start-error.ts';
 
 /** Restored objects come as requests of nobody. */
 const RESTORE_HEADER = { flags: MessageFlag.Request | MessageFlag.Ack, seq: 1, pid: 0 };
-
-/** A whole journal is written in pieces of about so many characters. */
-const CHUNK_LENGTH = 0x1_0000;
-
-/** Room for the lines of a few changes. */
-const LINES_OCTETS = 0x4000;
 
 /** What a restore came to. */
 export interface Restored {
@@ -82,9 +67,21 @@ export function hasJournal(folder: string): boolean {
 	return existsSync(journalPath(folder));
 }
 
+/** A journal in a folder, with a ledger beside it. @throws StartError when the ledger cannot be made */
+export function openJournal(folder: string, engine: Engine, native?: Native): Journal {
+	try {
+		const ledger = new SequenceLedger(join(folder, 'ledger'), native);
+		return new Journal(new JournalFile(journalPath(folder)), ledger, engine);
+	} catch (error) {
+		const why = error instanceof Error ? error.message : String(error);
+		throw new StartError(`the journal cannot be made (${why}): name a folder by --state-dir`);
+	}
+}
+
 export class Journal implements TableWatcher {
+	/** Of its states' numbers. */
 	readonly ledger: SequenceLedger;
-	readonly #folder: string;
+	readonly #file: JournalFile;
 	readonly #engine: Engine;
 	readonly #numbers: Map<XfrmState | XfrmPolicy, number> = new Map();
 	readonly #changedStates: Set<XfrmState> = new Set();
@@ -95,42 +92,26 @@ export class Journal implements TableWatcher {
 	/** As it says; empty before it says any. */
 	#defaults: readonly number[] = [];
 	#nextNumber: number = 1;
-	#fd: number = -1;
-	/** Octets when it was last written anew, and now. */
-	#octetsFirst: number = 0;
-	#octets: number = 0;
-	/** Of the lines that are written; those of a few changes fit. */
-	readonly #bytes: Buffer = Buffer.alloc(LINES_OCTETS);
 	/** Slots that restored states had. */
 	readonly #slotsBefore: Map<XfrmState, number> = new Map();
 
-	/** @throws StartError when the ledger cannot be made */
-	constructor(folder: string, engine: Engine, native?: Native) {
-		this.#folder = folder;
+	constructor(file: JournalFile, ledger: SequenceLedger, engine: Engine) {
+		this.#file = file;
+		this.ledger = ledger;
 		this.#engine = engine;
-		try {
-			this.ledger = new SequenceLedger(join(folder, 'ledger'), native);
-		} catch (error) {
-			const why = error instanceof Error ? error.message : String(error);
-			throw new StartError(`the journal cannot be made (${why}): name a folder by --state-dir`);
-		}
-	}
-
-	get #path(): string {
-		return journalPath(this.#folder);
 	}
 
 	/** Is there one of a predecessor's? */
 	get exists(): boolean {
-		return hasJournal(this.#folder);
+		return this.#file.exists;
 	}
 
 	/** Brings a predecessor's tables back, and begins a journal of its own. @throws StartError */
 	begin(server: NetlinkServer, nowUs: number): Restored {
-		const tables = this.exists ? readJournal(readFileSync(this.#path, 'utf8')) : undefined;
+		const tables = this.exists ? readJournal(this.#file.read()) : undefined;
 		if (typeof tables === 'string') {
 			throw new StartError(
-				`${this.#path}: ${tables}; "xfrm daemon --cleanup" forgets it, with all states and policies`,
+				`${this.#file.path}: ${tables}; "xfrm daemon --cleanup" forgets it, with all states and policies`,
 			);
 		}
 		const restored =
@@ -202,23 +183,23 @@ export class Journal implements TableWatcher {
 			this.#flushedGeneration = generation;
 			return;
 		}
-		if (this.#octets > 2 * this.#octetsFirst + JOURNAL_SLACK_OCTETS) {
+		if (this.#file.isLong) {
 			this.#writeAnew();
 			return;
 		}
-		this.#append(lines);
+		this.#file.append(lines);
 		this.#settled();
 	}
 
 	close(): void {
 		this.ledger.close();
-		closeSync(this.#fd);
+		this.#file.close();
 		this.#engine.net.watcher = null;
 	}
 
-	/** Nothing is left for a successor. */
+	/** Nothing is left for a successor: the folder goes. */
 	remove(): void {
-		rmSync(this.#folder, { recursive: true, force: true });
+		rmSync(dirname(this.#file.path), { recursive: true, force: true });
 	}
 
 	#settled(): void {
@@ -271,49 +252,11 @@ export class Journal implements TableWatcher {
 		return input === toldInput && output === toldOutput && forward === toldForward;
 	}
 
-	#append(lines: string): void {
-		const fits = 3 * lines.length <= this.#bytes.length;
-		const bytes = fits ? this.#bytes : Buffer.from(lines);
-		const octets = fits ? bytes.write(lines) : bytes.length;
-		const written = writeSync(this.#fd, bytes, 0, octets, this.#octets);
-		if (written < octets) {
-			// The next one begins at the same place, and a reader sees no half line.
-			throw new Error(`the journal took ${written} of ${octets} octets: no space left`);
-		}
-		this.#octets += octets;
-	}
-
 	/** Writes a journal that says how things are, and puts it in the place of the one before. */
 	#writeAnew(): void {
-		const draft = `${this.#path}.new`;
-		const fd = openSync(draft, 'w', 0o600);
-		const before = { fd: this.#fd, octets: this.#octets };
-		this.#fd = fd;
-		this.#octets = 0;
 		this.#defaults = [];
-		try {
-			let lines = '';
-			for (const line of this.#allLines()) {
-				lines += line;
-				if (lines.length > CHUNK_LENGTH) {
-					this.#append(lines);
-					lines = '';
-				}
-			}
-			this.#append(lines);
-			renameSync(draft, this.#path);
-		} catch (error) {
-			closeSync(fd);
-			rmSync(draft, { force: true });
-			this.#fd = before.fd;
-			this.#octets = before.octets;
-			throw error;
-		}
-		if (before.fd >= 0) {
-			closeSync(before.fd);
-		}
+		this.#file.writeAnew(this.#allLines());
 		this.#settled();
-		this.#octetsFirst = fstatSync(fd).size;
 	}
 
 	/** Oldest first, as they are to come back. */

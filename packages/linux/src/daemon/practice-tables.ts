@@ -1,6 +1,6 @@
 /**
  * Tables of nobody's, with all that goes with a change of the daemon's own: a socket on which there is a request when
- * one is due, a journal, and a guard whose changes no kernel hears of. What it is made of is what the daemon is made
+ * one is due, a journal that goes nowhere, and a guard whose changes no kernel hears of. What it is made of is what the daemon is made
  * of, as V8 compiles for the classes that it has seen.
  */
 import type { CryptoProvider } from '@xfrm/crypto/provider';
@@ -17,7 +17,9 @@ import { EncapStates } from './encap-states.ts';
 import { GuardFilter } from './guard-filter.ts';
 import { InterfaceList } from './interface-list.ts';
 import { Journal } from './journal.ts';
+import { JournalFile, NOWHERE } from './journal-file.ts';
 import { tableRequests } from './practice-requests.ts';
+import type { SequenceLedger } from './sequence-ledger.ts';
 import { TableWatchers } from './table-watchers.ts';
 
 /** Of nobody's sockets. */
@@ -83,8 +85,8 @@ class OwnSocket implements ControlNative {
 export interface PracticeOptions {
 	readonly native: Native;
 	readonly crypto: CryptoProvider;
-	/** For their journal; it is there. */
-	readonly folder: string;
+	/** Of states, of which there are none here. */
+	readonly ledger: SequenceLedger;
 	/** The guard's: a lane of packets without a mark it has at any time. */
 	readonly laneOf: (mark: number) => number;
 }
@@ -93,14 +95,16 @@ export class PracticeTables {
 	readonly #engine: Engine;
 	readonly #socket: OwnSocket = new OwnSocket();
 	readonly #control: ControlSocket;
+	readonly #file: JournalFile = new JournalFile(NOWHERE);
 	readonly #journal: Journal;
 	readonly #agreeable: NftSocket;
 	readonly #filter: GuardFilter;
 	readonly #interfaces: InterfaceList;
 	readonly #encapStates: EncapStates = new EncapStates(() => undefined);
 
-	/** @throws StartError where the journal cannot be made, RangeError without netlink */
-	constructor({ native, crypto, folder, laneOf }: PracticeOptions, nowUs: number) {
+	/** @throws StartError without /dev/null, RangeError without netlink */
+	constructor({ native, crypto, ledger, laneOf }: PracticeOptions, nowUs: number) {
+		this.#agreeable = new NftSocket(native, 'itself');
 		this.#engine = new Engine({
 			profile: linux619,
 			provider: crypto,
@@ -109,13 +113,12 @@ export class PracticeTables {
 		});
 		const server = new NetlinkServer(this.#engine);
 		this.#control = new ControlSocket(this.#socket, NO_FD, server, () => []);
-		this.#journal = new Journal(folder, this.#engine, native);
+		this.#journal = new Journal(this.#file, ledger, this.#engine);
 		this.#journal.begin(server, nowUs);
-		this.#agreeable = new NftSocket(native, 'itself');
 		this.#filter = new GuardFilter(this.#engine, this.#agreeable, true, laneOf);
 		this.#interfaces = new InterfaceList({
 			native,
-			folder,
+			folder: '',
 			names: new Map(),
 			opened: () => {},
 			failed: () => {},
@@ -147,7 +150,7 @@ export class PracticeTables {
 
 	/** They stay as they are. */
 	close(): void {
-		this.#journal.close();
+		this.#file.close();
 		this.#agreeable.close();
 	}
 }

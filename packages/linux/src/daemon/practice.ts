@@ -6,8 +6,6 @@
  *
  * The tables stay, and something in them: where no object of a class is left, V8 forgets what it has compiled for it.
  */
-import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Native } from '../native/seam.ts';
 import { emptyMessage } from '../rtnetlink/rtnetlink-socket.ts';
 import { AF_NETLINK, NETLINK_USERSOCK, SOCKET_TYPE, sockaddrNl } from '../socket-abi.ts';
@@ -56,9 +54,8 @@ export class Practice {
 	#nowUs: number = 0;
 	#asked: number = 0;
 
-	/** @param options with the daemon's state folder */
 	constructor(options: PracticeOptions) {
-		this.#options = { ...options, folder: join(options.folder, 'practice') };
+		this.#options = options;
 		this.#client = new OwnClient(options.native);
 	}
 
@@ -75,7 +72,7 @@ export class Practice {
 	/** Carries out some requests. */
 	step(nowUs: number): void {
 		try {
-			this.#tables ??= this.#makeTables(nowUs);
+			this.#tables ??= new PracticeTables(this.#options, nowUs);
 			for (let i = 0; i < STEP_REQUESTS; i++) {
 				this.#nowUs = Math.max(this.#nowUs, nowUs) + STEP_US;
 				this.#asked++;
@@ -83,7 +80,7 @@ export class Practice {
 			}
 			this.#client.ask();
 		} catch {
-			// A disk that is full, mostly: the daemon's own journal tells of it where it matters.
+			// What the system denies to practice it denies to the daemon, who tells of it when it matters.
 			this.close();
 		}
 		if (this.#asked >= REQUESTS) {
@@ -97,15 +94,6 @@ export class Practice {
 			this.#isOver = true;
 			this.#client.close();
 			this.#tables?.close();
-			rmSync(this.#options.folder, { recursive: true, force: true });
 		}
-	}
-
-	#makeTables(nowUs: number): PracticeTables {
-		const { folder } = this.#options;
-		// Of a predecessor that was killed.
-		rmSync(folder, { recursive: true, force: true });
-		mkdirSync(folder, { mode: 0o700 });
-		return new PracticeTables(this.#options, nowUs);
 	}
 }
