@@ -25,7 +25,7 @@ import { Guard, guardStands } from './guard.ts';
 import { IdleCollector } from './idle-collector.ts';
 import { Inbound } from './inbound.ts';
 import { InterfaceList, type InterfaceNames } from './interface-list.ts';
-import { Journal } from './journal.ts';
+import { type Journal, openJournal } from './journal.ts';
 import { laneDevice } from './marks.ts';
 import { type OwnCounters, observe } from './observation.ts';
 import { type Lane, Outbound } from './outbound.ts';
@@ -115,7 +115,7 @@ export class DataPlane {
 		const slab = new PacketSlab(native, SLAB_OCTETS);
 		this.#transmitter = new Transmitter(native, this.#sockets, slab);
 		const { engine } = this;
-		this.#journal = new Journal(options.folder, engine, native);
+		this.#journal = openJournal(options.folder, engine, native);
 		const { ledger } = this.#journal;
 		const samples = new DropSamples(engine);
 		engine.net.dropWatcher = this.#drops;
@@ -141,7 +141,7 @@ export class DataPlane {
 			slab,
 		);
 		this.#guard = new Guard(native, engine, !options.noGuard);
-		this.#practice = new Practice({ ...options, laneOf: this.#guard.laneOf });
+		this.#practice = new Practice({ ...options, ledger, laneOf: this.#guard.laneOf });
 		const server = new NetlinkServer(this.engine);
 		const sources = { engine, drops: this.#drops, samples, own: this.#ownCounters };
 		this.#control = new ControlSocket(native, options.controlFd, server, (request, now) =>
