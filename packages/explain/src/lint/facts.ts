@@ -3,6 +3,7 @@ import { type Spd, StateCondition, type XfrmPolicy, type XfrmState } from '@xfrm
 import {
 	type Address,
 	addressEquals,
+	addressOctets,
 	Direction,
 	Family,
 	IpProto,
@@ -46,6 +47,8 @@ export class LintFacts {
 	readonly demands: readonly Demand[];
 	/** States that serve some template. */
 	readonly used: ReadonlySet<XfrmState>;
+	readonly #byReqid: ReadonlyMap<number, readonly XfrmState[]>;
+	readonly #byEnds: ReadonlyMap<string, readonly XfrmState[]>;
 
 	constructor(world: World, options: LintOptions) {
 		this.world = world;
@@ -57,11 +60,11 @@ export class LintFacts {
 		// Routers have their tunnels end at addresses of lo.
 		this.local = [...world.host.devices()].flatMap(({ addresses }) => addresses);
 		this.demands = this.policies.flatMap(demandsOf);
-		this.used = new Set(
-			this.demands.flatMap((demand) =>
-				this.states.filter((state) => misses(demand, state).length === 0),
-			),
+		this.#byReqid = grouped(this.states, ({ reqid }) => reqid);
+		this.#byEnds = grouped(this.states, ({ family, config }) =>
+			endsKey(family, config.saddr, config.id.daddr),
 		);
+		this.used = new Set(this.demands.flatMap((demand) => this.serving(demand)));
 	}
 
 	get spd(): Spd {
@@ -86,17 +89,43 @@ export class LintFacts {
 		return !this.isInward(state);
 	}
 
-	/** The states of the opposite direction between the same ends, newest first. */
-	opposites(state: XfrmState): readonly XfrmState[] {
-		return this.states.filter(
-			(other) =>
-				other.family === state.family &&
-				other.proto === state.proto &&
-				other.mode === state.mode &&
-				addressEquals(other.config.saddr, state.config.id.daddr, state.family) &&
-				addressEquals(other.config.id.daddr, state.config.saddr, state.family),
-		);
+	/** The states that serve a demand, whichever way they are for; newest first. */
+	serving(demand: Demand): readonly XfrmState[] {
+		const { policy, template } = demand;
+		// Only an inbound template takes any reqid: there may be ten thousand of both.
+		const isAny = policy.direction !== Direction.Out && template.reqid === 0;
+		const states = isAny ? this.states : (this.#byReqid.get(template.reqid | 0) ?? []);
+		return states.filter((state) => misses(demand, state).length === 0);
 	}
+
+	/** The states of the opposite direction between the same ends, newest first. */
+	opposites({ family, proto, mode, config }: XfrmState): readonly XfrmState[] {
+		const between = this.#byEnds.get(endsKey(family, config.id.daddr, config.saddr)) ?? [];
+		return between.filter((other) => other.proto === proto && other.mode === mode);
+	}
+}
+
+/** Members by something of theirs, in order. */
+function grouped<K>(
+	states: readonly XfrmState[],
+	keyOf: (state: XfrmState) => K,
+): ReadonlyMap<K, readonly XfrmState[]> {
+	const groups = new Map<K, XfrmState[]>();
+	for (const state of states) {
+		const key = keyOf(state);
+		const group = groups.get(key);
+		if (group === undefined) {
+			groups.set(key, [state]);
+		} else {
+			group.push(state);
+		}
+	}
+	return groups;
+}
+
+function endsKey(family: number, source: Address, destination: Address): string {
+	const octets = addressOctets(family);
+	return `${source.subarray(0, octets).join('.')} ${destination.subarray(0, octets).join('.')}`;
 }
 
 function demandsOf(policy: XfrmPolicy): Demand[] {

@@ -16,12 +16,16 @@ export function lintText(
 	options: { readonly colours: boolean },
 ): readonly string[] {
 	const seen = new Map<string, number>();
+	const totals = new Map<string, number>();
+	for (const { id } of findings) {
+		totals.set(id, (totals.get(id) ?? 0) + 1);
+	}
 	const lines = findings.flatMap(({ id, severity, objects, reason, consequence, advice }) => {
 		const count = (seen.get(id) ?? 0) + 1;
 		seen.set(id, count);
 		if (count > ALIKE_MAX) {
-			const alike = findings.filter((one) => one.id === id).length - ALIKE_MAX;
-			const more = `${' '.repeat(INDENT.length)}and ${alike} more of ${id}: --json tells all`;
+			const alike = (totals.get(id) ?? 0) - ALIKE_MAX;
+			const more = `${INDENT}and ${alike} more of ${id}: --json tells all`;
 			return count === ALIKE_MAX + 1 ? [more] : [];
 		}
 		const word = WORDS[severity].padEnd(7);

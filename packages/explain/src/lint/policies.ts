@@ -15,7 +15,6 @@ import {
 	inPrefix,
 	type LintFacts,
 	mirrored,
-	misses,
 	selectorCovers,
 	selectorsMeet,
 } from './facts.ts';
@@ -194,16 +193,15 @@ function checkForward(facts: LintFacts, policy: XfrmPolicy): Finding[] {
 			other.ifId === policy.ifId &&
 			selectorsMeet(other.config.selector, selector, family),
 	);
-	const inward = facts.demands.some(
-		(demand) =>
-			demand.policy === policy && facts.states.some((state) => misses(demand, state).length === 0),
-	);
-	if (forHost || has || !inward || policy.type === PolicyType.Sub) {
+	if (forHost || has || policy.type === PolicyType.Sub) {
 		return [];
 	}
-	const states = facts.states.filter((state) =>
-		facts.demands.some((demand) => demand.policy === policy && misses(demand, state).length === 0),
-	);
+	const demands = facts.demands.filter((demand) => demand.policy === policy);
+	const serving = new Set(demands.flatMap((demand) => facts.serving(demand)));
+	if (serving.size === 0) {
+		return [];
+	}
+	const states = facts.states.filter((state) => serving.has(state));
 	const missing: MissingPolicy = { missing: 'fwd', selector: selectorText(selector) };
 	return [
 		finding(

@@ -33,22 +33,17 @@ function checkDemand(facts: LintFacts, demand: Demand): Finding[] {
 	}
 	found.push(...checkAddresses(facts, demand, here));
 	const outward = policy.direction === Direction.Out;
-	const states = facts.states.filter((state) =>
-		outward ? state.direction !== SaDirection.In : facts.isInward(state),
-	);
-	const serving = states.filter((state) => misses(demand, state).length === 0);
+	const isForIt = (state: XfrmState): boolean =>
+		outward ? state.direction !== SaDirection.In : facts.isInward(state);
+	const either = facts.serving(demand);
+	const serving = either.filter(isForIt);
 	if (serving.length > 0) {
 		return [...found, ...checkServing(demand, serving)];
 	}
-	const wrongWay = outward
-		? facts.states.filter(
-				(state) => state.direction === SaDirection.In && misses(demand, state).length === 0,
-			)
-		: [];
-	if (wrongWay.length > 0) {
+	if (outward && either.some((state) => state.direction === SaDirection.In)) {
 		return found; // Told by checkDirections.
 	}
-	const near = nearest(facts, demand, states);
+	const near = nearest(facts, demand, facts.states.filter(isForIt));
 	if (near === undefined) {
 		const reason = `${policyName(policy)} wants ${here}, and no state comes near`;
 		return policy.direction === Direction.Fwd
@@ -193,7 +188,7 @@ export function checkDirections(facts: LintFacts): Finding[] {
 		if (demand.policy.direction !== Direction.Out) {
 			return [];
 		}
-		const [newest] = facts.states.filter((state) => misses(demand, state).length === 0);
+		const [newest] = facts.serving(demand);
 		return newest?.direction === SaDirection.In
 			? [
 					finding(
