@@ -176,7 +176,8 @@ class Side {
 			() => {},
 			() => {},
 		);
-		const place = { fd: -1, family: Family.Ipv4, port: PORT, inode: 1, pidfd: -1 };
+		const owner = { inode: 1, pidfd: -1, wasShared: false };
+		const place = { fd: -1, family: Family.Ipv4, port: PORT, ...owner };
 		const discovery = MtuDiscover.Probe;
 		this.#port = { ...place, address: OUTER[own], takesIpv4: true, discovery };
 		ports.ports.set(1, this.#port);

@@ -14,6 +14,7 @@ import {
 	intValue,
 	Level,
 	SocketKind,
+	SocketOption,
 	sockaddr,
 } from '../native/abi.ts';
 import { ffiNative } from '../native/ffi.ts';
@@ -78,6 +79,16 @@ class Bed {
 		const owner = this.#owners.pop();
 		owner?.kill('SIGKILL');
 		await (owner && once(owner, 'close'));
+	}
+
+	/** Could another program of this user's have the port too? */
+	canShare(): boolean {
+		const { native } = this;
+		const fd = native.socket(AF_INET, SocketKind.Datagram, 0);
+		native.setOption(fd, Level.Socket, SocketOption.ReusePort, intValue(1));
+		const bound = native.bind(fd, sockaddr(Ipv4, address('0.0.0.0'), PORT));
+		native.close(fd);
+		return bound === 0;
 	}
 
 	/** Sends from a loopback address to itself; answers the socket and its port. */
@@ -190,3 +201,26 @@ for (const [name, words, takesIpv4, takesIpv6] of owners) {
 		}
 	});
 }
+
+test('an owner that stays has its port for itself again, and shares it once more', {
+	skip,
+}, async () => {
+	assert.ok(bed !== undefined);
+	const { port } = await bed.share('udp4', '0.0.0.0');
+	try {
+		for (const leave of [() => bed.ports.lookAround(new Set()), () => bed.ports.close()]) {
+			assert.equal(bed.canShare(), true);
+			leave();
+			assert.equal(bed.ports.hasPort(PORT), false);
+			assert.equal(bed.canShare(), false);
+			bed.ports.lookAround(new Set([PORT]));
+			const [again] = bed.ports.ports.values();
+			assert.ok(again !== undefined);
+			bed.native.close(bed.send(Ipv4, ESP).fd);
+			assert.equal(bed.receive(again).length, 1);
+		}
+	} finally {
+		bed.ports.close();
+		await bed.end(port);
+	}
+});

@@ -5,7 +5,8 @@
  * its port by a copy of its descriptor (pidfd_getfd(2)).
  *
  * The second socket goes at once when its owner's process does (a pidfd tells), as the next owner could
- * not bind otherwise, and within a look around when only the socket has gone.
+ * not bind otherwise, and within a look around when only the socket has gone. Where the owner stays, its
+ * port is its own again.
  */
 import { readFileSync } from 'node:fs';
 import {
@@ -53,6 +54,8 @@ export interface EncapPort {
 	readonly inode: number;
 	/** Becomes readable when the owner's process has ended. */
 	readonly pidfd: number;
+	/** The owner had let others share its port before we did. */
+	readonly wasShared: boolean;
 	/** Address that it is bound to. */
 	readonly address: Address;
 	/** IPv4 comes and goes by it: its family is that, or it is bound to all addresses of both. */
@@ -169,7 +172,18 @@ export class EncapPorts {
 
 	close(): void {
 		for (const port of [...this.ports.values()]) {
-			this.drop(port);
+			this.#leave(port);
+		}
+	}
+
+	/** Its owner may go on. */
+	#leave(port: EncapPort): void {
+		this.drop(port);
+		const owner = port.wasShared ? undefined : this.#copyOf(port.inode);
+		if (owner !== undefined) {
+			this.#native.setOption(owner.fd, Level.Socket, SocketOption.ReusePort, intValue(0));
+			this.#native.close(owner.fd);
+			this.#native.close(owner.pidfd);
 		}
 	}
 
@@ -177,7 +191,7 @@ export class EncapPorts {
 		const inodes = new Set(rows.map(({ inode }) => inode));
 		for (const port of [...this.ports.values()]) {
 			if (port.family === family && !inodes.has(port.inode)) {
-				this.drop(port);
+				this.#leave(port);
 			}
 		}
 		for (const row of rows) {
@@ -192,24 +206,38 @@ export class EncapPorts {
 		return socketHolders(row.inode, ['self']).length > 0;
 	}
 
-	#share(family: number, row: UdpSocketRow): void {
-		const [owner] = socketHolders(row.inode, visibleProcesses());
+	/** A copy of a socket, and the process that has it. */
+	#copyOf(inode: number): { readonly fd: number; readonly pidfd: number } | undefined {
+		const [owner] = socketHolders(inode, visibleProcesses());
 		if (owner === undefined) {
-			return;
+			return undefined;
 		}
 		const pidfd = this.#native.pidfdOpen(owner.pid);
 		if (pidfd < 0) {
-			return;
+			return undefined;
 		}
-		const copy = this.#native.pidfdGetfd(pidfd, owner.fd);
-		if (copy < 0) {
+		const fd = this.#native.pidfdGetfd(pidfd, owner.fd);
+		if (fd < 0) {
 			this.#native.close(pidfd);
+			return undefined;
+		}
+		return { fd, pidfd };
+	}
+
+	#share(family: number, row: UdpSocketRow): void {
+		const owner = this.#copyOf(row.inode);
+		if (owner === undefined) {
 			return;
 		}
+		const { fd: copy, pidfd } = owner;
+		const wasShared = this.#isSet(copy, Level.Socket, SocketOption.ReusePort);
 		this.#native.setOption(copy, Level.Socket, SocketOption.ReusePort, intValue(1));
-		const onlyIpv6 = family === Family.Ipv6 && this.#isOnlyIpv6(copy);
-		this.#native.close(copy);
+		const onlyIpv6 = family === Family.Ipv6 && this.#isSet(copy, Level.Ipv6, Ipv6Option.OnlyIpv6);
 		const fd = this.#bindBeside(family, onlyIpv6, row);
+		if (fd < 0 && !wasShared) {
+			this.#native.setOption(copy, Level.Socket, SocketOption.ReusePort, intValue(0));
+		}
+		this.#native.close(copy);
 		if (fd < 0) {
 			this.#native.close(pidfd);
 			return;
@@ -222,6 +250,7 @@ export class EncapPorts {
 			port: row.port,
 			inode: row.inode,
 			pidfd,
+			wasShared,
 			address,
 			takesIpv4: !onlyIpv6 && (family === Family.Ipv4 || isAnyAddress(address, family)),
 			discovery: MtuDiscover.Omit,
@@ -230,9 +259,9 @@ export class EncapPorts {
 		this.#opened(port);
 	}
 
-	#isOnlyIpv6(fd: number): boolean {
+	#isSet(fd: number, level: number, option: number): boolean {
 		const value = intValue(0);
-		this.#native.getOption(fd, Level.Ipv6, Ipv6Option.OnlyIpv6, value);
+		this.#native.getOption(fd, level, option, value);
 		return value[0] !== 0;
 	}
 
