@@ -4,6 +4,7 @@ import { addressCases } from './address-cases.ts';
 import { algorithmSituations } from './algorithm-situations.ts';
 import { commandCases } from './command-cases.ts';
 import { crowdSituations } from './crowd-situations.ts';
+import { endCases } from './end-cases.ts';
 import { execCases } from './exec-cases.ts';
 import { firewallCases } from './firewall-cases.ts';
 import { guideCases } from './guide-cases.ts';
@@ -45,6 +46,7 @@ export const cases: readonly Case[] = [
 	...guideCases,
 	...unitCases,
 	...startCases,
+	...endCases,
 	...commandCases,
 	...observedCases,
 	...execCases,

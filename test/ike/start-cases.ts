@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Host, Laboratory, type Output } from './laboratory.ts';
+import { machineRecord } from './machine-record.ts';
 import type { Case } from './scenario.ts';
 
 async function withHost(run: (host: Host, laboratory: Laboratory) => Promise<void>): Promise<void> {
@@ -12,18 +13,6 @@ async function withHost(run: (host: Host, laboratory: Laboratory) => Promise<voi
 	} finally {
 		await laboratory.close();
 	}
-}
-
-/** What the daemon could have left behind. */
-function traces(host: Host): string {
-	const commands = [
-		'ip link',
-		'ip rule',
-		'ip -6 rule',
-		'ip route show table all',
-		'nft list ruleset',
-	];
-	return commands.map((command) => host.run(command).stdout).join('\n');
 }
 
 function assertRefused({ status, stdout, stderr }: Output, sentence: RegExp): void {
@@ -42,10 +31,10 @@ function refused(
 		name: `no start: ${name}`,
 		run: () =>
 			withHost(async (host) => {
-				const before = traces(host);
+				host.must('sysctl -qw net.ipv4.conf.all.rp_filter=1');
+				const before = machineRecord(host);
 				assertRefused(host.wrapped(wrap, 'daemon', ...options), sentence);
-				assert.equal(traces(host), before);
-				assert.equal(host.run('cat /proc/net/netlink').stdout.includes(' 1481003588 '), false);
+				assert.deepEqual(machineRecord(host), before);
 			}),
 	};
 }
@@ -65,21 +54,21 @@ const oldJournal: Case = {
 	name: 'no start: a journal of another version; the guard of its daemon stays',
 	run: () =>
 		withHost(async (host) => {
-			const before = traces(host);
+			const before = machineRecord(host);
 			const options = ['--state-dir', join(host.folder, 'state')];
 			const running = await host.daemon(...options);
 			host.mustExec('ip xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out action block');
 			running.kill('SIGTERM');
 			assert.equal(await running.ended, 0);
-			const guarded = traces(host);
-			assert.match(guarded, /10\.1\.0\.0 \. 10\.2\.0\.0/);
+			const guarded = machineRecord(host);
+			assert.match(guarded.join('\n'), /10\.1\.0\.0 \. 10\.2\.0\.0/);
 			const change = 's/"version":[0-9]*/"version":99/';
 			host.must(['sh', '-c', `sed -i '${change}' ${host.folder}/state/*/journal`]);
 			const output = host.xfrm('daemon', ...options);
 			assertRefused(output, /journal is another version’s; "xfrm daemon --cleanup"/);
-			assert.equal(traces(host), guarded);
+			assert.deepEqual(machineRecord(host), guarded);
 			host.xfrmMust('daemon', '--cleanup', ...options);
-			assert.equal(traces(host), before);
+			assert.deepEqual(machineRecord(host), before);
 		}),
 };
 

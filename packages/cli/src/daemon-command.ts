@@ -134,25 +134,36 @@ function logger(json: boolean): (level: LogLevel, text: string) => void {
 	};
 }
 
+/** Who reads what is printed may go first, as a terminal does: no reason to end. */
+function outliveReaders(): void {
+	for (const stream of [process.stdout, process.stderr]) {
+		stream.removeAllListeners('error');
+		stream.on('error', () => {});
+	}
+}
+
 /** Runs until it is told to end; the exit status. */
 export async function daemonCommand(args: readonly string[]): Promise<number> {
 	const asked = parse(args);
 	const { cleanup, stateDir, noGuard, provider, json, readyFd, interfaces } = asked;
 	const log = logger(json);
 	let metrics: Awaited<ReturnType<typeof openMetrics>> | undefined;
+	let daemon: Daemon | undefined;
 	try {
 		if (cleanup) {
-			cleanUp(stateDir);
+			cleanUp(stateDir, log);
 			return 0;
+		}
+		outliveReaders();
+		// From the beginning on: one that begins and is told to end leaves nothing behind either.
+		for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+			process.on(signal, () => (daemon === undefined ? process.exit() : daemon.stop()));
 		}
 		shedRights();
 		metrics = await metricsOf(asked);
 		// Handled before anything is known that a debugger could read.
 		process.on('SIGUSR1', () => log('info', 'SIGUSR1 is not used'));
-		const daemon = new Daemon({ stateDir, interfaces, noGuard, provider, log });
-		for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-			process.on(signal, () => daemon.stop());
-		}
+		daemon = new Daemon({ stateDir, interfaces, noGuard, provider, log });
 		await daemon.ready;
 		process.stdout.write(`ready pid=${process.pid}\n`);
 		notifyReady(process.env['NOTIFY_SOCKET'], readyFd);

@@ -258,7 +258,7 @@ has set up against plaintext stays as long as policies demand protection.
        --state-dir DIR   where its journal is kept (/run/xfrm): a successor goes on from it
        --provider auto|addon|ffi|node   how it reaches the operating system
        --no-guard        nothing is set up against plaintext
-       --cleanup         forgets what a daemon that is gone has left, and ends
+       --cleanup         takes away what a daemon that is gone has left, and ends
        --log json|text   a line of JSON for each message, or text
        --ready-fd N      writes the line "ready" there too; systemd is told as well
        --interface NAME=if_id:N   the device of an if_id, made at once (otherwise xfrm-N, when states or

@@ -14,11 +14,13 @@ import { chooseProvider, type ProviderName } from '../native/providers.ts';
 import type { Native } from '../native/seam.ts';
 import { hasNetAdmin } from '../requirement.ts';
 import { openControlSocket } from './control-socket.ts';
-import { removeGuard } from './guard.ts';
+import { guardStands, removeGuard } from './guard.ts';
 import { type InterfaceNames, removeInterfaces } from './interface-list.ts';
+import { hasJournal } from './journal.ts';
 import { endKeepers, type PortHolders, portHolders, startKeeper } from './keeper.ts';
+import { SourceCheck } from './source-check.ts';
 import { StartError } from './start-error.ts';
-import { discardStateFolder, stateFolder } from './state-folder.ts';
+import { discardStateFolder, stateFolder, stateFolderPath } from './state-folder.ts';
 import {
 	Command,
 	type LogLevel,
@@ -194,16 +196,24 @@ function tryProvider({ provider, log }: DaemonOptions): Native {
 }
 
 /** Forgets all that a daemon has left in this network namespace. @throws StartError while one runs */
-export function cleanUp(stateDir: string): void {
+export function cleanUp(stateDir: string, log: DaemonOptions['log']): void {
 	const native = ffiNative();
 	const [other] = portHolders()?.others ?? [];
 	if (other !== undefined) {
 		throw new StartError(`a daemon runs (process ${other.pid}): end it first`);
 	}
+	const folder = stateFolderPath(native, stateDir);
+	if (guardStands(native) && !hasJournal(folder)) {
+		log(
+			'warning',
+			`the guard’s journal is not in ${stateDir}: what the daemon kept elsewhere stays, devices by if_id and what ` +
+				'rp_filter was among it; "xfrm daemon --cleanup --state-dir DIR" once more, with the folder that it had',
+		);
+	}
 	removeGuard(native);
 	endKeepers();
-	const folder = stateFolder(native, stateDir);
 	removeInterfaces(native, folder);
+	new SourceCheck(folder).putBack();
 	rmSync(folder, { recursive: true, force: true });
 }
 

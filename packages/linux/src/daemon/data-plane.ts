@@ -33,7 +33,7 @@ import { openErrorSockets, takeErrors } from './outer-errors.ts';
 import { OuterSockets } from './outer-sockets.ts';
 import { PacketSlab } from './packet-slab.ts';
 import { Practice } from './practice.ts';
-import { moveSourceCheck, type SourceCheck } from './source-check.ts';
+import { SourceCheck, type SourceCheckMove } from './source-check.ts';
 import { StartError } from './start-error.ts';
 import { followSysctls } from './sysctls.ts';
 import { TableWatchers } from './table-watchers.ts';
@@ -90,7 +90,8 @@ export class DataPlane {
 	#lookedAroundUs: number = 0;
 	/** Of routes, when the guard's were looked at last. */
 	#routesSeen: number = 0;
-	#sourceCheck: SourceCheck = 'none';
+	readonly #sourceCheck: SourceCheck;
+	#sourceCheckMove: SourceCheckMove = 'none';
 	readonly #collector: IdleCollector = new IdleCollector();
 	readonly #wakefulness: Wakefulness = new Wakefulness(availableParallelism());
 	readonly #practice: Practice;
@@ -130,6 +131,7 @@ export class DataPlane {
 			slab,
 		);
 		this.#interfaces = this.#interfaceList(options);
+		this.#sourceCheck = new SourceCheck(options.folder);
 		this.#inbound = new Inbound(
 			native,
 			engine,
@@ -160,8 +162,7 @@ export class DataPlane {
 			if (isNew) {
 				// As it was before.
 				this.#interfaces.close(false);
-				this.#guard.remove();
-				this.#journal.remove();
+				this.#removeTraces();
 			}
 			throw error;
 		}
@@ -235,8 +236,7 @@ export class DataPlane {
 		}
 		this.#interfaces.close(needed);
 		if (!needed) {
-			this.#guard.remove();
-			this.#journal.remove();
+			this.#removeTraces();
 		}
 		this.#guard.close();
 		this.#routes.close();
@@ -244,6 +244,13 @@ export class DataPlane {
 		const text = needed ? 'the guard stays, as policies demand protection' : 'the guard is gone';
 		this.#options.log('info', text);
 		return needed;
+	}
+
+	/** The machine is as it was before, but for devices that are open still. */
+	#removeTraces(): void {
+		this.#guard.remove();
+		this.#sourceCheck.putBack();
+		this.#journal.remove();
 	}
 
 	#watch(): void {
@@ -370,9 +377,9 @@ export class DataPlane {
 	/** What comes out of our devices is not to be checked by where its source would be reached. */
 	#moveSourceCheck(): void {
 		const names = [...this.#lanes.map((_, lane) => laneDevice(lane)), ...this.#interfaces.names()];
-		const answer = moveSourceCheck(new Set(names));
-		const isNew = answer !== this.#sourceCheck;
-		this.#sourceCheck = answer;
+		const answer = this.#sourceCheck.move(new Set(names));
+		const isNew = answer !== this.#sourceCheckMove;
+		this.#sourceCheckMove = answer;
 		if (answer === 'moved') {
 			const text =
 				'net.ipv4.conf.all.rp_filter is 0 now: what it was, each device but ours has of its own';

@@ -10,14 +10,15 @@
  * is sent meanwhile is lost, and does not leave by another route. Their names are kept in the state folder, by
  * which a successor, or `--cleanup`, takes them away when nobody needs them.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Engine, TableWatcher, XfrmPolicy, XfrmState } from '@xfrm/engine';
 import { INTERFACES_MAX } from '../limits.ts';
 import type { Native } from '../native/seam.ts';
 import type { Lane } from './outbound.ts';
 import { StartError } from './start-error.ts';
-import { openTun, removeTun } from './tun-device.ts';
+import { replaceFile } from './state-folder.ts';
+import { makeTunPersistent, openTun, removeTun } from './tun-device.ts';
 
 /** As a device that has no link to take it from. */
 const INTERFACE_MTU = 1500;
@@ -132,12 +133,19 @@ export class InterfaceList implements TableWatcher {
 				`no device for if_id ${ifId >>> 0}: there are ${INTERFACES_MAX} already`,
 			);
 		}
-		const tun = openTun(native, name, { mtu: INTERFACE_MTU, persistent: true });
+		const tun = openTun(native, name, INTERFACE_MTU);
+		try {
+			keepName(folder, name);
+		} catch (error) {
+			// It goes with its descriptor: nobody would know whose it is.
+			native.close(tun.fd);
+			const why = error instanceof Error ? error.message : String(error);
+			throw new StartError(`no device for if_id ${ifId >>> 0}: its name cannot be kept (${why})`);
+		}
+		makeTunPersistent(native, tun);
 		const lane: Lane = { fd: tun.fd, ifindex: tun.ifindex, mark: 0, ifId };
 		this.#lanes.set(ifId, lane);
 		this.#names.set(ifId, name);
-		const kept = new Set([...keptNames(folder), ...this.#names.values()]);
-		writeFileSync(join(folder, FILE), `${[...kept].join('\n')}\n`, { mode: 0o600 });
 		opened(lane, name);
 	}
 }
@@ -148,6 +156,14 @@ export function removeInterfaces(native: Native, folder: string): void {
 		removeTun(native, name);
 	}
 	rmSync(join(folder, FILE), { force: true });
+}
+
+/** @throws Error of the file system */
+function keepName(folder: string, name: string): void {
+	const names = keptNames(folder);
+	if (!names.includes(name)) {
+		replaceFile(join(folder, FILE), [...names, name, ''].join('\n'));
+	}
 }
 
 function keptNames(folder: string): readonly string[] {

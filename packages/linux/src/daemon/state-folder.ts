@@ -2,7 +2,16 @@
  * Where the daemon keeps its journal: a folder of its own, mode 0700, named after this boot and this
  * network namespace, so that neither another boot nor a namespace that is made anew inherits anything.
  */
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import {
+	existsSync,
+	lstatSync,
+	mkdirSync,
+	readFileSync,
+	renameSync,
+	rmdirSync,
+	rmSync,
+	writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { AF_INET, Level, SocketKind, SocketOption } from '../native/abi.ts';
 import type { Native } from '../native/seam.ts';
@@ -50,10 +59,15 @@ function ownFolder(path: string): void {
 	}
 }
 
+/** Where the folder is, or would be. @throws StartError */
+export function stateFolderPath(native: Native, parent: string): string {
+	const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+	return join(parent, `${boot}-${namespaceCookie(native)}`);
+}
+
 /** The folder, made if need be. @throws StartError */
 export function stateFolder(native: Native, parent: string): string {
-	const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-	const path = join(parent, `${boot}-${namespaceCookie(native)}`);
+	const path = stateFolderPath(native, parent);
 	try {
 		ownFolder(parent);
 		ownFolder(path);
@@ -73,5 +87,17 @@ export function discardStateFolder(path: string): void {
 		rmdirSync(path);
 	} catch {
 		// It has a predecessor's journal.
+	}
+}
+
+/** Writes a file of the folder, whole or not at all: what was there stays. @throws Error of the file system */
+export function replaceFile(path: string, text: string): void {
+	const draft = `${path}.new`;
+	try {
+		writeFileSync(draft, text, { mode: 0o600 });
+		renameSync(draft, path);
+	} catch (error) {
+		rmSync(draft, { force: true });
+		throw error;
 	}
 }

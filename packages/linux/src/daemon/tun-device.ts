@@ -39,24 +39,11 @@ export interface TunDevice {
 	readonly joinsDatagrams: boolean;
 }
 
-export interface TunOptions {
-	readonly mtu: number;
-	/** It stays when its descriptor is closed; one that has stayed is taken over. */
-	readonly persistent: boolean;
-}
-
-/** Makes a device, up and ready. @throws StartError */
-export function openTun(
-	native: Native,
-	name: string,
-	{ mtu, persistent }: TunOptions = { mtu: TUN_MTU, persistent: false },
-): TunDevice {
+/** Makes a device, up and ready; one that has stayed is taken over. @throws StartError */
+export function openTun(native: Native, name: string, mtu: number = TUN_MTU): TunDevice {
 	const fd = attachTun(native, name);
 	if (fd < 0) {
 		throw new StartError(deviceRefusal(-fd, name));
-	}
-	if (persistent) {
-		native.ioctlValue(fd, TunRequest.SetPersistent, 1);
 	}
 	const joinsDatagrams = setOffload(native, fd);
 	setSysctls(name);
@@ -69,6 +56,11 @@ export function openTun(
 		throw new StartError(`the device ${name} cannot be set up (errno ${errno})`);
 	}
 	return { fd, name, ifindex, joinsDatagrams };
+}
+
+/** From now on it stays when its descriptor is closed. */
+export function makeTunPersistent(native: Native, { fd }: TunDevice): void {
+	native.ioctlValue(fd, TunRequest.SetPersistent, 1);
 }
 
 /** Takes a persistent device away that nobody has open; any other device of the name stays. */
