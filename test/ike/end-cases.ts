@@ -249,4 +249,43 @@ const noRoom: Case = {
 		}),
 };
 
-export const endCases: readonly Case[] = [asItWas, otherWays, movedSince, sharedPort, noRoom];
+const notDead: Case = {
+	name: 'end: --cleanup takes nothing from a daemon that runs, seen or not, nor from another program',
+	run: () =>
+		withGateway(async (gateway) => {
+			const { a, folder } = gateway;
+			const refused = (wrap: readonly string[], sentence: RegExp): void => {
+				// Sockets of programs that have ended go a little later.
+				const record = (): readonly string[] =>
+					machineRecord(a).filter((line) => !line.startsWith('socket'));
+				const before = record();
+				const output = a.wrapped(wrap, 'daemon', '--cleanup', '--state-dir', folder);
+				assert.equal(output.status, 2);
+				assert.match(output.stderr, sentence);
+				assert.deepEqual(difference(before, record()), []);
+			};
+			const unseen = ['unshare', '--pid', '--fork', '--mount-proc'];
+			await gateway.way('daemon', async () => {
+				const daemon = await gateway.daemon();
+				gateway.addPolicies();
+				refused([], /a daemon runs \(process \d+\)/);
+				refused(unseen, /cannot be seen from here/);
+				await ended(daemon, 'SIGKILL');
+				refused(unseen, /cannot be seen from here/);
+				gateway.cleanUp();
+			});
+			const nft = 'add table inet xfrm { flags owner; }\nlist tables\n';
+			const foreign = a.start(['sh', '-c', `(printf '${nft}'; sleep 4) | nft -i`]);
+			await until('a table', () => foreign.stdout.includes('table inet xfrm'));
+			refused([], /belongs to another program/);
+		}),
+};
+
+export const endCases: readonly Case[] = [
+	asItWas,
+	otherWays,
+	movedSince,
+	sharedPort,
+	noRoom,
+	notDead,
+];

@@ -6,6 +6,7 @@ import {
 	cleanUp,
 	Daemon,
 	daemonPage,
+	GuardError,
 	type LogLevel,
 	type MetricsAddress,
 	notifyReady,
@@ -169,7 +170,7 @@ export async function daemonCommand(args: readonly string[]): Promise<number> {
 		notifyReady(process.env['NOTIFY_SOCKET'], readyFd);
 		return await daemon.ended;
 	} catch (error) {
-		if (error instanceof StartError) {
+		if (error instanceof StartError || error instanceof GuardError) {
 			log('error', error.message);
 			return 2;
 		}

@@ -195,12 +195,18 @@ function tryProvider({ provider, log }: DaemonOptions): Native {
 	}
 }
 
-/** Forgets all that a daemon has left in this network namespace. @throws StartError while one runs */
+/** Forgets all that a daemon has left in this network namespace. @throws StartError while one runs, GuardError */
 export function cleanUp(stateDir: string, log: DaemonOptions['log']): void {
 	const native = ffiNative();
-	const [other] = portHolders()?.others ?? [];
+	const holders = portHolders();
+	const [other] = holders?.others ?? [];
 	if (other !== undefined) {
 		throw new StartError(`a daemon runs (process ${other.pid}): end it first`);
+	}
+	if (holders?.keepers.length === 0) {
+		throw new StartError(
+			'a daemon runs, or has run, whose processes cannot be seen from here: clean up where it was started',
+		);
 	}
 	const folder = stateFolderPath(native, stateDir);
 	if (guardStands(native) && !hasJournal(folder)) {

@@ -57,14 +57,14 @@ export function removeGuard(native: Native): void {
 	}
 }
 
-/** The table is removed by the socket that owns it, if one does. @throws GuardError */
+/** The table first, which its owner alone can take away: all of it goes, or nothing does. @throws GuardError */
 function removeAll(routes: RtnetlinkSocket, socket: NftSocket): void {
-	for (let lane = 0; lane <= DEAD_LANE; lane++) {
-		removeLane(routes, lane);
-	}
 	const errno = removeFilter(socket);
 	if (errno !== 0) {
 		throw new GuardError(filterRefusal(errno));
+	}
+	for (let lane = 0; lane <= DEAD_LANE; lane++) {
+		removeLane(routes, lane);
 	}
 }
 

@@ -1,5 +1,6 @@
 export { PROVIDERS, type ProviderName } from '../native/providers.ts';
 export { cleanUp, Daemon, type DaemonEnd, type DaemonOptions } from './daemon.ts';
+export { GuardError } from './guard.ts';
 export {
 	daemonPage,
 	type MetricsAddress,
