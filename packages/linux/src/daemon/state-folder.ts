@@ -1,11 +1,13 @@
 /**
  * Where the daemon keeps its journal: a folder of its own, mode 0700, named after this boot and this
  * network namespace, so that neither another boot nor a namespace that is made anew inherits anything.
+ * The folder around it is this machine's alone.
  */
 import {
 	existsSync,
 	lstatSync,
 	mkdirSync,
+	readdirSync,
 	readFileSync,
 	renameSync,
 	rmdirSync,
@@ -59,10 +61,24 @@ function ownFolder(path: string): void {
 	}
 }
 
+/** This boot's, a UUID. */
+function bootId(): string {
+	return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+}
+
 /** Where the folder is, or would be. @throws StartError */
 export function stateFolderPath(native: Native, parent: string): string {
-	const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-	return join(parent, `${boot}-${namespaceCookie(native)}`);
+	return join(parent, `${bootId()}-${namespaceCookie(native)}`);
+}
+
+/** A folder that is not on a tmpfs would keep the keys of earlier boots, which are of no use to anybody. */
+function forgetEarlierBoots(parent: string): void {
+	const boot = bootId();
+	for (const name of readdirSync(parent)) {
+		if (/^[0-9a-f-]{36}-\d+$/.test(name) && !name.startsWith(boot)) {
+			rmSync(join(parent, name), { recursive: true, force: true });
+		}
+	}
 }
 
 /** The folder, made if need be. @throws StartError */
@@ -70,6 +86,7 @@ export function stateFolder(native: Native, parent: string): string {
 	const path = stateFolderPath(native, parent);
 	try {
 		ownFolder(parent);
+		forgetEarlierBoots(parent);
 		ownFolder(path);
 	} catch (error) {
 		if (error instanceof StartError) {
