@@ -27,6 +27,7 @@ const PARTS: readonly (readonly [title: string, belongs: (code: string) => boole
 	['Input: the state', (code) => /^in\./.test(code)],
 	['The policy check of direction in or fwd', (code) => /^check\./.test(code)],
 	['Output', (code) => /^(out|fwd)\./.test(code)],
+	['The daemon', (code) => /^daemon\./.test(code)],
 	['The host around XFRM', () => true],
 ];
 

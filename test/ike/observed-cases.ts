@@ -1,6 +1,6 @@
 /** What the daemon tells of itself: counters, drops by cause, stories of packets that are gone. */
 import assert from 'node:assert/strict';
-import { type Host, Laboratory } from './laboratory.ts';
+import { type Host, Laboratory, until } from './laboratory.ts';
 import { type Case, IPV4, withEnds } from './scenario.ts';
 
 const KEY = '0x0102030405060708090a0b0c0d0e0f1011121314';
@@ -80,6 +80,67 @@ export const observedCases: readonly Case[] = [
 				assert.equal(JSON.parse(two?.stdout ?? '').outcome, 'unknown', two?.stderr);
 				assert.match(b.xfrm('explain', '--daemon', '--drop', '9').stderr, /fewer than 9/);
 				assert.match(a.xfrm('explain', '--daemon', '--last-drop').stderr, /has dropped no packet/);
+			}),
+	},
+	{
+		name: 'what no counter of Linux tells is counted and told as well: too big, no port, no policy of an if_id',
+		run: () =>
+			withEnds(async ({ a, b }) => {
+				tunnel(a, true);
+				tunnel(b, false);
+				const { a: outerA, b: outerB, innerA, innerB } = IPV4;
+				const lastDrop = (host: Host) => {
+					const told = host.xfrm('explain', '--daemon', '--last-drop', '--json', '--no-fix');
+					const { code } = JSON.parse(told.stdout);
+					return { status: told.status, code, note: told.stderr };
+				};
+				a.ping(innerB, 1, `-M do -s 1472 -I ${innerA}`);
+				const big = lastDrop(a);
+				assert.deepEqual([big.status, big.code], [1, 'out.mtu.ipv4'], big.note);
+				assert.match(big.note, /OutTooBig/);
+
+				const ends = `src ${outerA} dst ${outerB}`;
+				const template = (reqid: number) => `tmpl ${ends} proto esp reqid ${reqid} mode tunnel`;
+				const state = (words: string) =>
+					a.xfrmMust(
+						...`state add ${ends} proto esp ${words} mode tunnel`.split(' '),
+						...`aead rfc4106(gcm(aes)) ${KEY} 128`.split(' '),
+					);
+				state('spi 0x300 encap espinudp 4600 4600 0.0.0.0 reqid 3');
+				const policy = (words: string) => a.xfrmMust('policy', 'add', ...words.split(' '));
+				policy(`src ${innerA} dst 10.9.3.0/24 dir out ${template(3)}`);
+				a.ping('10.9.3.1', 1, `-I ${innerA}`);
+				const portless = lastDrop(a);
+				assert.deepEqual([portless.status, portless.code], [1, 'out.transformed'], portless.note);
+				assert.match(portless.note, /portless: Nobody has the UDP port/);
+
+				policy(`src ${innerA} dst 10.9.4.0/24 dir out if_id 42 ${template(4)}`);
+				const isThere = () => a.run('ip link show xfrm-42').status === 0;
+				await until('the device of the if_id', isThere);
+				a.must('ip link set xfrm-42 up');
+				a.must('ip route add 10.9.5.0/24 dev xfrm-42');
+				a.ping('10.9.5.1', 1, `-I ${innerA}`);
+				const carrier = lastDrop(a);
+				assert.deepEqual([carrier.status, carrier.code], [1, 'host.link-failure'], carrier.note);
+
+				const frame = JSON.parse(a.xfrmMust('top', '--once', '--json'));
+				const causes: readonly Record<string, unknown>[] = frame.drops;
+				const rows = causes.map(({ counter, code, state: by }) => [counter, code, by]);
+				assert.deepEqual(rows.sort(), [
+					['OutTooBig', 'fwd.too-big', 'esp 0x00000100'],
+					['carrier', 'host.link-failure', null],
+					['portless', 'daemon.port', 'esp 0x00000300'],
+				]);
+				assert.deepEqual([frame.own.portless, frame.own.carrier], [1, 1]);
+
+				// A larval state came since the drop before.
+				b.ping(outerA, 1);
+				b.mustExec(`ip xfrm state allocspi ${ends} proto esp mode tunnel min 0x500 max 0x500`);
+				state('spi 0x500 reqid 5');
+				policy(`src ${innerA} dst 10.9.6.0/24 dir out priority 1 ${template(5)}`);
+				a.ping('10.9.6.1', 1, `-I ${innerA}`);
+				const larval = lastDrop(b);
+				assert.equal(larval.code, 'in.state.larval', larval.note);
 			}),
 	},
 	{

@@ -3,6 +3,7 @@
  * host around them as `ip` tells it.
  */
 import { spawnSync } from 'node:child_process';
+import { reasonTitle } from '@xfrm/explain';
 import type { ToldDrop } from '@xfrm/linux';
 import { NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
 import { Errno, Family, formatAddress } from '@xfrm/wire/xfrm';
@@ -15,6 +16,8 @@ import { UsageError } from './usage.ts';
 
 /** What `ip` is asked for the host: outputs that `--host` reads too. */
 const HOST_QUESTIONS: readonly (readonly string[])[] = [['address'], ['route'], ['-6', 'route']];
+/** Only the description of an XFRM interface has its if_id. */
+const XFRM_INTERFACES: readonly string[] = ['-d', 'link', 'show', 'type', 'xfrm'];
 
 /** Rules as text, and the host; undefined where the options say what the host is. @throws UsageError */
 export async function readRunning(
@@ -31,7 +34,7 @@ export async function readRunning(
 		const json = snapshotJson(tables, { time, context: { interfaceName, utcOffsetSeconds } });
 		const rules = { file: `(${target})`, text: JSON.stringify(json), host: undefined };
 		const told = asked.hosts.length > 0 || asked.locals.length > 0;
-		return { rules, host: told ? undefined : hostText() };
+		return { rules, host: told ? undefined : hostText(target) };
 	} catch (error) {
 		if (error instanceof NetlinkError || error instanceof TransportError) {
 			throw new UsageError(`--${target}: ${error.message}${adviceFor(error.errno)}`);
@@ -42,11 +45,24 @@ export async function readRunning(
 	}
 }
 
-/** What `ip` prints of addresses and routes; undefined where there is no ip. */
-function hostText(): string | undefined {
-	const parts = HOST_QUESTIONS.map((words) => spawnSync('ip', [...words], { encoding: 'utf8' }));
+/** What `ip` prints of interfaces by if_id, addresses and routes; undefined where there is no ip. */
+function hostText(target: Target): string | undefined {
+	const ask = (words: readonly string[]) => spawnSync('ip', [...words], { encoding: 'utf8' });
+	const parts = HOST_QUESTIONS.map(ask);
 	const [first] = parts;
-	return first?.status === 0 ? parts.map(({ stdout }) => stdout).join('') : undefined;
+	if (first?.status !== 0) {
+		return undefined;
+	}
+	const interfaces =
+		target === 'daemon' ? daemonInterfaces(first.stdout) : ask(XFRM_INTERFACES).stdout;
+	return [interfaces, ...parts.map(({ stdout }) => stdout)].join('');
+}
+
+/** Devices that the daemon has made for an if_id are TUN devices to `ip`: their names tell. */
+export function daemonInterfaces(addresses: string): string {
+	return [...addresses.matchAll(/^(\d+: xfrm-(\d+)): /gm)]
+		.map(([, start = '', ifId = '']) => `${start}: <UP>\n    xfrm if_id ${ifId}\n`)
+		.join('');
 }
 
 /** A packet that the daemon has dropped, as something to explain. */
@@ -95,19 +111,21 @@ export async function readDrop(
 		);
 	}
 	const device = head.ifindex === 0 ? undefined : interfaceName(head.ifindex);
+	const why = head.code === null ? '' : `: ${reasonTitle(head.code).replace(/\.$/, '')}`;
 	return {
 		rules: { file: '(daemon)', text: tablesOf(told, interfaceName), host: undefined },
-		host: asked.hosts.length > 0 || asked.locals.length > 0 ? undefined : hostText(),
+		host: asked.hosts.length > 0 || asked.locals.length > 0 ? undefined : hostText('daemon'),
 		item: {
 			text: head.packet,
 			options: {
 				mark: head.mark,
+				...(head.if_id === 0 ? {} : { ifId: head.if_id }),
 				...(head.way === 'inward' ? { direction: 'in' as const } : {}),
 				...(device === undefined || head.way !== 'inward' ? {} : { device }),
 			},
 			time: { seconds: head.time, relative: false },
 		},
-		note: `dropped at ${when}, ${head.counter}; rules as they were then`,
+		note: `dropped at ${when}, ${head.counter}${why}; rules as they were then`,
 	};
 }
 

@@ -4,13 +4,13 @@
  */
 import type { XfrmPolicy } from './policy.ts';
 import type { XfrmState } from './state.ts';
-import type { Verdict } from './verdict.ts';
 
 export interface DropWatcher {
 	/**
+	 * @param verdict the engine's; who attributes may have numbers of its own above
 	 * @param state that refused the packet, null when none did
 	 * @param policy that decided, null when none did or it is not known any more
 	 * @param code one of docs/reasons.md
 	 */
-	dropped(verdict: Verdict, state: XfrmState | null, policy: XfrmPolicy | null, code: string): void;
+	dropped(verdict: number, state: XfrmState | null, policy: XfrmPolicy | null, code: string): void;
 }

@@ -150,6 +150,11 @@ export const REASON_CODES: Readonly<Record<string, string>> = {
 	'host.device-loop': 'The protected packet would leave by the virtual device that it is in.',
 	'host.no-metadata': 'An external XFRM interface got it by a route without encap xfrm.',
 	'host.icmp': 'The sender is told by an ICMP error.',
+
+	// The daemon, beside what Linux does.
+	'daemon.port':
+		'Nobody has the UDP port that its ESP leaves by: no key manager runs, or on another port.',
+	'daemon.ledger': 'No sequence numbers could be leased: the journal cannot be written.',
 };
 
 /** What a code means; the code itself for one that is not registered. */

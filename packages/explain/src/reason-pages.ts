@@ -434,4 +434,14 @@ export const REASON_PAGES: Readonly<Record<string, ReasonPage>> = {
 	'host.device-loop': virtual,
 	'host.no-metadata': virtual,
 	'host.icmp': ipFault,
+	'daemon.port': page(
+		'the key manager, which does not run, or whose port is not the `encap` port of the state',
+		'`ss -ulpn` in the network namespace; `portless` of `xfrm top`.',
+		'Start the key manager by `xfrm exec`. For a state made by hand, open the port of its `encap` with UDP_ENCAP.',
+	),
+	'daemon.ledger': page(
+		"the disk under the daemon's state directory: full, or read-only",
+		"The daemon's log; `df` of the directory; `unleased` of `xfrm top`.",
+		'Make room, or name another directory by `--state-dir`: a number that is not on record is not used.',
+	),
 };

@@ -10,6 +10,7 @@
  * keys are wiped there too. What of a state changes by packets is kept for those that the packet met.
  */
 import {
+	type Bundle,
 	type EngineDoor,
 	ReplayCounter,
 	Verdict,
@@ -63,6 +64,10 @@ export interface DropSample {
 	readonly mark: number;
 	/** Interface that it came by, 0 when not known. */
 	readonly ifindex: number;
+	/** if_id of the device that it was to leave by, 0 for none. */
+	readonly ifId: number;
+	/** Why, one of docs/reasons.md; null where the engine has said so itself. */
+	readonly code: string | null;
 	/** States that it had come through, outermost first. */
 	readonly path: readonly XfrmState[];
 	readonly tables: SampledTables;
@@ -115,15 +120,47 @@ export class DropSamples {
 		this.#marks[row] = packet.mark;
 	}
 
-	/** A packet was dropped: keeps it, if none of its kind was kept just now. */
+	/** A packet was dropped by the engine: keeps it, if none of its kind was kept just now. */
 	note(packet: PacketBuffer, way: SampleWay, nowUs: number): void {
-		const { verdict } = packet;
-		if (verdict === 0) {
-			return;
+		if (packet.verdict !== 0) {
+			this.#note(packet, packet.verdict, null, way, isUntouched(packet, way), nowUs);
 		}
+	}
+
+	/**
+	 * A packet on its way out was dropped by the data plane itself: counts and keeps it.
+	 *
+	 * @param verdict an `OwnDrop`, or one of the engine's from 64 on
+	 * @param code one of docs/reasons.md
+	 * @param untouched nothing was put on it yet
+	 * @param state that it has been through, where its bundle does not say any more
+	 */
+	refuse(
+		packet: PacketBuffer,
+		verdict: number,
+		code: string,
+		untouched: boolean,
+		nowUs: number,
+		state: XfrmState | null = null,
+	): void {
+		// Only the lookup puts an object there, and only a bundle.
+		const bundle = packet.bundle as Bundle | null;
+		const met = state ?? bundle?.first?.state ?? null;
+		this.#engine.net.dropWatcher?.dropped(verdict, met, bundle?.policy ?? null, code);
+		this.#note(packet, verdict, code, 'outward', untouched, nowUs);
+	}
+
+	#note(
+		packet: PacketBuffer,
+		verdict: number,
+		code: string | null,
+		way: SampleWay,
+		untouched: boolean,
+		nowUs: number,
+	): void {
 		const row = this.#copied.indexOf(packet);
 		const isCopied = row >= 0 && row < this.#count;
-		const isWhole = isCopied || isUntouched(packet, way);
+		const isWhole = isCopied || untouched;
 		const isDue = nowUs - (this.#keptUs[verdict] ?? 0) >= PAUSE_US;
 		if (!isDue && !(isWhole && this.#lacking[verdict] === 1)) {
 			return;
@@ -141,6 +178,8 @@ export class DropSamples {
 			isWhole,
 			mark: (isCopied ? (this.#marks[row] ?? 0) : packet.mark) >>> 0,
 			ifindex: packet.iif,
+			ifId: way === 'outward' ? packet.ifId : 0,
+			code,
 			path,
 			tables: this.#tables(),
 			windows: path.map((state) => windowFor(state, verdict)),
@@ -171,13 +210,19 @@ export class DropSamples {
 	/** The tables now, shared with the sample before if nothing has changed. */
 	#tables(): SampledTables {
 		const { net } = this.#engine;
+		const states = [...this.#engine.states()];
 		const before = this.#samples.at(-1)?.tables;
-		if (before?.generation === net.generation) {
+		// Larval states come without a new generation: no bundle is stale by them.
+		if (
+			before?.generation === net.generation &&
+			before.states.length === states.length &&
+			before.states[0] === states[0]
+		) {
 			return before;
 		}
 		return {
 			generation: net.generation,
-			states: [...this.#engine.states()],
+			states,
 			policies: [...this.#engine.policies()],
 			defaults: [...net.defaults],
 		};

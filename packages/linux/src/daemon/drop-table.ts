@@ -3,9 +3,10 @@
  * a packet is dropped, and bounded: when there are too many different causes, further ones are told without
  * policy and state.
  */
-import { type DropWatcher, verdictName, type XfrmPolicy, type XfrmState } from '@xfrm/engine';
+import type { DropWatcher, XfrmPolicy, XfrmState } from '@xfrm/engine';
 import { Family, formatAddress } from '@xfrm/wire/xfrm';
 import { DROP_CAUSES_MAX } from '../limits.ts';
+import { dropName } from './own-drops.ts';
 
 /** The policy that a drop is put down to. */
 export interface PolicyCause {
@@ -84,7 +85,7 @@ export class DropTable implements DropWatcher {
 			return this.#rowOf(verdict, null, null, code);
 		}
 		const row = {
-			counter: verdictName(verdict) ?? String(verdict),
+			counter: dropName(verdict),
 			code,
 			policy: policy === null ? null : policyCause(policy),
 			state: cause,

@@ -9,6 +9,7 @@ import { DROP_SAMPLES_MAX } from '../limits.ts';
 import { DropSamples } from './drop-samples.ts';
 import { DropTable } from './drop-table.ts';
 import { Observed, observationRequest, observe, takeObservationRequest } from './observation.ts';
+import { OwnDrop } from './own-drops.ts';
 
 const NOW_US = 1_764_000_000_000_000;
 const KEY = new Uint8Array(20).fill(0x5a);
@@ -124,6 +125,51 @@ test('a drop is kept with its packet and its tables; keys that are wiped are not
 	assert.deepEqual(
 		ask(Observed.Drop, 1).map(({ type }) => type),
 		[ControlType.Done],
+	);
+});
+
+test('a larval state that came since the drop before is among the tables', () => {
+	const { engine, samples, ask } = setUp();
+	const drop = (verdict: number): void => {
+		const packet = esp(5, 1);
+		packet.verdict = verdict;
+		samples.note(packet, 'inward', NOW_US);
+	};
+	drop(Verdict.InNoStates);
+	const { id, saddr, family, reqid, mode } = STATE;
+	const asked = {
+		family,
+		saddr,
+		id: { ...id, spi: 0 },
+		reqid,
+		mode,
+		seq: 0,
+		min: 0x500,
+		max: 0x500,
+	};
+	assert.equal(engine.allocSpi(asked, NOW_US).refusal, undefined);
+	drop(Verdict.AcquireError);
+	const spis = (which: number) =>
+		ask(Observed.Drop, which)
+			.flatMap((raw) => decodeMessage(raw) ?? [])
+			.flatMap((one) => (one.name === 'newsa' ? [one.body.id.spi] : []));
+	assert.deepEqual([spis(0), spis(1)], [[0x500, 0x100], [0x100]]);
+});
+
+test('what the data plane itself refuses is counted by cause, and kept with its device', () => {
+	const { samples, ask } = setUp();
+	const packet = esp(5, 1);
+	packet.ifId = 42;
+	samples.refuse(packet, OwnDrop.Carrier, 'host.link-failure', true, NOW_US);
+	const [drop] = json(ask(Observed.Numbers, 0))['drops'] as readonly Record<string, unknown>[];
+	assert.deepEqual(
+		[drop?.['counter'], drop?.['code'], drop?.['packets']],
+		['carrier', 'host.link-failure', 1],
+	);
+	const head = json(ask(Observed.Drop, 0));
+	assert.deepEqual(
+		[head['counter'], head['code'], head['if_id'], head['way'], head['whole']],
+		['carrier', 'host.link-failure', 42, 'outward', true],
 	);
 });
 

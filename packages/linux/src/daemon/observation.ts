@@ -30,6 +30,7 @@ import { policyAnswer, stateAnswer } from '@xfrm/netlink-server';
 import { formatHex } from '@xfrm/wire';
 import type { DropSample, DropSamples, SampledWindow } from './drop-samples.ts';
 import { type DropRow, type DropTable, stateCause } from './drop-table.ts';
+import { dropName } from './own-drops.ts';
 
 /** Far above the last of NETLINK_XFRM. */
 export const OBSERVATION_TYPE = 0x7866;
@@ -72,6 +73,10 @@ export interface SampleHead {
 	readonly whole: boolean;
 	readonly mark: number;
 	readonly ifindex: number;
+	/** Of the device that it was to leave by, 0 for none. */
+	readonly if_id: number;
+	/** Why the daemon itself has dropped it, one of docs/reasons.md; null where the tables tell. */
+	readonly code: string | null;
 	/** SPIs of the states that it had come through. */
 	readonly via: readonly number[];
 	/** States whose keys are wiped since: how dumps name them. */
@@ -144,15 +149,17 @@ function numbersOf({ engine, drops, samples, own }: Sources, nowUs: number): Dae
 }
 
 function headOf(sample: DropSample): SampleHead {
-	const { timeUs, way, verdict, packet, isWhole, mark, ifindex, path, tables } = sample;
+	const { timeUs, way, verdict, packet, isWhole, mark, ifindex, ifId, code, path, tables } = sample;
 	return {
 		time: timeUs / 1_000_000,
 		way,
-		counter: verdictName(verdict) ?? String(verdict),
+		counter: dropName(verdict),
 		packet: formatHex(packet),
 		whole: isWhole,
 		mark,
 		ifindex,
+		if_id: ifId >>> 0,
+		code,
 		via: path.map(({ spi }) => spi >>> 0),
 		wiped: tables.states.filter(isWiped).map((state) => {
 			const { proto, spi, dst } = stateCause(state);

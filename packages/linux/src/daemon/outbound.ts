@@ -13,7 +13,14 @@
  *
  * @hotpath
  */
-import { Batch, type Bundle, type Engine, PacketAction } from '@xfrm/engine';
+import {
+	Batch,
+	type Bundle,
+	type Engine,
+	PacketAction,
+	Verdict,
+	type XfrmState,
+} from '@xfrm/engine';
 import { fragmentPacket, PeerRates } from '@xfrm/host';
 import {
 	beginSegment,
@@ -41,6 +48,7 @@ import type { KernelRoutes } from '../rtnetlink/kernel-routes.ts';
 import type { DropSamples } from './drop-samples.ts';
 import type { EncapPort, EncapPorts } from './encap-ports.ts';
 import { tooBigError, unreachableError } from './icmp-error.ts';
+import { OwnDrop } from './own-drops.ts';
 import { PacketRows } from './packet-rows.ts';
 import type { PacketSlab } from './packet-slab.ts';
 import type { SequenceLedger } from './sequence-ledger.ts';
@@ -224,8 +232,9 @@ export class Outbound {
 			// Only the lookup puts an object there, and only a bundle.
 			if (packet !== undefined && this.#leases(packet.bundle as Bundle | null)) {
 				packets[kept++] = packet;
-			} else {
+			} else if (packet !== undefined) {
 				this.unleased++;
+				this.#samples.refuse(packet, OwnDrop.Unleased, 'daemon.ledger', true, batch.nowUs);
 			}
 		}
 		batch.truncate(kept);
@@ -250,6 +259,7 @@ export class Outbound {
 			this.finish(packet, lane, nowUs);
 		} else {
 			this.unleased++;
+			this.#samples.refuse(packet, OwnDrop.Unleased, 'daemon.ledger', false, nowUs);
 		}
 	}
 
@@ -258,7 +268,7 @@ export class Outbound {
 		switch (packet.action) {
 			case PacketAction.Pass:
 			case PacketAction.Transformed:
-				this.#send(packet, lane);
+				this.#send(packet, lane, nowUs);
 				return;
 			case PacketAction.Fragment:
 				this.#transformPieces(packet, lane, nowUs);
@@ -313,16 +323,24 @@ export class Outbound {
 			if (bundle === null || bundle.first === null) {
 				this.carrier++;
 				this.#tellUnreachable(packet, batch.nowUs, lane);
+				this.#noteRefused(packet, OwnDrop.Carrier, 'host.link-failure', batch.nowUs);
 			} else if (bundle.route.ifindex === lane.ifindex) {
 				this.collisions++;
+				this.#noteRefused(packet, OwnDrop.Collision, 'host.device-loop', batch.nowUs);
 			} else {
 				packets[kept++] = packet;
 			}
-			if (packet.action === PacketAction.Drop) {
-				this.#samples.note(packet, 'outward', batch.nowUs);
-			}
 		}
 		batch.truncate(kept);
+	}
+
+	/** What the engine has dropped already is its own to tell. */
+	#noteRefused(packet: PacketBuffer, verdict: number, code: string, nowUs: number): void {
+		if (packet.action === PacketAction.Drop) {
+			this.#samples.note(packet, 'outward', nowUs);
+		} else {
+			this.#samples.refuse(packet, verdict, code, true, nowUs);
+		}
 	}
 
 	/** Takes packets out of the batch that are too long for their bundle and may not be cut. */
@@ -336,6 +354,7 @@ export class Outbound {
 			}
 			if (this.#isTooBig(packet)) {
 				this.#tellTooBig(packet, packet.mtu, lane);
+				this.#samples.refuse(packet, Verdict.OutTooBig, 'fwd.too-big', true, batch.nowUs);
 			} else {
 				packets[kept++] = packet;
 			}
@@ -381,15 +400,18 @@ export class Outbound {
 	}
 
 	/** Out, in pieces if it is too long. */
-	#send(packet: PacketBuffer, lane: Lane): void {
+	#send(packet: PacketBuffer, lane: Lane, nowUs: number): void {
 		const { route } = packet;
 		if (route === null) {
+			this.#transmitter.counters.failed++;
 			return;
 		}
 		const udpAt = packet.action === PacketAction.Transformed ? udpHeaderAt(packet) : -1;
 		const port = udpAt < 0 ? undefined : this.#portOf(packet, udpAt);
 		if (udpAt >= 0 && port === undefined) {
 			this.portless++;
+			const state = this.#stateIn(packet, udpAt);
+			this.#samples.refuse(packet, OwnDrop.Portless, 'daemon.port', false, nowUs, state);
 			return;
 		}
 		if (packet.length <= route.mtu) {
@@ -404,11 +426,21 @@ export class Outbound {
 		const pieces = whole ? undefined : fragmentPacket(packet, route.mtu, randomId());
 		if (pieces === undefined) {
 			this.#tellTooBig(packet, route.mtu, lane);
+			this.#samples.refuse(packet, Verdict.OutTooBig, 'fwd.too-big', false, nowUs);
 			return;
 		}
 		for (const piece of pieces) {
 			this.#transmitter.toNetwork(piece);
 		}
+	}
+
+	/** The state whose ESP this is, in UDP. */
+	#stateIn({ family, view, bytes, start, mark }: PacketBuffer, udpAt: number): XfrmState | null {
+		const at = start + (family === Family.Ipv4 ? 16 : 24);
+		const daddr = new Uint8Array(16);
+		daddr.set(bytes.subarray(at, at + (family === Family.Ipv4 ? 4 : 16)));
+		const id = { daddr, spi: view.getUint32(udpAt + 8), proto: IpProto.Esp };
+		return this.#engine.findState({ family, id, mark }) ?? null;
 	}
 
 	/** ESP in UDP goes only as long as somebody has its port, as in Linux. */
