@@ -1,6 +1,6 @@
 /** Addresses and links that come, go and get other names under states and policies that stay. */
 import assert from 'node:assert/strict';
-import type { Host } from './laboratory.ts';
+import { type Host, pause, until } from './laboratory.ts';
 import {
 	type Addresses,
 	assertPings,
@@ -76,4 +76,79 @@ function lostSource(addresses: Addresses, goes: boolean): Case {
 	};
 }
 
-export const addressCases: readonly Case[] = [lostSource(IPV4, false), lostSource(IPV6, true)];
+/** Processor time that all programs of a host have taken, in hundredths of a second. */
+function ticks(host: Host): number {
+	const pids = host.must(`ip netns pids ${host.namespace}`).trim().split(/\s+/);
+	const stats = host.run(['cat', ...pids.map((pid) => `/proc/${pid}/stat`)]).stdout.split('\n');
+	const times = stats.map(
+		(line) => line.split(') ')[1]?.split(' ').slice(11, 13).map(Number) ?? [],
+	);
+	return times.flat().reduce((sum, each) => sum + each, 0);
+}
+
+const ownDevice: Case = {
+	name: 'addresses: the daemon’s own device is removed, or gets another name: one is made again',
+	run: () =>
+		withEnds(async (pair) => {
+			const { a, b, daemonA } = pair;
+			addTunnel(a, 'a', IPV4);
+			addTunnel(b, 'b', IPV4);
+			await seenWhile(pair, IPV4, PINGS);
+			for (const [count, command] of [
+				[1, 'ip link delete xfrmd0'],
+				[2, 'ip link set xfrmd0 name other0'],
+			] as const) {
+				a.must(command);
+				await until('there again', () => {
+					const told = daemonA.stderr.match(/taken the device xfrmd0 away: it is there again/g);
+					return told?.length === count;
+				});
+				await seenWhile(pair, IPV4, PINGS);
+			}
+			assert.doesNotMatch(a.must('ip link'), /other0/);
+			const before = ticks(a);
+			await pause(1000);
+			const after = ticks(a);
+			assert.ok(after - before < 30, `${after - before} hundredths of a second`);
+		}),
+};
+
+const namedDevice: Case = {
+	name: 'addresses: a device by if_id gets another name, for a successor too, is moved, and removed',
+	run: () =>
+		withEnds(async (pair) => {
+			const { laboratory, a, b, daemonA } = pair;
+			addTunnel(a, 'a', IPV4, 'if_id 42');
+			addTunnel(b, 'b', IPV4);
+			a.must(`ip route add ${IPV4.netB} dev xfrm-42 src ${IPV4.innerA}`);
+			await seenWhile(pair, IPV4, PINGS);
+			// What the filter lets pass from a device it does by its name.
+			a.tables(...'policy add src 10.0.0.0/8 dst 10.0.0.0/8 dir in action block'.split(' '));
+			a.must('ip link set xfrm-42 name ipsec0');
+			await until('renamed', () => /xfrm-42, .*, is ipsec0 now/.test(daemonA.stderr));
+			await seenWhile(pair, IPV4, PINGS);
+			daemonA.kill('SIGKILL');
+			await daemonA.ended;
+			const successor = await a.daemon();
+			await seenWhile(pair, IPV4, PINGS);
+			assert.doesNotMatch(a.must('ip link'), /xfrm-42/);
+			const inside = laboratory.host('c');
+			a.must(`ip link set ipsec0 netns ${inside.namespace}`);
+			inside.must('ip link set ipsec0 up');
+			inside.must('ip address add 10.1.0.9/32 dev ipsec0');
+			inside.must(`ip route add ${IPV4.netB} dev ipsec0`);
+			await pause(600);
+			assertPings(inside, IPV4.innerB, PINGS);
+			inside.must('ip link delete ipsec0');
+			await until('removed', () => /ipsec0, .*, is gone/.test(successor.stderr));
+			a.tables(...`policy add src ${IPV4.netA} dst 10.3.0.0/24 dir out if_id 42`.split(' '));
+			a.must('ip link show xfrm-42');
+		}),
+};
+
+export const addressCases: readonly Case[] = [
+	lostSource(IPV4, false),
+	lostSource(IPV6, true),
+	ownDevice,
+	namedDevice,
+];

@@ -26,7 +26,7 @@ import { IdleCollector } from './idle-collector.ts';
 import { Inbound } from './inbound.ts';
 import { InterfaceList, type InterfaceNames } from './interface-list.ts';
 import { type Journal, openJournal } from './journal.ts';
-import { laneDevice } from './marks.ts';
+import { LaneList } from './lane-list.ts';
 import { type OwnCounters, observe } from './observation.ts';
 import { type Lane, Outbound } from './outbound.ts';
 import { openErrorSockets, takeErrors } from './outer-errors.ts';
@@ -38,7 +38,7 @@ import { StartError } from './start-error.ts';
 import { followSysctls } from './sysctls.ts';
 import { TableWatchers } from './table-watchers.ts';
 import { Transmitter } from './transmitter.ts';
-import { openTun } from './tun-device.ts';
+import type { TunDevice } from './tun-device.ts';
 import { Wakefulness } from './wakefulness.ts';
 
 /** How often the daemon looks for clients, groups and ports that have come or gone, at least. */
@@ -84,7 +84,7 @@ export class DataPlane {
 	readonly #inbound: Inbound;
 	readonly #interfaces: InterfaceList;
 	readonly #transmitter: Transmitter;
-	readonly #lanes: Lane[] = [];
+	readonly #lanes: LaneList;
 	readonly #drops: DropTable = new DropTable();
 	#stopped: boolean = false;
 	#lookedAroundUs: number = 0;
@@ -92,6 +92,8 @@ export class DataPlane {
 	#routesSeen: number = 0;
 	readonly #sourceCheck: SourceCheck;
 	#sourceCheckMove: SourceCheckMove = 'none';
+	/** Somebody has removed a device of ours. */
+	#isDeviceLost: boolean = false;
 	readonly #collector: IdleCollector = new IdleCollector();
 	readonly #wakefulness: Wakefulness = new Wakefulness(availableParallelism());
 	readonly #practice: Practice;
@@ -102,13 +104,7 @@ export class DataPlane {
 		const { native } = options;
 		this.#native = native;
 		this.#routes = new KernelRoutes(native);
-		this.engine = new Engine({
-			profile: linux619,
-			provider: options.crypto,
-			random: (octets) => randomFillSync(octets),
-			route: this.#routes.lookup,
-			routeGeneration: () => this.#routes.generation,
-		});
+		this.engine = this.#newEngine(options);
 		followSysctls(this.engine.net.sysctl);
 		this.#sockets = new OuterSockets(native);
 		this.#ports = new EncapPorts(native, this.#portOpened, this.#portClosed);
@@ -130,6 +126,7 @@ export class DataPlane {
 			samples,
 			slab,
 		);
+		this.#lanes = this.#laneList(options);
 		this.#interfaces = this.#interfaceList(options);
 		this.#sourceCheck = new SourceCheck(options.folder);
 		this.#inbound = new Inbound(
@@ -139,7 +136,7 @@ export class DataPlane {
 			this.#transmitter,
 			ledger,
 			samples,
-			new ArrivalDevices(this.#lanes, this.#interfaces),
+			new ArrivalDevices(this.#lanes.lanes, this.#interfaces),
 			slab,
 		);
 		this.#guard = new Guard(native, engine, !options.noGuard);
@@ -166,6 +163,16 @@ export class DataPlane {
 			}
 			throw error;
 		}
+	}
+
+	#newEngine({ crypto }: DataPlaneOptions): Engine {
+		return new Engine({
+			profile: linux619,
+			provider: crypto,
+			random: (octets) => randomFillSync(octets),
+			route: this.#routes.lookup,
+			routeGeneration: () => this.#routes.generation,
+		});
 	}
 
 	/**
@@ -231,9 +238,7 @@ export class DataPlane {
 		this.#journal.close();
 		this.#ports.close();
 		this.#sockets.close();
-		for (const { fd } of this.#lanes) {
-			this.#native.close(fd);
-		}
+		this.#lanes.close();
 		this.#interfaces.close(needed);
 		if (!needed) {
 			this.#removeTraces();
@@ -279,7 +284,16 @@ export class DataPlane {
 
 	#lane(): Lane {
 		// The first lane is opened by the constructor.
-		return this.#lanes[0] as Lane;
+		return this.#lanes.lanes[0] as Lane;
+	}
+
+	#laneList({ native, log }: DataPlaneOptions): LaneList {
+		return new LaneList({
+			native,
+			opened: this.#laneOpened,
+			lost: ({ fd }) => this.#poll.remove(fd),
+			warn: (text) => log('warning', text),
+		});
 	}
 
 	#interfaceList({ native, folder, interfaces, log }: DataPlaneOptions): InterfaceList {
@@ -288,6 +302,8 @@ export class DataPlane {
 			folder,
 			names: interfaces,
 			opened: this.#interfaceOpened,
+			renamed: this.#interfaceRenamed,
+			removed: this.#interfaceRemoved,
 			failed: (text) => log('warning', text),
 		});
 	}
@@ -305,19 +321,36 @@ export class DataPlane {
 	readonly #interfaceOpened = (lane: Lane, name: string): void => {
 		this.#options.log('info', `${name} is the device of if_id ${lane.ifId >>> 0}`);
 		this.#guard.openInterface(name);
-		this.#poll.add(lane.fd, () => this.#repeat(() => this.#outbound.pass(lane, nowUs())));
+		this.#pollDevice(lane);
 	};
 
-	/** @throws StartError, GuardError */
-	#openLane(mark: number): void {
-		const index = this.#lanes.length;
-		const tun = openTun(this.#native, laneDevice(index));
-		const lane: Lane = { fd: tun.fd, ifindex: tun.ifindex, mark: mark | 0, ifId: 0 };
-		this.#lanes.push(lane);
-		this.#transmitter.joinsDatagrams = tun.joinsDatagrams;
-		this.#guard.openLane(index, tun.ifindex);
-		this.#poll.add(tun.fd, () => this.#repeat(() => this.#outbound.pass(lane, nowUs())));
+	readonly #interfaceRenamed = (lane: Lane, name: string, before: string): void => {
+		this.#options.log('info', `${before}, the device of if_id ${lane.ifId >>> 0}, is ${name} now`);
+		this.#guard.openInterface(name);
+		this.#guard.closeInterface(before);
+	};
+
+	readonly #interfaceRemoved = (lane: Lane, name: string): void => {
+		const text = 'is gone: the next state or policy of it has one made';
+		this.#options.log('warning', `${name}, the device of if_id ${lane.ifId >>> 0}, ${text}`);
+		this.#guard.closeInterface(name);
+		this.#poll.remove(lane.fd);
+	};
+
+	#pollDevice(lane: Lane): void {
+		this.#poll.add(
+			lane.fd,
+			() => this.#repeat(() => this.#outbound.pass(lane, nowUs())),
+			() => {
+				this.#isDeviceLost = true;
+			},
+		);
 	}
+
+	readonly #laneOpened = (lane: Lane, { joinsDatagrams }: TunDevice): void => {
+		this.#transmitter.joinsDatagrams = joinsDatagrams;
+		this.#pollDevice(lane);
+	};
 
 	readonly #portOpened = (port: EncapPort): void => {
 		this.#options.log('info', `ESP in UDP shares port ${port.port} with its owner`);
@@ -352,8 +385,11 @@ export class DataPlane {
 	#updateGuard(now: number): void {
 		const guard = this.#guard;
 		guard.update(now);
-		while (this.#lanes.length < guard.lanes.length) {
-			this.#openLane(guard.lanes[this.#lanes.length] ?? 0);
+		const { lanes } = this.#lanes;
+		while (lanes.length < guard.lanes.length) {
+			const index = lanes.length;
+			const { ifindex } = this.#lanes.add(guard.lanes[index] ?? 0);
+			guard.openLane(index, ifindex);
 		}
 	}
 
@@ -363,9 +399,12 @@ export class DataPlane {
 		if (this.#guard.repair()) {
 			log('warning', 'somebody had taken the table inet xfrm away: it is there again');
 		}
-		if (this.#routesSeen !== this.#routes.generation) {
+		if (this.#isDeviceLost || this.#routesSeen !== this.#routes.generation) {
+			this.#isDeviceLost = false;
 			this.#routesSeen = this.#routes.generation;
-			if (this.#guard.repairRoutes(this.#lanes.map(({ ifindex }) => ifindex))) {
+			this.#lanes.follow();
+			this.#interfaces.follow();
+			if (this.#guard.repairRoutes(this.#lanes.lanes.map(({ ifindex }) => ifindex))) {
 				log(
 					'warning',
 					'somebody had taken rules or routes of the guard away: they are there again',
@@ -376,7 +415,7 @@ export class DataPlane {
 
 	/** What comes out of our devices is not to be checked by where its source would be reached. */
 	#moveSourceCheck(): void {
-		const names = [...this.#lanes.map((_, lane) => laneDevice(lane)), ...this.#interfaces.names()];
+		const names = [...this.#lanes.names(), ...this.#interfaces.names()];
 		const answer = this.#sourceCheck.move(new Set(names));
 		const isNew = answer !== this.#sourceCheckMove;
 		this.#sourceCheckMove = answer;
@@ -447,7 +486,7 @@ export class DataPlane {
 		this.#control.publish();
 		this.#control.flush();
 		this.#sharePorts();
-		if (now - this.#lookedAroundUs >= LOOK_AROUND_US) {
+		if (this.#isDeviceLost || now - this.#lookedAroundUs >= LOOK_AROUND_US) {
 			this.#lookedAroundUs = now;
 			this.#control.lookAround();
 			this.#repairGuard();

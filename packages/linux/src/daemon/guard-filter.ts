@@ -70,7 +70,7 @@ export class GuardFilter implements TableWatcher {
 	/** Marks of the lanes that have a device by now. */
 	readonly #laneMarks: number[] = [];
 	/** Devices by if_id. */
-	readonly #interfaces: string[] = [];
+	readonly #interfaces: Set<string> = new Set();
 	/** Of the engine's tables, when the kernel was told of them last. */
 	#generation: number = Number.NaN;
 	/** What the kernel was told of defaults and thresholds last; undefined before the first time. */
@@ -131,10 +131,17 @@ export class GuardFilter implements TableWatcher {
 
 	/** A device of an if_id is there. 0 or errno, as of `update`. */
 	addInterface(name: string): number {
-		this.#interfaces.push(name);
 		this.#batch.restart();
-		this.#writeInterface(name);
+		if (!this.#interfaces.has(name)) {
+			this.#interfaces.add(name);
+			this.#writeInterface(name);
+		}
 		return this.#defaults === undefined || this.#batch.isEmpty ? 0 : this.#commit();
+	}
+
+	/** No device of an if_id has this name any more. 0 or errno, as of `update`. */
+	removeInterface(name: string): number {
+		return this.#interfaces.delete(name) && this.#defaults !== undefined ? this.writeAnew() : 0;
 	}
 
 	/**

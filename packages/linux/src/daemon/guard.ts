@@ -164,6 +164,11 @@ export class Guard {
 		this.#mustFilter(this.filter.addInterface(name));
 	}
 
+	/** It is gone, or has another name. @throws GuardError */
+	closeInterface(name: string): void {
+		this.#mustFilter(this.filter.removeInterface(name));
+	}
+
 	/** Takes everything away. @throws GuardError */
 	remove(): void {
 		removeAll(this.#routes, this.#socket);

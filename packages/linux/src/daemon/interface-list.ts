@@ -8,17 +8,23 @@
  *
  * The devices outlive the daemon (TUNSETPERSIST), so that routes by them go on leading there, and nowhere: what
  * is sent meanwhile is lost, and does not leave by another route. Their names are kept in the state folder, by
- * which a successor, or `--cleanup`, takes them away when nobody needs them.
+ * which a successor finds them, and it or `--cleanup` takes them away when nobody needs them:
+ *
+ *     NAME IF_ID      a line each
+ *
+ * Like the kernel's they may be given another name, be moved to another network namespace, and be removed: then the
+ * if_id has none until a state or policy of it comes.
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Engine, TableWatcher, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import { interfaceIndex } from '../interface-name.ts';
 import { INTERFACES_MAX } from '../limits.ts';
 import type { Native } from '../native/seam.ts';
 import type { Lane } from './outbound.ts';
 import { StartError } from './start-error.ts';
 import { replaceFile } from './state-folder.ts';
-import { makeTunPersistent, openTun, removeTun } from './tun-device.ts';
+import { makeTunPersistent, openTun, removeTun, tunName } from './tun-device.ts';
 
 /** As a device that has no link to take it from. */
 const INTERFACE_MTU = 1500;
@@ -40,7 +46,11 @@ export interface InterfaceOptions {
 	readonly names: InterfaceNames;
 	/** A device is there: packets may come from it. */
 	readonly opened: (lane: Lane, name: string) => void;
-	/** One could not be made. */
+	/** It has another name now. */
+	readonly renamed: (lane: Lane, name: string, before: string) => void;
+	/** Somebody has removed it; its descriptor is closed next. */
+	readonly removed: (lane: Lane, name: string) => void;
+	/** One could not be made, or its name not be kept. */
 	readonly failed: (text: string) => void;
 }
 
@@ -59,8 +69,8 @@ export class InterfaceList implements TableWatcher {
 
 	/** Makes those that were named, and those of what the engine has already. @throws StartError */
 	begin(engine: Engine): void {
-		for (const [ifId, name] of this.#options.names) {
-			this.#make(ifId | 0, name);
+		for (const ifId of this.#options.names.keys()) {
+			this.#make(ifId | 0);
 		}
 		for (const state of engine.states()) {
 			this.#note(state.ifId);
@@ -87,7 +97,7 @@ export class InterfaceList implements TableWatcher {
 		}
 		for (const ifId of this.#wanted) {
 			try {
-				this.#make(ifId, interfaceName(ifId));
+				this.#make(ifId);
 			} catch (error) {
 				if (!(error instanceof StartError)) {
 					throw error;
@@ -97,6 +107,49 @@ export class InterfaceList implements TableWatcher {
 			}
 		}
 		this.#wanted.clear();
+	}
+
+	/** Sees what others have done to the devices. */
+	follow(): void {
+		const { native, renamed, removed } = this.#options;
+		for (const [ifId, lane] of [...this.#lanes]) {
+			const before = this.#names.get(ifId) ?? '';
+			const name = tunName(native, lane.fd);
+			if (name === undefined) {
+				removed(lane, before);
+				native.close(lane.fd);
+				this.#lanes.delete(ifId);
+				this.#names.delete(ifId);
+				this.#keepInstead(before, undefined, ifId);
+			} else if (name !== before && interfaceIndex(name) === lane.ifindex) {
+				renamed(lane, name, before);
+				this.#names.set(ifId, name);
+				this.#keepInstead(before, name, ifId);
+			}
+		}
+	}
+
+	#keepInstead(before: string, name: string | undefined, ifId: number): void {
+		const { folder, failed } = this.#options;
+		try {
+			const kept = keptNames(folder);
+			kept.delete(before);
+			if (name !== undefined) {
+				kept.set(name, ifId >>> 0);
+			}
+			keepNames(folder, kept);
+		} catch (error) {
+			const why = error instanceof Error ? error.message : String(error);
+			failed(`the names of devices by if_id cannot be kept (${why}): a successor would not know`);
+		}
+	}
+
+	/** The name that it was told, that a predecessor's has, or of its own. */
+	#nameFor(ifId: number): string {
+		const { names, folder } = this.#options;
+		const id = ifId >>> 0;
+		const kept = [...keptNames(folder)].find(([, keptId]) => keptId === id);
+		return names.get(id) ?? kept?.[0] ?? interfaceName(ifId);
 	}
 
 	/** The device of an if_id, if it has one. */
@@ -126,8 +179,9 @@ export class InterfaceList implements TableWatcher {
 	}
 
 	/** @throws StartError */
-	#make(ifId: number, name: string): void {
+	#make(ifId: number): void {
 		const { native, folder, opened } = this.#options;
+		const name = this.#nameFor(ifId);
 		if (this.#lanes.size >= INTERFACES_MAX) {
 			throw new StartError(
 				`no device for if_id ${ifId >>> 0}: there are ${INTERFACES_MAX} already`,
@@ -135,7 +189,10 @@ export class InterfaceList implements TableWatcher {
 		}
 		const tun = openTun(native, name, INTERFACE_MTU);
 		try {
-			keepName(folder, name);
+			const kept = keptNames(folder);
+			if (kept.get(name) !== ifId >>> 0) {
+				keepNames(folder, kept.set(name, ifId >>> 0));
+			}
 		} catch (error) {
 			// It goes with its descriptor: nobody would know whose it is.
 			native.close(tun.fd);
@@ -152,25 +209,30 @@ export class InterfaceList implements TableWatcher {
 
 /** Takes away the devices that a daemon with this state folder has left. */
 export function removeInterfaces(native: Native, folder: string): void {
-	for (const name of keptNames(folder)) {
+	for (const name of keptNames(folder).keys()) {
 		removeTun(native, name);
 	}
 	rmSync(join(folder, FILE), { force: true });
 }
 
 /** @throws Error of the file system */
-function keepName(folder: string, name: string): void {
-	const names = keptNames(folder);
-	if (!names.includes(name)) {
-		replaceFile(join(folder, FILE), [...names, name, ''].join('\n'));
-	}
+function keepNames(folder: string, names: ReadonlyMap<string, number>): void {
+	const lines = [...names].map(([name, ifId]) => `${name} ${ifId}\n`);
+	replaceFile(join(folder, FILE), lines.join(''));
 }
 
-function keptNames(folder: string): readonly string[] {
+/** If_ids by name. */
+function keptNames(folder: string): Map<string, number> {
+	const names = new Map<string, number>();
 	try {
-		const lines = readFileSync(join(folder, FILE), 'utf8').split('\n');
-		return lines.filter((line) => line !== '');
+		for (const line of readFileSync(join(folder, FILE), 'utf8').split('\n')) {
+			const [name = '', ifId] = line.split(' ');
+			if (name !== '') {
+				names.set(name, Number(ifId));
+			}
+		}
 	} catch {
-		return [];
+		// There was none yet.
 	}
+	return names;
 }

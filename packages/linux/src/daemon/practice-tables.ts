@@ -1,7 +1,7 @@
 /**
  * Tables of nobody's, with all that goes with a change of the daemon's own: a socket on which there is a request when
- * one is due, a journal that goes nowhere, and a guard whose changes no kernel hears of. What it is made of is what the daemon is made
- * of, as V8 compiles for the classes that it has seen.
+ * one is due, a journal that goes nowhere, and a guard whose changes no kernel hears of. What it is made of is what
+ * the daemon is made of, as V8 compiles for the classes that it has seen.
  */
 import type { CryptoProvider } from '@xfrm/crypto/provider';
 import { Engine, linux619 } from '@xfrm/engine';
@@ -121,6 +121,8 @@ export class PracticeTables {
 			folder: '',
 			names: new Map(),
 			opened: () => {},
+			renamed: () => {},
+			removed: () => {},
 			failed: () => {},
 		});
 		this.#engine.net.watcher = new TableWatchers([

@@ -19,6 +19,8 @@ import { StartError } from './start-error.ts';
 const TUN_MTU = 9000;
 
 const ENOTTY = 25;
+/** `struct ifreq`. */
+const IFREQ_OCTETS = 40;
 
 /** sysctls of a device: it has no neighbours, and packets of any source come out of it. */
 const SYSCTLS: readonly (readonly [string, string])[] = [
@@ -63,6 +65,15 @@ export function makeTunPersistent(native: Native, { fd }: TunDevice): void {
 	native.ioctlValue(fd, TunRequest.SetPersistent, 1);
 }
 
+/** The name that the device of a descriptor has, in whatever network namespace it is; undefined when it is gone. */
+export function tunName(native: Native, fd: number): string | undefined {
+	const request = new Uint8Array(IFREQ_OCTETS);
+	if (native.ioctl(fd, TunRequest.GetInterface, request) < 0) {
+		return undefined;
+	}
+	return new TextDecoder().decode(request.subarray(0, request.indexOf(0)));
+}
+
 /** Takes a persistent device away that nobody has open; any other device of the name stays. */
 export function removeTun(native: Native, name: string): void {
 	const fd = attachTun(native, name);
@@ -79,7 +90,7 @@ function attachTun(native: Native, name: string): number {
 	if (fd < 0) {
 		throw new StartError(tunRefusal(-fd));
 	}
-	const request = new Uint8Array(40);
+	const request = new Uint8Array(IFREQ_OCTETS);
 	request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
 	const view = new DataView(request.buffer);
 	view.setUint16(IFNAMSIZ, TunFlag.Tun | TunFlag.NoPacketInfo | TunFlag.VnetHeader, true);

@@ -78,6 +78,7 @@ export const TunRequest = {
 	SetInterface: 0x4004_54ca,
 	SetPersistent: 0x4004_54cb,
 	SetOffload: 0x4004_54d0,
+	GetInterface: 0x8004_54d2,
 } as const;
 /** What TUN takes off our hands; both halves of UDP segmentation or none. */
 export const TunOffload = {

@@ -13,6 +13,7 @@ export class PollSet {
 	readonly bytes: Uint8Array;
 	readonly #view: DataView;
 	readonly #whenReady: (() => void)[] = [];
+	readonly #whenBroken: ((() => void) | undefined)[] = [];
 	/** Of one round. */
 	readonly #ready: (() => void)[] = [];
 
@@ -26,8 +27,13 @@ export class PollSet {
 		return this.#whenReady.length;
 	}
 
-	/** Waits for something to read from `fd`. @throws RangeError when there is no room */
-	add(fd: number, whenReady: () => void): void {
+	/**
+	 * Waits for something to read from `fd`.
+	 *
+	 * @param whenBroken called instead when it has an error, and in every round until it is removed
+	 * @throws RangeError when there is no room
+	 */
+	add(fd: number, whenReady: () => void, whenBroken?: () => void): void {
 		if ((this.count + 1) * POLLFD_OCTETS > this.bytes.length) {
 			throw new RangeError(`a poll set of ${this.count} descriptors is full`);
 		}
@@ -36,6 +42,7 @@ export class PollSet {
 		this.#view.setUint16(at + 4, PollEvent.In, true);
 		this.#view.setUint16(at + 6, 0, true);
 		this.#whenReady.push(whenReady);
+		this.#whenBroken.push(whenBroken);
 	}
 
 	/** Waits for `fd` no longer; to be called before it is closed. */
@@ -45,6 +52,7 @@ export class PollSet {
 			if (this.#view.getInt32(at, true) === fd) {
 				this.bytes.copyWithin(at, at + POLLFD_OCTETS, this.count * POLLFD_OCTETS);
 				this.#whenReady.splice(index, 1);
+				this.#whenBroken.splice(index, 1);
 				return;
 			}
 		}
@@ -56,17 +64,15 @@ export class PollSet {
 		let count = 0;
 		// Callbacks add and remove descriptors: those to call are written down first.
 		for (let index = 0; index < this.count; index++) {
+			const events = this.#view.getUint16(index * POLLFD_OCTETS + 6, true);
 			const whenReady = this.#whenReady[index];
-			if (whenReady !== undefined && this.#isReady(index)) {
-				ready[count++] = whenReady;
+			if (events !== 0 && whenReady !== undefined) {
+				const isBroken = (events & PollEvent.Error) !== 0;
+				ready[count++] = (isBroken ? this.#whenBroken[index] : undefined) ?? whenReady;
 			}
 		}
 		for (let i = 0; i < count; i++) {
 			ready[i]?.();
 		}
-	}
-
-	#isReady(index: number): boolean {
-		return this.#view.getUint16(index * POLLFD_OCTETS + 6, true) !== 0;
 	}
 }
