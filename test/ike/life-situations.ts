@@ -203,7 +203,7 @@ const restarted: Situation = {
 			const watch = await WireWatch.start(a, 'eth0');
 			one.running.kill('SIGKILL');
 			await one.running.ended;
-			await until('port dropped', () => daemonA.stderr.includes('has lost its owner'));
+			await until('port dropped', () => daemonA.stderr.includes('shares port 4500 no longer'));
 			assert.equal(a.ping(IPV4.innerB, 2), 0, 'ESP in UDP stops with the owner of its port');
 			one.forget();
 			const again = await Charon.start(a, left);

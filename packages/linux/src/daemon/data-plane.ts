@@ -363,7 +363,7 @@ export class DataPlane {
 	readonly #portClosed = (port: EncapPort): void => {
 		this.#options.log(
 			'info',
-			`port ${port.port} has lost its owner: ESP in UDP waits for the next`,
+			`ESP in UDP shares port ${port.port} no longer: its owner has gone, or nothing needs it`,
 		);
 		this.#poll.remove(port.fd);
 		this.#poll.remove(port.pidfd);
