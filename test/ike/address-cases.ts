@@ -146,9 +146,43 @@ const namedDevice: Case = {
 		}),
 };
 
+/** Advertises, as a router that is none to go by, an MTU on a device. */
+const ADVERTISE = `import socket, struct, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58); s.bind(("fe80::2", 0, 0, socket.if_nametoindex(sys.argv[1])))
+s.setsockopt(41, 18, 255)
+advertisement = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0) + struct.pack(">BBHI", 5, 1, 0, int(sys.argv[2]))
+s.sendto(advertisement, ("ff02::1", 0, 0, socket.if_nametoindex(sys.argv[1])))`;
+
+const advertisedMtu: Case = {
+	name: 'addresses: a router advertises a smaller MTU for IPv6 than the device’s, and takes it back',
+	run: () =>
+		withEnds(async (pair) => {
+			const { a, b } = pair;
+			addTunnel(a, 'a', IPV6);
+			addTunnel(b, 'b', IPV6);
+			b.must('ip address add fe80::2/64 dev eth0 nodad');
+			const advertise = async (mtu: number): Promise<void> => {
+				b.must(['python3', '-S', '-c', ADVERTISE, 'eth0', String(mtu)]);
+				const told = (): string => a.must('sysctl -n net.ipv6.conf.eth0.mtu').trim();
+				await until('advertised', () => told() === String(mtu));
+			};
+			const ping = `ping -n -c 1 -W 1 -M do -I ${IPV6.innerA}`;
+			assertPings(a, IPV6.innerB, PINGS, `-M do -s 1370 -I ${IPV6.innerA}`);
+			await advertise(1400);
+			a.run(`${ping} -s 1330 ${IPV6.innerB}`);
+			const { stdout, stderr } = a.run(`${ping} -s 1330 ${IPV6.innerB}`);
+			assert.match(stdout + stderr, /mtu ?[:=]? ?1326/);
+			assertPings(a, IPV6.innerB, PINGS, `-M do -s 1278 -I ${IPV6.innerA}`);
+			// What this host has learned of the path stays for a while.
+			await advertise(1500);
+			assertPings(b, IPV6.innerA, PINGS, `-M do -s 1370 -I ${IPV6.innerB}`);
+		}),
+};
+
 export const addressCases: readonly Case[] = [
 	lostSource(IPV4, false),
 	lostSource(IPV6, true),
+	advertisedMtu,
 	ownDevice,
 	namedDevice,
 ];

@@ -5,10 +5,11 @@ import { test } from 'node:test';
 import { Errno, Family, parseAddress } from '@xfrm/wire/xfrm';
 import fc from 'fast-check';
 import { RECEIVE_OCTETS } from '../limits.ts';
+import { netSysctl } from '../net-sysctl.ts';
 import {
 	getLink,
 	getRoute,
-	parseLinkMtu,
+	parseLinkMtus,
 	parseRoute,
 	RouteType,
 } from '../rtnetlink/rtnetlink-message.ts';
@@ -315,7 +316,10 @@ for (const make of [ffiNative, addonNative]) {
 		const [link] = socket.request(getLink(1)).messages;
 		assert.ok(link !== undefined);
 		const mtu = Number(readFileSync('/sys/class/net/lo/mtu', 'latin1'));
-		assert.equal(parseLinkMtu(link), mtu);
+		assert.deepEqual(parseLinkMtus(link), {
+			link: mtu,
+			ipv6: netSysctl('ipv6/conf/lo/mtu') ?? mtu,
+		});
 		assert.notEqual(socket.request(getLink(0x7fff_ffff)).errno, 0);
 		socket.close();
 	});

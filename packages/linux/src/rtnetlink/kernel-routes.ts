@@ -24,7 +24,8 @@ import { RecentRoutes } from './recent-routes.ts';
 import {
 	getLink,
 	getRoute,
-	parseLinkMtu,
+	type LinkMtus,
+	parseLinkMtus,
 	parseRoute,
 	type RouteQuestion,
 	type RouteReply,
@@ -32,11 +33,13 @@ import {
 } from './rtnetlink-message.ts';
 import { emptyMessage, openRouteSocket, RtnetlinkSocket } from './rtnetlink-socket.ts';
 
-/** RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE as bits. */
-const GROUPS: number = 1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x4_0000;
+/** RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_IFINFO, IPV6_RULE as bits. */
+const GROUPS: number = 1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x800 | 0x4_0000;
 
 const LOOPBACK = 1;
 const HOP_LIMIT = 64;
+/** Of a device that is gone. */
+const GONE: LinkMtus = { link: 1500, ipv6: 1500 };
 
 function kindOf(type: number): Route['kind'] {
 	switch (type) {
@@ -78,7 +81,7 @@ export class KernelRoutes {
 	readonly #scratch: Uint8Array = new Uint8Array(0x8000);
 	readonly #known: Map<string, Route | undefined> = new Map();
 	readonly #recent: RecentRoutes = new RecentRoutes();
-	readonly #linkMtus: Map<number, number> = new Map();
+	readonly #linkMtus: Map<number, LinkMtus> = new Map();
 	readonly #pathMtus: PathMtuTable = new PathMtuTable();
 	/** When time was told last. */
 	#nowUs: number = 0;
@@ -211,7 +214,7 @@ export class KernelRoutes {
 		}
 		const via = viaOf(reply.oif, reply.gateway);
 		const learned = this.#pathMtus.find(family, daddr, this.#nowUs, via);
-		const mtu = reply.mtu === 0 ? this.linkMtu(reply.oif) : reply.mtu;
+		const mtu = reply.mtu === 0 ? this.#linkMtu(family, reply.oif) : reply.mtu;
 		return {
 			family,
 			ifindex: reply.oif,
@@ -258,15 +261,15 @@ export class KernelRoutes {
 		return errno === 0 && raw !== undefined ? parseRoute(raw) : undefined;
 	}
 
-	/** MTU of a device; 1500 for one that is gone. */
-	linkMtu(ifindex: number): number {
-		let mtu = this.#linkMtus.get(ifindex);
-		if (mtu === undefined) {
+	/** MTU of a device for a family; 1500 for one that is gone. */
+	#linkMtu(family: number, ifindex: number): number {
+		let mtus = this.#linkMtus.get(ifindex);
+		if (mtus === undefined) {
 			const [raw] = this.#socket.request(getLink(ifindex)).messages;
-			mtu = (raw === undefined ? undefined : parseLinkMtu(raw)) ?? 1500;
-			this.#linkMtus.set(ifindex, mtu);
+			mtus = (raw === undefined ? undefined : parseLinkMtus(raw)) ?? GONE;
+			this.#linkMtus.set(ifindex, mtus);
 		}
-		return mtu;
+		return family === Family.Ipv4 ? mtus.link : mtus.ipv6;
 	}
 }
 

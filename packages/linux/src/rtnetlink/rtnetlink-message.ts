@@ -43,7 +43,10 @@ const RouteFlag = { Cloned: 0x200, FibMatch: 0x2000 } as const;
 /** `RTAX_*`; what is locked is a bit mask of them. */
 const Metric = { Lock: 1, Mtu: 2, HopLimit: 10 } as const;
 
-const LinkAttribute = { Name: 3, Mtu: 4 } as const;
+const LinkAttribute = { Name: 3, Mtu: 4, FamilySpecific: 26 } as const;
+/** Of a device's IPv6: `IFLA_INET6_CONF`, numbers of four octets, and which of them is `DEVCONF_MTU6`. */
+const INET6_CONF = 2;
+const CONF_MTU_AT = 8;
 const IFF_UP = 1;
 
 const RuleAttribute = { Priority: 6, Mark: 10, Table: 15, MarkMask: 16 } as const;
@@ -251,14 +254,43 @@ export function getLink(ifindex: number): MessageWriter {
 	return writer;
 }
 
-/** The MTU of the device that a link message tells of; undefined when it is none. */
-export function parseLinkMtu(raw: RawMessage): number | undefined {
+/** MTUs of a device. */
+export interface LinkMtus {
+	/** Of its frames, and so of IPv4. */
+	readonly link: number;
+	/** Of IPv6, where that has one of its own: from a router's advertisement, or set as a sysctl. */
+	readonly ipv6: number;
+}
+
+/** The MTUs of the device that a link message tells of; undefined when it is none. */
+export function parseLinkMtus(raw: RawMessage): LinkMtus | undefined {
 	if (raw.type !== Type.NewLink || raw.payload.length < 16) {
 		return undefined;
 	}
-	for (const reader = new AttributeReader(raw.payload, 16); reader.next(); ) {
-		if (reader.type === LinkAttribute.Mtu && reader.length >= 4) {
-			return viewOf(raw.payload).getUint32(reader.at, true);
+	const { payload } = raw;
+	let link: number | undefined;
+	let ipv6: number | undefined;
+	for (const reader = new AttributeReader(payload, 16); reader.next(); ) {
+		const { type, at, length } = reader;
+		if (type === LinkAttribute.Mtu && length >= 4) {
+			link = reader.view.getUint32(at, true);
+		} else if (type === LinkAttribute.FamilySpecific) {
+			ipv6 = ipv6Mtu(payload, at, at + length);
+		}
+	}
+	return link === undefined ? undefined : { link, ipv6: ipv6 ?? link };
+}
+
+function ipv6Mtu(payload: Uint8Array, from: number, end: number): number | undefined {
+	for (const family = new AttributeReader(payload, from, end); family.next(); ) {
+		if (family.type !== Family.Ipv6) {
+			continue;
+		}
+		const inside = new AttributeReader(payload, family.at, family.at + family.length);
+		while (inside.next()) {
+			if (inside.type === INET6_CONF && inside.length >= CONF_MTU_AT + 4) {
+				return inside.view.getUint32(inside.at + CONF_MTU_AT, true);
+			}
 		}
 	}
 	return undefined;
