@@ -1,6 +1,6 @@
 /** What the daemon tells of itself: counters, drops by cause, stories of packets that are gone. */
 import assert from 'node:assert/strict';
-import { type Host, Laboratory, until } from './laboratory.ts';
+import { type Host, Laboratory, until, XFRM } from './laboratory.ts';
 import { type Case, IPV4, withEnds } from './scenario.ts';
 
 const KEY = '0x0102030405060708090a0b0c0d0e0f1011121314';
@@ -142,6 +142,38 @@ export const observedCases: readonly Case[] = [
 				const larval = lastDrop(b);
 				assert.equal(larval.code, 'in.state.larval', larval.note);
 			}),
+	},
+	{
+		name: 'who watches a daemon goes on watching the one that is started in its place',
+		run: async () => {
+			const laboratory = new Laboratory();
+			try {
+				const host = laboratory.host('w');
+				const first = await host.daemon();
+				const watching = [
+					['top', '--json', '0.2'],
+					['top', '0.2'],
+					['stat', '--watch', '0.2'],
+				].map((words) => host.start([process.execPath, XFRM, ...words]));
+				await until('their first words', () => watching.every(({ stdout }) => stdout !== ''));
+				first.kill('SIGKILL');
+				await first.ended;
+				const complaint = /it has died, or hangs; waiting for it\n$/;
+				const complain = () => watching.every(({ stderr }) => complaint.test(stderr));
+				await until('complaints', complain, 20_000);
+				const said = watching.map(({ stdout }) => stdout.length);
+				await host.daemon();
+				const [json, text] = watching;
+				await until('frames', () => (text?.stdout.length ?? 0) > (said[1] ?? 0), 10_000);
+				await until('lines', () => (json?.stdout.length ?? 0) > (said[0] ?? 0), 10_000);
+				assert.ok(watching.every(({ hasEnded }) => !hasEnded));
+				for (const line of (json?.stdout ?? '').trimEnd().split('\n')) {
+					assert.equal(JSON.parse(line).object, 'top');
+				}
+			} finally {
+				await laboratory.close();
+			}
+		},
 	},
 	{
 		name: 'metrics are served on loopback, and elsewhere only by token',

@@ -25,7 +25,7 @@ export async function main(args: readonly string[]): Promise<number> {
 		return await dispatch(args);
 	} catch (error) {
 		if (error instanceof UsageError || isKernelRefusal(error)) {
-			process.stderr.write(`xfrm: ${error.message}\n`);
+			process.stderr.write(`xfrm: ${complaintOf(error)}\n`);
 			return 2;
 		}
 		throw error;
@@ -37,6 +37,11 @@ function isKernelRefusal(error: unknown): error is Error {
 	return (
 		error instanceof Error && (error.name === 'NetlinkError' || error.name === 'TransportError')
 	);
+}
+
+/** Where nobody answers it does not matter what was asked. */
+function complaintOf(error: Error & { readonly code?: string; readonly detail?: string }): string {
+	return error.code === 'ECONNREFUSED' ? (error.detail ?? error.message) : error.message;
 }
 
 type Command = (args: readonly string[]) => Promise<number>;

@@ -10,6 +10,7 @@ import { Errno, Family, formatAddress } from '@xfrm/wire/xfrm';
 import type { ExplainArguments, Item } from './explain-arguments.ts';
 import type { RulesText } from './explain-input.ts';
 import { readTables, snapshotJson } from './kernel-tables.ts';
+import { outageText } from './outage.ts';
 import { type Target, transportTo } from './target.ts';
 import { utcOffsetSeconds } from './time-zone.ts';
 import { UsageError } from './usage.ts';
@@ -37,7 +38,8 @@ export async function readRunning(
 		return { rules, host: told ? undefined : hostText(target) };
 	} catch (error) {
 		if (error instanceof NetlinkError || error instanceof TransportError) {
-			throw new UsageError(`--${target}: ${error.message}${adviceFor(error.errno)}`);
+			const text = outageText(error) ?? `${error.message}${adviceFor(error.errno)}`;
+			throw new UsageError(`--${target}: ${text}`);
 		}
 		throw error;
 	} finally {

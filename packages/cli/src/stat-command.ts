@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { counterMeaning } from '@xfrm/explain';
 import { readXfrmStat } from '@xfrm/linux';
+import { outageText } from './outage.ts';
 import { namedTarget, type Target } from './target.ts';
 import { UsageError, usageErrorOf } from './usage.ts';
 
@@ -31,12 +32,22 @@ interface StatArguments {
 /** Prints the counters, with --watch what they move by until the process is ended; the exit status. */
 export async function statCommand(args: readonly string[]): Promise<number> {
 	const { json, interval, target } = parseStatArguments(args);
-	let counters = await countersOf(target);
+	let counters: Counters | undefined = await countersOf(target);
 	process.stdout.write(json ? jsonLine(counters, new Map()) : table(counters));
 	while (interval !== undefined) {
 		await sleep(interval * 1000);
-		const now = await countersOf(target);
-		const moved = movedSince(counters, now);
+		const now = await countersOf(target).catch(
+			(error) => outageText(error) ?? Promise.reject(error),
+		);
+		if (typeof now === 'string') {
+			if (counters !== undefined) {
+				process.stderr.write(`xfrm: ${now}; waiting for it\n`);
+			}
+			counters = undefined;
+			continue;
+		}
+		// A daemon that was started anew counts from zero.
+		const moved = movedSince(counters ?? new Map(), now);
 		counters = now;
 		if (moved.size > 0) {
 			process.stdout.write(json ? jsonLine(now, moved) : movements(now, moved));

@@ -92,12 +92,70 @@ test('rates are those since the reading before, states by traffic', () => {
 });
 
 test('as text: aligned, cut, and what is not shown is counted', () => {
-	const lines = topText(topFrame(reading(102, 30, 7), reading(100, 10, 1)), 1, 60);
-	assert.equal(lines[0], 'daemon  00:01:42  states 2, policies 4');
+	const frame = topFrame(reading(102, 30, 7), reading(100, 10, 1));
+	const lines = topText(frame, { lines: 100, rows: 1, columns: 60 }, 3600);
+	assert.equal(lines[0], 'daemon  01:01:42  states 2, policies 4');
 	assert.equal(lines[2], 'counters: XfrmInStateSeqError 7');
-	assert.match(lines[5] ?? '', /^esp 0x00000200 {2}192\.0\.2\.1 {2}192\.0\.2\.2 {6}9 {3}30/);
+	assert.match(lines[5] ?? '', /^esp 0x00000200 {6}9 {3}30 .* 6…$/);
 	assert.equal(lines[6], '… 1 more of the states');
 	assert.ok(lines.every((line) => line.length <= 60));
+});
+
+/** Many states, causes and counters. */
+function crowd(): TopReading {
+	return {
+		...reading(102, 30, 7),
+		states: Array.from({ length: 50 }, (_, i) => state(0x100 + i, 50 - i)),
+		drops: Array.from({ length: 40 }, (_, i) => ({ ...cause, code: `in.${i}`, packets: 40 - i })),
+		counters: new Map(Array.from({ length: 9 }, (_, i) => [`XfrmInStateProtoError${i}`, i + 1])),
+		own: new Map(
+			['sent', 'delivered', 'failed', 'portless', 'unleased'].map((name) => [name, 123_456]),
+		),
+	};
+}
+
+test('a frame fits its terminal, whatever its size; no counter is cut off', () => {
+	for (const [lines, columns] of [
+		[23, 80],
+		[40, 200],
+		[12, 50],
+		[5, 40],
+		[1, 20],
+	] as const) {
+		const room = { lines, columns, rows: Number.POSITIVE_INFINITY };
+		const text = topText(topFrame(crowd(), undefined), room, 0);
+		assert.ok(text.length <= lines, `${text.length} of ${lines} lines`);
+		assert.ok(text.every((line) => line.length <= columns));
+	}
+	const text = topText(
+		topFrame(crowd(), undefined),
+		{ lines: 23, columns: 80, rows: Number.POSITIVE_INFINITY },
+		0,
+	);
+	const joined = text.join('\n');
+	for (let i = 0; i < 9; i++) {
+		assert.ok(joined.includes(`XfrmInStateProtoError${i} ${i + 1}`), joined);
+	}
+	assert.ok(joined.includes('unleased 123456'), joined);
+	assert.equal(text.length, 23);
+	assert.match(text.at(-1) ?? '', /^… \d+ more of the causes$/);
+});
+
+test('a table has the rows that the other has no use for', () => {
+	const few = { ...crowd(), drops: crowd().drops.slice(0, 2), counters: new Map() };
+	const room = { lines: 30, columns: 100, rows: Number.POSITIVE_INFINITY };
+	const text = topText(topFrame(few, undefined), room, 0);
+	assert.deepEqual([text.length, text.filter((line) => line.startsWith('esp')).length], [29, 19]);
+	const piped = { lines: Number.POSITIVE_INFINITY, columns: Number.POSITIVE_INFINITY, rows: 20 };
+	const whole = topText(topFrame(crowd(), undefined), piped, 0);
+	assert.deepEqual(
+		[
+			whole.filter((line) => line.startsWith('esp')).length,
+			whole.filter((line) => /XfrmInStateSeqError/.test(line)).length,
+		],
+		[20, 20],
+	);
+	assert.ok(!whole.some((line) => line.endsWith('…')));
 });
 
 test('numbers are scaled', () => {

@@ -201,36 +201,79 @@ function more(total: number, shown: number, what: string): string[] {
 	return total > shown ? [`… ${total - shown} more ${what}`] : [];
 }
 
+/** What there is room for. */
+export interface TopRoom {
+	/** Of the whole frame: the rest is cut off. */
+	readonly lines: number;
+	/** Of each table. */
+	readonly rows: number;
+	/** Longer lines are cut, or go on in the next one. */
+	readonly columns: number;
+}
+
+/** The time of day, by the clock of so many seconds east of UTC. */
+export function topTime(time: number, utcOffset: number): string {
+	return new Date((time + utcOffset) * 1000).toISOString().slice(11, 19);
+}
+
+/** Words behind a title, in as many lines as they need. */
+function listed(title: string, words: readonly string[], columns: number): string[] {
+	const lines = [title];
+	words.forEach((word, index) => {
+		const text = index + 1 < words.length ? `${word},` : word;
+		const line = lines.at(-1) ?? '';
+		if (line.length + 1 + text.length > columns && line !== title) {
+			lines.push(`  ${text}`);
+		} else {
+			lines[lines.length - 1] = `${line} ${text}`;
+		}
+	});
+	return lines;
+}
+
+/** Rows of two tables that share so many: each has half, but for what the other has no use for. */
+function shared(rows: number, one: number, other: number): readonly [number, number] {
+	const half = Math.max(1, Math.floor(rows / 2));
+	const first = Math.min(one, Math.max(half, rows - other));
+	return [first, Math.min(other, Math.max(1, rows - first))];
+}
+
 /**
  * The frame as lines for a terminal.
  *
- * @param rows states shown at most, and as many drops
- * @param columns cut there
+ * @param utcOffset seconds east of UTC
  */
-export function topText(frame: TopFrame, rows: number, columns: number): readonly string[] {
+export function topText(frame: TopFrame, room: TopRoom, utcOffset: number): readonly string[] {
 	const { counts, target, states, drops, counters, own } = frame;
-	const time = new Date(frame.time * 1000).toISOString().slice(11, 19);
-	const shown = states.slice(0, rows);
-	const causes = drops.slice(0, rows);
+	const { columns } = room;
 	const named = Object.entries(counters).map(([name, value]) => `${name} ${value}`);
 	const counted = Object.entries(own).map(([name, value]) => `${name} ${value}`);
-	return [
-		`${target}  ${time}  states ${counts.states}, policies ${counts.policies}`,
-		...(counted.length === 0 ? [] : [`packets: ${counted.join(', ')}`]),
-		`counters: ${named.length === 0 ? 'all zero' : named.join(', ')}`,
+	const above = [
+		`${target}  ${topTime(frame.time, utcOffset)}  states ${counts.states}, policies ${counts.policies}`,
+		...(counted.length === 0 ? [] : listed('packets:', counted, columns)),
+		...listed('counters:', named.length === 0 ? ['all zero'] : named, columns),
 		'',
+	];
+	// Titles, the blank line between the tables, and what is told of rows that are not shown.
+	const titles = drops.length === 0 ? 2 : 5;
+	const rows = shared(room.lines - above.length - titles, states.length, drops.length);
+	const shown = states.slice(0, Math.min(room.rows, rows[0]));
+	const causes = drops.slice(0, Math.min(room.rows, rows[1]));
+	return [
+		...above,
 		...aligned(
-			['state', 'src', 'dst', 'reqid', 'pps', 'bit/s', 'packets', 'octets', 'refused'],
+			// What may be long stands last: it is what is cut.
+			['state', 'reqid', 'pps', 'bit/s', 'packets', 'octets', 'refused', 'src', 'dst'],
 			shown.map((one) => [
 				`${one.proto} ${one.spi}`,
-				one.src,
-				one.dst,
 				String(one.reqid),
 				scaled(one.packets_per_second),
 				scaled(one.bits_per_second),
 				scaled(one.packets),
 				scaled(one.octets),
-				String(one.refused),
+				scaled(one.refused),
+				one.src,
+				one.dst,
 			]),
 		),
 		...more(states.length, shown.length, 'of the states'),
@@ -251,5 +294,7 @@ export function topText(frame: TopFrame, rows: number, columns: number): readonl
 					),
 					...more(drops.length, causes.length, 'of the causes'),
 				]),
-	].map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
+	]
+		.slice(0, Math.max(1, room.lines))
+		.map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
 }
