@@ -9,7 +9,7 @@ import { netSysctl } from '../net-sysctl.ts';
 import {
 	getLink,
 	getRoute,
-	parseLinkMtus,
+	parseLinkDefaults,
 	parseRoute,
 	RouteType,
 } from '../rtnetlink/rtnetlink-message.ts';
@@ -316,9 +316,10 @@ for (const make of [ffiNative, addonNative]) {
 		const [link] = socket.request(getLink(1)).messages;
 		assert.ok(link !== undefined);
 		const mtu = Number(readFileSync('/sys/class/net/lo/mtu', 'latin1'));
-		assert.deepEqual(parseLinkMtus(link), {
-			link: mtu,
-			ipv6: netSysctl('ipv6/conf/lo/mtu') ?? mtu,
+		assert.deepEqual(parseLinkDefaults(link), {
+			mtu,
+			ipv6Mtu: netSysctl('ipv6/conf/lo/mtu') ?? mtu,
+			ipv6HopLimit: netSysctl('ipv6/conf/lo/hop_limit') ?? 0,
 		});
 		assert.notEqual(socket.request(getLink(0x7fff_ffff)).errno, 0);
 		socket.close();

@@ -24,8 +24,8 @@ import { RecentRoutes } from './recent-routes.ts';
 import {
 	getLink,
 	getRoute,
-	type LinkMtus,
-	parseLinkMtus,
+	type LinkDefaults,
+	parseLinkDefaults,
 	parseRoute,
 	type RouteQuestion,
 	type RouteReply,
@@ -39,7 +39,7 @@ const GROUPS: number = 1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x800 | 0x4_0000
 const LOOPBACK = 1;
 const HOP_LIMIT = 64;
 /** Of a device that is gone. */
-const GONE: LinkMtus = { link: 1500, ipv6: 1500 };
+const GONE: LinkDefaults = { mtu: 1500, ipv6Mtu: 1500, ipv6HopLimit: HOP_LIMIT };
 
 function kindOf(type: number): Route['kind'] {
 	switch (type) {
@@ -81,7 +81,9 @@ export class KernelRoutes {
 	readonly #scratch: Uint8Array = new Uint8Array(0x8000);
 	readonly #known: Map<string, Route | undefined> = new Map();
 	readonly #recent: RecentRoutes = new RecentRoutes();
-	readonly #linkMtus: Map<number, LinkMtus> = new Map();
+	readonly #links: Map<number, LinkDefaults> = new Map();
+	/** `net.ipv4.ip_default_ttl`, when it was asked for. */
+	#ipv4HopLimit: number = 0;
 	readonly #pathMtus: PathMtuTable = new PathMtuTable();
 	/** When time was told last. */
 	#nowUs: number = 0;
@@ -176,7 +178,8 @@ export class KernelRoutes {
 		this.generation = (this.generation + 1) | 0;
 		this.#known.clear();
 		this.#recent.forget();
-		this.#linkMtus.clear();
+		this.#links.clear();
+		this.#ipv4HopLimit = 0;
 	}
 
 	/** Forgets path MTUs that are too old. */
@@ -214,7 +217,7 @@ export class KernelRoutes {
 		}
 		const via = viaOf(reply.oif, reply.gateway);
 		const learned = this.#pathMtus.find(family, daddr, this.#nowUs, via);
-		const mtu = reply.mtu === 0 ? this.#linkMtu(family, reply.oif) : reply.mtu;
+		const mtu = reply.mtu === 0 ? this.#mtuOf(family, reply.oif) : reply.mtu;
 		return {
 			family,
 			ifindex: reply.oif,
@@ -223,7 +226,7 @@ export class KernelRoutes {
 			source: isAnyAddress(saddr, family) ? reply.source : saddr,
 			...(reply.gateway === undefined ? {} : { gateway: reply.gateway }),
 			mtu: Math.min(mtu, learned ?? mtu),
-			hopLimit: reply.hopLimit === 0 ? HOP_LIMIT : reply.hopLimit,
+			hopLimit: reply.hopLimit === 0 ? this.#hopLimitOf(family, reply.oif) : reply.hopLimit,
 			noXfrm: false,
 			mark,
 			mtuLocked: reply.mtuLocked,
@@ -261,15 +264,28 @@ export class KernelRoutes {
 		return errno === 0 && raw !== undefined ? parseRoute(raw) : undefined;
 	}
 
-	/** MTU of a device for a family; 1500 for one that is gone. */
-	#linkMtu(family: number, ifindex: number): number {
-		let mtus = this.#linkMtus.get(ifindex);
-		if (mtus === undefined) {
-			const [raw] = this.#socket.request(getLink(ifindex)).messages;
-			mtus = (raw === undefined ? undefined : parseLinkMtus(raw)) ?? GONE;
-			this.#linkMtus.set(ifindex, mtus);
+	#mtuOf(family: number, ifindex: number): number {
+		const { mtu, ipv6Mtu } = this.#linkOf(ifindex);
+		return family === Family.Ipv4 ? mtu : ipv6Mtu;
+	}
+
+	/** For IPv6 the device's, as routers have told it. */
+	#hopLimitOf(family: number, ifindex: number): number {
+		if (family !== Family.Ipv4) {
+			return this.#linkOf(ifindex).ipv6HopLimit || HOP_LIMIT;
 		}
-		return family === Family.Ipv4 ? mtus.link : mtus.ipv6;
+		this.#ipv4HopLimit ||= netSysctl('ipv4/ip_default_ttl') ?? HOP_LIMIT;
+		return this.#ipv4HopLimit;
+	}
+
+	#linkOf(ifindex: number): LinkDefaults {
+		let link = this.#links.get(ifindex);
+		if (link === undefined) {
+			const [raw] = this.#socket.request(getLink(ifindex)).messages;
+			link = (raw === undefined ? undefined : parseLinkDefaults(raw)) ?? GONE;
+			this.#links.set(ifindex, link);
+		}
+		return link;
 	}
 }
 

@@ -44,9 +44,9 @@ const RouteFlag = { Cloned: 0x200, FibMatch: 0x2000 } as const;
 const Metric = { Lock: 1, Mtu: 2, HopLimit: 10 } as const;
 
 const LinkAttribute = { Name: 3, Mtu: 4, FamilySpecific: 26 } as const;
-/** Of a device's IPv6: `IFLA_INET6_CONF`, numbers of four octets, and which of them is `DEVCONF_MTU6`. */
+/** Of a device's IPv6: `IFLA_INET6_CONF`, numbers of four octets; `DEVCONF_HOPLIMIT` and `DEVCONF_MTU6` of them. */
 const INET6_CONF = 2;
-const CONF_MTU_AT = 8;
+const Conf = { HopLimitAt: 4, MtuAt: 8 } as const;
 const IFF_UP = 1;
 
 const RuleAttribute = { Priority: 6, Mark: 10, Table: 15, MarkMask: 16 } as const;
@@ -254,42 +254,50 @@ export function getLink(ifindex: number): MessageWriter {
 	return writer;
 }
 
-/** MTUs of a device. */
-export interface LinkMtus {
-	/** Of its frames, and so of IPv4. */
-	readonly link: number;
-	/** Of IPv6, where that has one of its own: from a router's advertisement, or set as a sysctl. */
-	readonly ipv6: number;
+/** What a packet gets of the device that it leaves by, where its route says nothing else. */
+export interface LinkDefaults {
+	/** Of the device's frames, and so of IPv4. */
+	readonly mtu: number;
+	/** IPv6 may have its own: from a router's advertisement, or set as a sysctl. */
+	readonly ipv6Mtu: number;
+	/** 0 where there is no IPv6. */
+	readonly ipv6HopLimit: number;
 }
 
-/** The MTUs of the device that a link message tells of; undefined when it is none. */
-export function parseLinkMtus(raw: RawMessage): LinkMtus | undefined {
+/** The defaults of the device that a link message tells of; undefined when it is none. */
+export function parseLinkDefaults(raw: RawMessage): LinkDefaults | undefined {
 	if (raw.type !== Type.NewLink || raw.payload.length < 16) {
 		return undefined;
 	}
 	const { payload } = raw;
-	let link: number | undefined;
-	let ipv6: number | undefined;
+	let mtu: number | undefined;
+	let ipv6Mtu: number | undefined;
+	let ipv6HopLimit = 0;
 	for (const reader = new AttributeReader(payload, 16); reader.next(); ) {
-		const { type, at, length } = reader;
+		const { view, type, at, length } = reader;
 		if (type === LinkAttribute.Mtu && length >= 4) {
-			link = reader.view.getUint32(at, true);
+			mtu = view.getUint32(at, true);
 		} else if (type === LinkAttribute.FamilySpecific) {
-			ipv6 = ipv6Mtu(payload, at, at + length);
+			const confAt = ipv6ConfAt(payload, at, at + length);
+			if (confAt !== undefined) {
+				ipv6Mtu = view.getUint32(confAt + Conf.MtuAt, true);
+				ipv6HopLimit = view.getInt32(confAt + Conf.HopLimitAt, true);
+			}
 		}
 	}
-	return link === undefined ? undefined : { link, ipv6: ipv6 ?? link };
+	return mtu === undefined ? undefined : { mtu, ipv6Mtu: ipv6Mtu ?? mtu, ipv6HopLimit };
 }
 
-function ipv6Mtu(payload: Uint8Array, from: number, end: number): number | undefined {
+/** Where the numbers of a device's IPv6 are. */
+function ipv6ConfAt(payload: Uint8Array, from: number, end: number): number | undefined {
 	for (const family = new AttributeReader(payload, from, end); family.next(); ) {
 		if (family.type !== Family.Ipv6) {
 			continue;
 		}
 		const inside = new AttributeReader(payload, family.at, family.at + family.length);
 		while (inside.next()) {
-			if (inside.type === INET6_CONF && inside.length >= CONF_MTU_AT + 4) {
-				return inside.view.getUint32(inside.at + CONF_MTU_AT, true);
+			if (inside.type === INET6_CONF && inside.length >= Conf.MtuAt + 4) {
+				return inside.at;
 			}
 		}
 	}
