@@ -130,3 +130,19 @@ test('a kernel without owners of tables gets one without: who takes it away is o
 	socket.close();
 	assert.equal(stands(), true);
 });
+
+test('other programs can read it, as JSON too', { skip }, () => {
+	begin();
+	const socket = new NftSocket(native);
+	const filter = makeFilter(socket);
+	assert.equal(filter.update(NOW_US), 0);
+	assert.ok(stands());
+	// firewalld and many a script; nft 1.0 ends by an assertion at what it has no word for.
+	const { status, stdout, stderr } = spawnSync('nft', ['-j', 'list', 'ruleset'], {
+		encoding: 'utf8',
+	});
+	assert.equal(status, 0, stderr);
+	assert.ok(JSON.parse(stdout).nftables.length > 20);
+	removeFilter(socket);
+	socket.close();
+});

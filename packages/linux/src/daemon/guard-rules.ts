@@ -23,13 +23,14 @@
  * own devices, as it was checked before it was written there. Marks of ours that a packet already has count for
  * nothing: a firewall that keeps marks by connection (CONNMARK) gives them to packets that were never looked at.
  */
+import { IPV6_NEXT_HEADER_AT } from '@xfrm/wire';
 import { Direction, IpProto, PolicyType } from '@xfrm/wire/xfrm';
 import { DataType, Hook, MetaKey, NfProto, PayloadBase, VerdictCode } from '../nftables/nft-abi.ts';
 import type { NftBatch } from '../nftables/nft-batch.ts';
 import {
 	count,
 	loadDestinationType,
-	loadExtensionPresence,
+	loadExtensionStart,
 	loadMeta,
 	loadPayload,
 	loadSocketMark,
@@ -195,7 +196,18 @@ function writeLate(batch: NftBatch): void {
 	jumpToPolicies(batch, 'late', Direction.Out);
 }
 
-/** nf_tables looks through an AH of IPv6 for the protocol. */
+/** Headers of IPv6 that an AH may stand behind; each says in its first octet what does. */
+const BEFORE_AH: readonly number[] = [
+	IpProto.HopByHop,
+	IpProto.Routing,
+	IpProto.DestinationOptions,
+	IpProto.Fragment,
+];
+
+/**
+ * nf_tables looks through an AH of IPv6 for the protocol. It could be asked for the AH itself, but nft(8) knows no
+ * word for that: as JSON, which firewalld and many a script ask for, nft 1.0 ends on such a rule by an assertion.
+ */
 function spareTransforms(batch: NftBatch): void {
 	batch.addRule('input', (rule) => {
 		loadMeta(rule, MetaKey.L4Proto);
@@ -205,10 +217,19 @@ function spareTransforms(batch: NftBatch): void {
 	batch.addRule('input', (rule) => {
 		loadMeta(rule, MetaKey.NfProto);
 		whenEqual(rule, Uint8Array.of(NfProto.Ipv6));
-		loadExtensionPresence(rule, IpProto.Ah);
-		whenEqual(rule, Uint8Array.of(1));
+		loadPayload(rule, PayloadBase.Network, IPV6_NEXT_HEADER_AT, 1);
+		whenEqual(rule, Uint8Array.of(IpProto.Ah));
 		accept(rule);
 	});
+	for (const header of BEFORE_AH) {
+		batch.addRule('input', (rule) => {
+			loadMeta(rule, MetaKey.NfProto);
+			whenEqual(rule, Uint8Array.of(NfProto.Ipv6));
+			loadExtensionStart(rule, header);
+			whenEqual(rule, Uint8Array.of(IpProto.Ah));
+			accept(rule);
+		});
+	}
 }
 
 /** What the IKE daemon's sockets, or ours, are sent. */

@@ -103,6 +103,16 @@ export function loadExtensionPresence(batch: NftBatch, type: number, register: n
 	});
 }
 
+/** The first octet of an IPv6 packet's extension header, which is the next one's type; no match where it has none. */
+export function loadExtensionStart(batch: NftBatch, type: number, register: number = 0): void {
+	expression(batch, 'exthdr', () => {
+		batch.u32(ExtensionAttribute.Dreg, REGISTER_FIRST + register);
+		batch.octets(ExtensionAttribute.Type, Uint8Array.of(type));
+		batch.u32(ExtensionAttribute.Offset, 0);
+		batch.u32(ExtensionAttribute.Octets, 1);
+	});
+}
+
 /** What kind of address the destination is to this host: `RTN_*`. */
 export function loadDestinationType(batch: NftBatch, register: number = 0): void {
 	expression(batch, 'fib', () => {
