@@ -31,7 +31,10 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
 	const { json, quiet } = parseDoctorArguments(args);
 	const { diagnose, gatherFacts } = await import('@xfrm/linux/doctor');
 	const facts = await gatherFacts({ quiet });
-	const diagnosis = withRules(diagnose(facts), facts.refused === undefined ? await lintOf() : []);
+	const diagnosis = withRules(
+		diagnose(facts),
+		facts.refused === undefined ? await lintOf(facts.daemon) : [],
+	);
 	process.stdout.write(json ? jsonLines(diagnosis, facts.release) : textOf(diagnosis));
 	return diagnosis.findings.some(({ severity }) => severity === 'fail') ? 1 : 0;
 }
@@ -41,16 +44,19 @@ const SEEN_ELSEWHERE = new Set(['state-not-local', 'if-id-no-device', 'nat-befor
 /** What lint says of the kernel's rules, if it is wrong or likely so. */
 const SEVERITIES: Readonly<Record<string, Severity>> = { error: 'fail', warning: 'warn' };
 
-/** The findings of `xfrm lint --kernel`. */
-async function lintOf(): Promise<readonly Finding[]> {
-	const { kernelFindings } = await import('./lint-command.ts');
-	return (await kernelFindings()).flatMap(({ id, severity, reason, consequence, advice }) => {
-		const told = SEVERITIES[severity];
-		const text = [reason, consequence, advice].map((part) => part.replace(/\.?$/, '.')).join(' ');
-		return told === undefined || SEEN_ELSEWHERE.has(id)
-			? []
-			: [{ id, severity: told, text, command: `xfrm lint --kernel # ${LINT_PAGE}#${id}` }];
-	});
+/** The findings of `xfrm lint --kernel` or `--daemon`. */
+async function lintOf(daemon: boolean): Promise<readonly Finding[]> {
+	const { runningFindings } = await import('./lint-command.ts');
+	const target = daemon ? '--daemon' : '--kernel';
+	return (await runningFindings(target)).flatMap(
+		({ id, severity, reason, consequence, advice }) => {
+			const told = SEVERITIES[severity];
+			const text = [reason, consequence, advice].map((part) => part.replace(/\.?$/, '.')).join(' ');
+			return told === undefined || SEEN_ELSEWHERE.has(id)
+				? []
+				: [{ id, severity: told, text, command: `xfrm lint ${target} # ${LINT_PAGE}#${id}` }];
+		},
+	);
 }
 
 const LINT_PAGE = 'docs/lint.md';

@@ -92,9 +92,11 @@ export async function lintCommand(args: readonly string[]): Promise<number> {
 	}
 }
 
-/** What lint finds in the running kernel, the host around it known. @throws UsageError without the right */
-export async function kernelFindings(): Promise<readonly Finding[]> {
-	const { values } = argumentsOf(['--kernel']);
+/** What lint finds in what runs here, the host around it known. @throws UsageError without the right */
+export async function runningFindings(
+	target: '--kernel' | '--daemon',
+): Promise<readonly Finding[]> {
+	const { values } = argumentsOf([target]);
 	const { explainer } = await load(values, [], new Secrets(false), () => {});
 	return lintRules(explainer.world, { hostKnown: true });
 }

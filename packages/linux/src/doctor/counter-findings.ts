@@ -6,19 +6,20 @@ import type { FindingKind, Found } from './finding.ts';
 /** More would hide the rest. */
 const SHOWN_MAX = 6;
 
-function countersUp({ counters, risen }: MachineFacts): readonly Found[] {
+function countersUp({ counters, risen, daemon }: MachineFacts): readonly Found[] {
 	const up = [...(counters ?? [])].filter(([, value]) => value > 0);
 	// Those that rise now are the ones to look at.
 	up.sort(([a, x], [b, y]) => (risen.get(b) ?? 0) - (risen.get(a) ?? 0) || y - x);
 	return up.slice(0, SHOWN_MAX).map(([name, value]) => {
 		const by = risen.get(name) ?? 0;
 		const meaning = counterMeaning(name);
-		const head = `${name} ${value} since boot${by > 0 ? ', rising' : ''}`;
+		const since = daemon ? 'since the daemon was started' : 'since boot';
+		const head = `${name} ${value} ${since}${by > 0 ? ', rising' : ''}`;
 		return {
 			severity: 'warn',
 			text:
 				meaning === undefined ? `${head}.` : `${head}: ${meaning.means}. Usually ${meaning.cause}.`,
-			command: 'xfrm stat --watch',
+			command: daemon ? 'xfrm top; xfrm explain --daemon --last-drop' : 'xfrm stat --watch',
 		};
 	});
 }

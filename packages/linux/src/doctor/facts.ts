@@ -73,9 +73,11 @@ export interface MachineFacts {
 	/** Why nothing could be tried; undefined when it was. */
 	readonly untried: string | undefined;
 	readonly abilities: AbilityFacts | undefined;
+	/** An xfrm daemon does here what the kernel may lack. */
+	readonly daemon: boolean;
 	readonly states: readonly NamedMessage<'newsa'>[];
 	readonly policies: readonly NamedMessage<'newpolicy'>[];
-	/** Of /proc/net/xfrm_stat; undefined where the kernel counts nothing. */
+	/** The daemon's where there is one, else of /proc/net/xfrm_stat; undefined where the kernel counts nothing. */
 	readonly counters: ReadonlyMap<string, number> | undefined;
 	/** By how much they went up while they were watched. */
 	readonly risen: ReadonlyMap<string, number>;

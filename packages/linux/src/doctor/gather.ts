@@ -5,6 +5,8 @@ import { release, version } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
 import { formatAddress } from '@xfrm/wire/xfrm';
+import { DaemonObserver } from '../daemon-observation.ts';
+import { hasDaemon } from '../daemon-transport.ts';
 import { linuxTransport } from '../linux-transport.ts';
 import { openScratchSocket } from '../scratch-namespace.ts';
 import { readXfrmStat } from '../xfrm-stat.ts';
@@ -293,9 +295,28 @@ async function routesTo(
 const PEERS_MAX = 64;
 
 /** Gathers everything that this process may see. */
+/** The daemon's if one answers, else the kernel's. */
+async function readCounters(): Promise<ReadonlyMap<string, number> | undefined> {
+	if (!hasDaemon()) {
+		return readXfrmStat();
+	}
+	let observer: DaemonObserver | undefined;
+	try {
+		observer = new DaemonObserver();
+		return new Map(Object.entries((await observer.numbers()).counters));
+	} catch (error) {
+		if (error instanceof TransportError) {
+			return readXfrmStat();
+		}
+		throw error;
+	} finally {
+		observer?.close();
+	}
+}
+
 export async function gatherFacts(options: GatherOptions = {}): Promise<MachineFacts> {
 	const gatherer = new Gatherer();
-	const before = readXfrmStat();
+	const before = await readCounters();
 	const started = performance.now();
 	const tables = await readTables();
 	const quiet = options.quiet === true || tables.refused !== undefined;
@@ -308,7 +329,7 @@ export async function gatherFacts(options: GatherOptions = {}): Promise<MachineF
 	];
 	const processes = processesHere();
 	await sleep(Math.max(0, WATCH_MS - (performance.now() - started)));
-	const counters = readXfrmStat();
+	const counters = await readCounters();
 	const risen = new Map(
 		[...(counters ?? [])]
 			.map(([name, value]) => [name, value - (before?.get(name) ?? 0)] as const)
@@ -320,6 +341,7 @@ export async function gatherFacts(options: GatherOptions = {}): Promise<MachineF
 		...('untried' in tried
 			? { untried: quiet ? undefined : tried.untried, abilities: undefined }
 			: { untried: undefined, abilities: tried }),
+		daemon: hasDaemon(),
 		counters,
 		risen,
 		sysctls: readSysctls(links),

@@ -23,6 +23,8 @@ const PROTOCOLS: readonly (readonly [name: string, proto: number])[] = [
 	['ipcomp', IpProto.Comp],
 ];
 
+const BY_DAEMON = 'the xfrm daemon of this network namespace needs none.';
+
 function missingTransforms(facts: MachineFacts): readonly Found[] {
 	const { abilities } = facts;
 	if (abilities === undefined) {
@@ -38,13 +40,15 @@ function missingTransforms(facts: MachineFacts): readonly Found[] {
 		const what = `${MODULES[name]}${families.length === 2 ? '' : ` over IPv${families[0]}`}`;
 		const needed = name === 'esp' || used.has(proto);
 		return [
-			{
-				severity: needed ? 'fail' : 'note',
-				text:
-					`this kernel has no ${what}: states of it are refused. ` +
-					'Load its module, or run xfrm daemon, which needs none.',
-				command: `modprobe ${modules.join(' ')}`,
-			},
+			facts.daemon
+				? { severity: 'note', text: `this kernel has no ${what}: ${BY_DAEMON}` }
+				: {
+						severity: needed ? 'fail' : 'note',
+						text:
+							`this kernel has no ${what}: states of it are refused. ` +
+							'Load its module, or run xfrm daemon, which needs none.',
+						command: `modprobe ${modules.join(' ')}`,
+					},
 		];
 	});
 }
@@ -52,10 +56,13 @@ function missingTransforms(facts: MachineFacts): readonly Found[] {
 /** What key managers propose first; without these hardly any peer agrees. */
 const USUAL = ['rfc4106(gcm(aes))', 'cbc(aes)', 'hmac(sha256)'];
 
-function missingAlgorithms({ abilities }: MachineFacts): readonly Found[] {
+function missingAlgorithms({ abilities, daemon }: MachineFacts): readonly Found[] {
 	const missing = USUAL.filter((name) => abilities?.algorithms.get(name) === false);
-	return missing.length === 0
-		? []
+	if (missing.length === 0) {
+		return [];
+	}
+	return daemon
+		? [{ severity: 'note', text: `this kernel lacks ${missing.join(', ')}: ${BY_DAEMON}` }]
 		: [
 				{
 					severity: 'fail',
