@@ -16,21 +16,33 @@ import { type Seen, WireWatch } from './wire-watch.ts';
 const PINGS = 3;
 const KEY: string = `0x${'11'.repeat(20)}`;
 
-/** Gives a host states and policies of a tunnel. @param more words of all that it has there */
-function addTunnel(host: Host, side: 'a' | 'b', addresses: Addresses, more: string = ''): void {
+/** Words that add a state of the tunnel. @param more words of its own */
+function stateWords(spi: string, src: string, dst: string, more: string): string {
+	return (
+		`ip xfrm state add src ${src} dst ${dst} proto esp spi ${spi} reqid 1 mode tunnel ` +
+		`replay-window 32 aead rfc4106(gcm(aes)) ${KEY} 128 ${more}`
+	);
+}
+
+function addPolicies(host: Host, side: 'a' | 'b', addresses: Addresses, more: string = ''): void {
 	const { a, b, netA, netB } = addresses;
-	for (const [spi, src, dst, from, to, isOut] of [
-		['0x100', a, b, netA, netB, side === 'a'],
-		['0x200', b, a, netB, netA, side === 'b'],
+	for (const [src, dst, from, to, isOut] of [
+		[a, b, netA, netB, side === 'a'],
+		[b, a, netB, netA, side === 'b'],
 	] as const) {
-		const ends = `src ${src} dst ${dst} proto esp`;
-		const state = `state add ${ends} spi ${spi} reqid 1 mode tunnel replay-window 32 ${more} aead`;
-		host.tables(...state.split(/\s+/), 'rfc4106(gcm(aes))', KEY, '128');
 		for (const dir of isOut ? ['out'] : ['in', 'fwd']) {
-			const policy = `policy add src ${from} dst ${to} dir ${dir} ${more} tmpl ${ends} reqid 1 mode tunnel`;
-			host.tables(...policy.split(/\s+/));
+			const template = `tmpl src ${src} dst ${dst} proto esp reqid 1 mode tunnel`;
+			host.mustExec(`ip xfrm policy add src ${from} dst ${to} dir ${dir} ${more} ${template}`);
 		}
 	}
+}
+
+/** Gives a host states and policies of a tunnel. @param more words of all that it has there */
+function addTunnel(host: Host, side: 'a' | 'b', addresses: Addresses, more: string = ''): void {
+	const { a, b } = addresses;
+	host.mustExec(stateWords('0x100', a, b, more).trim());
+	host.mustExec(stateWords('0x200', b, a, more).trim());
+	addPolicies(host, side, addresses, more);
 }
 
 /** What is on the wire while A pings B, of which so many come back. */
@@ -146,6 +158,36 @@ const namedDevice: Case = {
 		}),
 };
 
+/** As an IKE daemon with a socket for each address: has port 4500 of one, and at once carries out commands. */
+const OWNER = `import socket, subprocess, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 4500)); s.setsockopt(socket.IPPROTO_UDP, 100, 2)
+for command in sys.argv[2:]: subprocess.run(command.split())
+print("done", flush=True); time.sleep(60)`;
+
+const ownSocket: Case = {
+	name: 'addresses: ESP in UDP of a new address goes by its socket as soon as there are states',
+	run: () =>
+		withEnds(async (pair) => {
+			const { a, b } = pair;
+			const addresses = { ...IPV4, a: '192.168.80.5' };
+			const { a: own, b: peer } = addresses;
+			a.must(`ip address add ${own}/24 dev eth0`);
+			const start = async (host: Host, ...words: readonly string[]): Promise<string> => {
+				const running = host.start([...host.configuring, 'python3', '-S', '-c', OWNER, ...words]);
+				await until('an owner', () => running.stdout.includes('done'));
+				return running.stdout;
+			};
+			const encap = 'encap espinudp 4500 4500 0.0.0.0';
+			const states = [stateWords('0x100', own, peer, encap), stateWords('0x200', peer, own, encap)];
+			await start(b, peer, ...states);
+			await start(a, IPV4.a, stateWords('0x300', IPV4.a, peer, encap));
+			addPolicies(a, 'a', addresses);
+			addPolicies(b, 'b', addresses);
+			const ping = `ping -n -q -i 0.02 -c 5 -W 1 -I ${IPV4.innerA} ${IPV4.innerB}`;
+			assert.match(await start(a, own, ...states, ping), / 5 received/);
+		}),
+};
+
 /** Advertises, as a router that is none to go by, an MTU on a device. */
 const ADVERTISE = `import socket, struct, sys
 s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58); s.bind(("fe80::2", 0, 0, socket.if_nametoindex(sys.argv[1])))
@@ -182,6 +224,7 @@ const advertisedMtu: Case = {
 export const addressCases: readonly Case[] = [
 	lostSource(IPV4, false),
 	lostSource(IPV6, true),
+	ownSocket,
 	advertisedMtu,
 	ownDevice,
 	namedDevice,

@@ -20,7 +20,7 @@ import { ControlSocket } from './control-socket.ts';
 import { DropSamples } from './drop-samples.ts';
 import { DropTable } from './drop-table.ts';
 import { type EncapPort, EncapPorts } from './encap-ports.ts';
-import { EncapStates } from './encap-states.ts';
+import { EncapStates, type OwnEnd } from './encap-states.ts';
 import { Guard, guardStands } from './guard.ts';
 import { IdleCollector } from './idle-collector.ts';
 import { Inbound } from './inbound.ts';
@@ -108,7 +108,7 @@ export class DataPlane {
 		followSysctls(this.engine.net.sysctl);
 		this.#sockets = new OuterSockets(native);
 		this.#ports = new EncapPorts(native, this.#portOpened, this.#portClosed);
-		this.#encapStates = new EncapStates(this.#ownPort);
+		this.#encapStates = new EncapStates(this.#ownEnd);
 		const slab = new PacketSlab(native, SLAB_OCTETS);
 		this.#transmitter = new Transmitter(native, this.#sockets, slab);
 		const { engine } = this;
@@ -516,18 +516,21 @@ export class DataPlane {
 		this.#transmitter.flush();
 	}
 
-	/** The port that a state in UDP has at this end. */
-	readonly #ownPort = ({ encap, config, family }: XfrmState): number | undefined => {
+	/** Where a state in UDP begins or ends here. */
+	readonly #ownEnd = ({ encap, config, family }: XfrmState): OwnEnd | undefined => {
 		if (encap === undefined) {
 			return undefined;
 		}
-		return this.#routes.isLocal(family, config.id.daddr) ? encap.dport : encap.sport;
+		const { id, saddr } = config;
+		return this.#routes.isLocal(family, id.daddr)
+			? { family, address: id.daddr, port: encap.dport }
+			: { family, address: saddr, port: encap.sport };
 	};
 
-	/** A port that a new state needs is shared before the state's request is answered. */
+	/** A socket that a new state needs is shared before the state's request is answered. */
 	#sharePorts(): void {
-		for (const port of this.#encapStates.takeNewPorts()) {
-			if (!this.#ports.hasPort(port)) {
+		for (const { family, address, port } of this.#encapStates.takeNewEnds()) {
+			if (this.#ports.find(family, port, address, 0) === undefined) {
 				this.#ports.lookAround(this.#encapStates.ports);
 				return;
 			}

@@ -136,16 +136,6 @@ export class EncapPorts {
 		return undefined;
 	}
 
-	/** Is this port shared at all? */
-	hasPort(port: number): boolean {
-		for (const known of this.ports.values()) {
-			if (known.port === port) {
-				return true;
-			}
-		}
-		return false;
-	}
-
 	/** Closes what has lost its owner, and opens what the states' ports have gained. */
 	lookAround(wanted: ReadonlySet<number>): void {
 		if (wanted.size === 0 && this.ports.size === 0) {

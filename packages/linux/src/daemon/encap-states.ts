@@ -1,22 +1,28 @@
 /**
- * States in UDP, and the ports that they have at this end: a port that a new one needs is shared with its owner
+ * States in UDP, and the ports that they have at this end: a socket that a new one needs is shared with its owner
  * before the state is acknowledged, and no change of any other has to look at all states for it.
  */
 import type { TableWatcher, XfrmState } from '@xfrm/engine';
+import type { Address } from '@xfrm/wire/xfrm';
 
-/** The port of a state's own end; undefined of a state that is not in UDP. */
-type OwnPort = (state: XfrmState) => number | undefined;
+/** Where a state begins or ends at this host. */
+export interface OwnEnd {
+	readonly family: number;
+	readonly address: Address;
+	readonly port: number;
+}
 
-const NONE: ReadonlySet<number> = new Set();
+const NONE: readonly OwnEnd[] = [];
 
 export class EncapStates implements TableWatcher {
-	readonly #ownPort: OwnPort;
+	readonly #ownEnd: (state: XfrmState) => OwnEnd | undefined;
 	readonly #all: Set<XfrmState> = new Set();
-	/** Those that have come, or changed, since ports were last taken. */
+	/** Those that have come, or changed, since ends were last taken. */
 	readonly #fresh: Set<XfrmState> = new Set();
 
-	constructor(ownPort: OwnPort) {
-		this.#ownPort = ownPort;
+	/** @param ownEnd undefined of a state that is not in UDP */
+	constructor(ownEnd: (state: XfrmState) => OwnEnd | undefined) {
+		this.#ownEnd = ownEnd;
 	}
 
 	/** What was there before anybody watched. */
@@ -45,27 +51,23 @@ export class EncapStates implements TableWatcher {
 
 	/** Ports of all. */
 	get ports(): ReadonlySet<number> {
-		return this.#portsOf(this.#all);
-	}
-
-	/** Ports of those that are new since the last call. */
-	takeNewPorts(): ReadonlySet<number> {
-		if (this.#fresh.size === 0) {
-			return NONE;
-		}
-		const ports = this.#portsOf(this.#fresh);
-		this.#fresh.clear();
-		return ports;
-	}
-
-	#portsOf(states: Iterable<XfrmState>): ReadonlySet<number> {
 		const ports = new Set<number>();
-		for (const state of states) {
-			const port = this.#ownPort(state);
-			if (port !== undefined) {
-				ports.add(port);
+		for (const state of this.#all) {
+			const end = this.#ownEnd(state);
+			if (end !== undefined) {
+				ports.add(end.port);
 			}
 		}
 		return ports;
+	}
+
+	/** Ends of those that are new since the last call. */
+	takeNewEnds(): readonly OwnEnd[] {
+		if (this.#fresh.size === 0) {
+			return NONE;
+		}
+		const ends = [...this.#fresh].map(this.#ownEnd).filter((end) => end !== undefined);
+		this.#fresh.clear();
+		return ends;
 	}
 }

@@ -143,7 +143,7 @@ export class PracticeTables {
 		this.#socket.ask();
 		this.#control.takeRequests(nowUs);
 		this.#journal.flush();
-		this.#encapStates.takeNewPorts();
+		this.#encapStates.takeNewEnds();
 		this.#filter.update(nowUs);
 		this.#interfaces.update();
 		this.#control.publish();
