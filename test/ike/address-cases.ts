@@ -160,7 +160,8 @@ const namedDevice: Case = {
 
 /** As an IKE daemon with a socket for each address: has port 4500 of one, and at once carries out commands. */
 const OWNER = `import socket, subprocess, sys, time
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 4500)); s.setsockopt(socket.IPPROTO_UDP, 100, 2)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 4500))
+s.setsockopt(socket.IPPROTO_UDP, 100, 2)
 for command in sys.argv[2:]: subprocess.run(command.split())
 print("done", flush=True); time.sleep(60)`;
 
