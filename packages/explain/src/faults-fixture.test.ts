@@ -104,6 +104,28 @@ export const FAULTS: readonly Fault[] = [
 		first: /policy update .*mode tunnel/,
 	},
 	{
+		name: 'the state is missing, and another tunnel between the same ends has one',
+		rules: [
+			state(HERE, PEER, '0x101', 'reqid 8'),
+			policy('src 10.1.0.0/16 dst 10.9.0.0/16 dir out', HERE, PEER, 'reqid 8'),
+			policy(OUT, HERE, PEER, 'reqid 9'),
+		],
+		asks: [ONWARD],
+		says: /by reqid: want 9, have 8/,
+		first: /add the state .*state add .* reqid 9 /,
+	},
+	{
+		name: 'the inbound state is missing, and another tunnel between the same ends has one',
+		rules: [
+			state(PEER, HERE, '0x201', 'reqid 8').replace(/0x[0-9a-f]{40}/, `0x${'5a'.repeat(20)}`),
+			policy('src 10.9.0.0/16 dst 10.1.0.0/16 dir fwd', PEER, HERE, 'reqid 8'),
+			policy(FWD, PEER, HERE, 'reqid 9'),
+		],
+		asks: [fromPeer()],
+		says: /by spi: want 0x00000201, have 0x00000202/,
+		first: /the policies ask for .*spi 0x00000202 reqid 9 /,
+	},
+	{
 		name: 'an SPI that is written in decimal here, in hexadecimal there',
 		rules: [state(PEER, HERE, '1000'), policy(FWD, PEER, HERE)],
 		asks: [fromPeer(state(PEER, HERE, '0x1000'))],

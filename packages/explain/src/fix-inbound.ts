@@ -12,6 +12,7 @@ import {
 	type Selector,
 	type StateConfig,
 	StateFlag,
+	type Template,
 } from '@xfrm/wire/xfrm';
 import { configName, stateForTemplate } from './fix-outbound.ts';
 import { addState, type Generator, remakeState, type Situation, shellOnly } from './fix-parts.ts';
@@ -46,11 +47,12 @@ export const findState: Generator = (at) => {
 		.map(({ object }) => ({ state: object, fields: differing(object) }))
 		.filter(({ fields }) => fields.length === 1)
 		.slice(0, CANDIDATES_MAX);
+	const lost = stateOfPolicies(at, true);
 	return [
 		...one.flatMap(({ state, fields }) => lookupEdits(at, state, fields[0] ?? '')),
 		...statesOfPeer(at),
 		...goneStates(at),
-		...one.flatMap(({ state, fields }) => (fields[0] === 'spi' ? spiEdits(at, state) : [])),
+		...one.flatMap(({ state, fields }) => (fields[0] === 'spi' ? spiEdits(at, state, lost) : [])),
 		...(one.length > 0 ? [] : stateOfPolicies(at)),
 	];
 };
@@ -172,8 +174,12 @@ function goneStates(at: Situation): Edit[] {
 		}));
 }
 
-/** The same tunnel with the packet's SPI: by the same key, or by one that only the sender knows. */
-function spiEdits(at: Situation, state: XfrmState): Edit[] {
+/**
+ * The same tunnel with the packet's SPI: by the same key, or by one that only the sender knows.
+ *
+ * @param lost the state of another tunnel between the same ends, which has none: its policies know how it looked
+ */
+function spiEdits(at: Situation, state: XfrmState, lost: readonly Edit[]): Edit[] {
 	const lookup = at.digest.stateLookup;
 	const { replay: _replay, replayEsn, ...config } = configOf(at.before, state);
 	const window = Math.min(replayEsn?.replayWindow ?? config.replayWindow, 32);
@@ -192,18 +198,26 @@ function spiEdits(at: Situation, state: XfrmState): Edit[] {
 			commands: remakeState(at, state, { id: next.id }),
 			want: 'protected',
 		},
-		{
-			text:
-				`install the inbound state for SPI ${formatHex32(spi)} before its sender uses it; its key is the` +
-				" sender's (the packet does not tell it)",
-			commands: [addState(at, next, { word: NEW_KEY })],
-			want: 'protected',
-		},
+		...(lost.length > 0 ? lost : [nextStateEdit(at, next)]),
 	];
 }
 
-/** No state is near: one as the policies ask for it. */
-function stateOfPolicies(at: Situation): Edit[] {
+/** The same tunnel's next state. */
+function nextStateEdit(at: Situation, next: StateConfig): Edit {
+	return {
+		text:
+			`install the inbound state for SPI ${formatHex32(next.id.spi)} before its sender uses it; its key is the` +
+			" sender's (the packet does not tell it)",
+		commands: [addState(at, next, { word: NEW_KEY })],
+		want: 'protected',
+	};
+}
+/**
+ * A state as the policies ask for it.
+ *
+ * @param unserved only for a template that names its tunnel, and no state serves it
+ */
+function stateOfPolicies(at: Situation, unserved: boolean = false): Edit[] {
 	const lookup = at.digest.stateLookup;
 	if (lookup === undefined) {
 		return [];
@@ -217,6 +231,9 @@ function stateOfPolicies(at: Situation): Edit[] {
 		const any = isAnyAddress(template.id.daddr, family);
 		const fits = any || addressEquals(template.id.daddr, daddr, family);
 		const from = isAnyAddress(template.saddr, family) ? saddr : template.saddr;
+		if (unserved && (template.reqid === 0 || any || isServed(at, template))) {
+			continue;
+		}
 		if (fits && (template.family || policy.family) === family) {
 			const source = isAnyAddress(from, family) ? sourceOf(at) : from;
 			const wanted = { template, family, saddr: source, daddr };
@@ -234,6 +251,17 @@ function stateOfPolicies(at: Situation): Edit[] {
 		}
 	}
 	return [];
+}
+
+/** Is there a state by its reqid, of its protocol and between its ends? */
+function isServed(at: Situation, { id, saddr, reqid }: Template): boolean {
+	return [...at.before.world.engine.states()].some(
+		(state) =>
+			state.reqid === (reqid | 0) &&
+			state.proto === id.proto &&
+			addressEquals(state.config.id.daddr, id.daddr, state.family) &&
+			addressEquals(state.config.saddr, saddr, state.family),
+	);
 }
 
 function sourceOf(at: Situation): Uint8Array {

@@ -209,10 +209,30 @@ export const alignStates: Generator = (at) => {
 		.filter((gap) => gap !== undefined)
 		// Another destination and another reqid: that is another tunnel.
 		.filter(({ fields }) => fields.length <= 2 && !(fields.includes('dst') && fields.length > 1))
+		.filter(({ fields, state }) => !(fields.includes('reqid') && isOfAnother(at, wanted, state)))
 		.sort((a, b) => a.fields.length - b.fields.length)
 		.slice(0, CANDIDATES_MAX);
 	return gaps.flatMap((gap) => [...templateEdits(at, wanted, gap), ...stateEdits(at, wanted, gap)]);
 };
+
+/** Do both reqids have a tunnel to name: this state's other policies, the template one that is to come? */
+function isOfAnother(
+	at: Situation,
+	{ policy, template }: TemplateTrace,
+	state: XfrmState,
+): boolean {
+	if (template.reqid === 0 || state.reqid === 0) {
+		return false;
+	}
+	return [...at.before.world.engine.policies()].some(
+		(other) =>
+			other !== policy &&
+			other.direction === policy.direction &&
+			other.templates.some(
+				({ id, reqid }) => (reqid | 0) === state.reqid && id.proto === state.proto,
+			),
+	);
+}
 
 function templateEdits(at: Situation, wanted: TemplateTrace, gap: Gap): Edit[] {
 	const { policy, position } = wanted;
