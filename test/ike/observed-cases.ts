@@ -1,13 +1,13 @@
 /** What the daemon tells of itself: counters, drops by cause, stories of packets that are gone. */
 import assert from 'node:assert/strict';
 import { type Host, Laboratory, until, XFRM } from './laboratory.ts';
-import { type Case, IPV4, withEnds } from './scenario.ts';
+import { type Addresses, type Case, IPV4, IPV6, withEnds } from './scenario.ts';
 
 const KEY = '0x0102030405060708090a0b0c0d0e0f1011121314';
 
 /** A tunnel to the other side without a key manager: SPI 0x100 from A to B, 0x200 back. */
-function tunnel(host: Host, isA: boolean): void {
-	const { a, b, netA, netB } = IPV4;
+function tunnel(host: Host, isA: boolean, ends: Addresses = IPV4): void {
+	const { a, b, netA, netB } = ends;
 	const [out, back] = isA ? [netB, netA] : [netA, netB];
 	for (const [src, dst, spi] of [
 		[a, b, 0x100],
@@ -174,6 +174,20 @@ export const observedCases: readonly Case[] = [
 				await laboratory.close();
 			}
 		},
+	},
+	{
+		name: 'datagrams of IPv6 that are longer than their path are cut, as Linux cuts what a program here sends',
+		run: () =>
+			withEnds(async ({ a, b }) => {
+				tunnel(a, true, IPV6);
+				tunnel(b, false, IPV6);
+				const { innerA, innerB } = IPV6;
+				assert.equal(a.ping(innerB, 3, `-s 3000 -I ${innerA}`), 3);
+				assert.equal(a.ping(innerB, 3, `-s 1300 -I ${innerA}`), 3);
+				// One of them is told of the path's MTU, as by a router: ping counts that as an answer.
+				assert.ok(a.ping(innerB, 4, `-s 1420 -I ${innerA}`) > 1);
+				assert.equal(a.ping(innerB, 3, `-s 1420 -I ${innerA}`), 3);
+			}),
 	},
 	{
 		name: 'metrics are served on loopback, and elsewhere only by token',

@@ -9,7 +9,7 @@
  *     send      pieces where the outer packet is too long; by raw socket, or the socket of a port
  *
  * All packets of a device count as forwarded: who sent them, this host or one behind it, hears of their
- * size by ICMP in either case.
+ * size by ICMP in either case; but for datagrams of IPv6 that are sent here, which are cut as Linux cuts them.
  *
  * @hotpath
  */
@@ -67,6 +67,9 @@ const NUMBERS_PER_BATCH = 16 * PACKETS_PER_CALL;
 /** Errors of a kind to one address, behind the first few: Linux's net.ipv4.icmp_ratelimit. */
 const UNREACHABLE_EVERY_US = 1_000_000;
 
+/** Linux keeps what it has heard of a path for ten minutes. */
+const TOLD_AGAIN_US = 60_000_000;
+
 /** A device that packets of one mark are captured by. */
 export interface Lane {
 	readonly fd: number;
@@ -100,6 +103,10 @@ export class Outbound {
 	carrier: number = 0;
 	collisions: number = 0;
 	readonly #peers: PeerRates = new PeerRates();
+	/** Whose path's MTU this host was told last, by the end of the address, and when. */
+	#toldPeer: number = 0;
+	#toldMtu: number = 0;
+	#toldUs: number = 0;
 
 	constructor(
 		native: Native,
@@ -352,14 +359,48 @@ export class Outbound {
 			if (packet === undefined) {
 				continue;
 			}
-			if (this.#isTooBig(packet)) {
+			if (!this.#isTooBig(packet)) {
+				packets[kept++] = packet;
+			} else if (this.#isOwnDatagram(packet)) {
+				this.#tellOnce(packet, batch.nowUs, lane);
+				packet.forwarded = false;
+				packet.dontFragment = false;
+				packets[kept++] = packet;
+			} else {
 				this.#tellTooBig(packet, packet.mtu, lane);
 				this.#samples.refuse(packet, Verdict.OutTooBig, 'fwd.too-big', true, batch.nowUs);
-			} else {
-				packets[kept++] = packet;
 			}
 		}
 		batch.truncate(kept);
+	}
+
+	/**
+	 * Is it IPv6 of a program here that the kernel would have cut itself, for a device of another MTU than ours? It does
+	 * so as the packet leaves, so that hearing of the path's MTU changes nothing; TCP makes its segments by it.
+	 */
+	#isOwnDatagram({ family, view, bytes, start, mark }: PacketBuffer): boolean {
+		return (
+			family === Family.Ipv6 &&
+			ipv6NextHeader(view, start) !== IpProto.Tcp &&
+			this.#routes.lookupIn(family, bytes, start + 8, -1, mark)?.kind === 'local'
+		);
+	}
+
+	/**
+	 * What keeps to the link's MTU may be a search for the path's, by a socket that has no fragments: the kernel
+	 * refuses them to it, when it knows. The others, pings among them, need not hear again and again.
+	 */
+	#tellOnce(packet: PacketBuffer, nowUs: number, lane: Lane): void {
+		const { mtu, view, start, route } = packet;
+		const peer = view.getInt32(start + 36);
+		const isKnown =
+			this.#toldPeer === peer && this.#toldMtu === mtu && nowUs - this.#toldUs < TOLD_AGAIN_US;
+		if (packet.length <= (route?.mtu ?? 0) && !isKnown) {
+			this.#toldPeer = peer;
+			this.#toldMtu = mtu;
+			this.#toldUs = nowUs;
+			this.#tellTooBig(packet, mtu, lane);
+		}
 	}
 
 	/** IPv6 tunnels are the engine's to judge; what it does not cut is too big here as well. */
