@@ -363,7 +363,7 @@ const unreachable: Case = {
 			policy(template);
 			assert.equal(told(a, IPV4.innerB), 2, 'no states');
 			// So often only is a sender told.
-			await pause(600);
+			await pause(2000);
 			a.must('sysctl -qw net.core.xfrm_larval_drop=0');
 			assert.equal(told(a, IPV4.innerB), 2, 'nothing waits for states');
 			assert.equal(own('carrier'), 12);
