@@ -71,6 +71,11 @@ export function routeMark(route: Route | null): number {
 	return (route as KernelRoute | null)?.mark ?? 0;
 }
 
+/** A question, and whether its source may be another host's. */
+interface Asked extends RouteQuestion {
+	readonly isForwarded: boolean;
+}
+
 export class KernelRoutes {
 	/** Changes whenever any answer may have changed. */
 	generation: number = 1;
@@ -96,22 +101,15 @@ export class KernelRoutes {
 
 	/** The engine's question: what this host sends from an address. From one that it has no more, nothing. */
 	readonly lookup: RouteLookup = (family, daddr, saddr, mark, oif) =>
-		this.#find(family, daddr, saddr, mark, oif, false);
+		this.#find({ family, daddr, saddr, mark, oif, isForwarded: false });
 
-	#find(
-		family: number,
-		daddr: Address,
-		saddr: Address,
-		mark: number,
-		oif: number,
-		isForwarded: boolean,
-	): Route | undefined {
-		const key = keyOf(family, daddr, saddr, mark, oif, isForwarded);
+	#find(question: Asked): Route | undefined {
+		const key = keyOf(question);
 		const known = this.#known.get(key);
 		if (known !== undefined || this.#known.has(key)) {
 			return known;
 		}
-		const route = this.#ask(family, daddr, saddr, mark, oif, isForwarded);
+		const route = this.#ask(question);
 		if (this.#known.size >= KERNEL_ROUTES_MAX) {
 			this.#known.clear();
 		}
@@ -133,10 +131,10 @@ export class KernelRoutes {
 			return recent.routeOf(row);
 		}
 		const octets = addressOctets(family);
-		const destination = addressFrom(bytes, destinationAt, octets);
-		const source = sourceAt < 0 ? anyAddress() : addressFrom(bytes, sourceAt, octets);
-		const route = this.#find(family, destination, source, mark, 0, true);
-		recent.keep(row, family, destination, source, mark, route);
+		const daddr = addressFrom(bytes, destinationAt, octets);
+		const saddr = sourceAt < 0 ? anyAddress() : addressFrom(bytes, sourceAt, octets);
+		const route = this.#find({ family, daddr, saddr, mark, oif: 0, isForwarded: true });
+		recent.keep(row, family, daddr, saddr, mark, route);
 		return route;
 	}
 
@@ -203,15 +201,9 @@ export class KernelRoutes {
 		this.#native.close(this.eventFd);
 	}
 
-	#ask(
-		family: number,
-		daddr: Address,
-		saddr: Address,
-		mark: number,
-		oif: number,
-		isForwarded: boolean,
-	): KernelRoute | undefined {
-		const reply = this.#askKernel(family, daddr, saddr, mark, oif, isForwarded);
+	#ask(question: Asked): KernelRoute | undefined {
+		const { family, daddr, saddr, mark } = question;
+		const reply = this.#askKernel(question);
 		if (reply === undefined || reply.type === RouteType.Unreachable) {
 			return undefined;
 		}
@@ -234,15 +226,8 @@ export class KernelRoutes {
 	}
 
 	/** A source that is not ours is refused for IPv4 (EINVAL): what is forwarded goes as from any source. */
-	#askKernel(
-		family: number,
-		daddr: Address,
-		saddr: Address,
-		mark: number,
-		oif: number,
-		isForwarded: boolean,
-	): RouteReply | undefined {
-		const asked = { family, daddr, mark, oif };
+	#askKernel({ isForwarded, ...asked }: Asked): RouteReply | undefined {
+		const { family, saddr } = asked;
 		const hasOther = isForwarded && !isAnyAddress(saddr, family);
 		for (const source of hasOther ? [saddr, anyAddress()] : [saddr]) {
 			const question = { ...asked, saddr: source };
@@ -289,14 +274,7 @@ export class KernelRoutes {
 	}
 }
 
-function keyOf(
-	family: number,
-	daddr: Address,
-	saddr: Address,
-	mark: number,
-	oif: number,
-	isForwarded: boolean,
-): string {
+function keyOf({ family, daddr, saddr, mark, oif, isForwarded }: Asked): string {
 	const octets = addressOctets(family);
 	const numbers = [
 		mark,
