@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Host, Laboratory, pause, XFRM } from '../test/ike/laboratory.ts';
 import { gateways, rules, startDaemon } from './data-plane-peers.ts';
-import type { Report } from './report.ts';
+import { leastOf, type Report } from './report.ts';
 
 /** Policies, and states, of a batch. */
 const OBJECTS = 10_000;
@@ -95,16 +95,6 @@ async function timesOf(way: Way): Promise<Times> {
 	} finally {
 		await laboratory.close();
 	}
-}
-
-function leastOf(a: Times, b: Times): Times {
-	return {
-		policies: Math.min(a.policies, b.policies),
-		policiesAgain: Math.min(a.policiesAgain, b.policiesAgain),
-		states: Math.min(a.states, b.states),
-		nothing: Math.min(a.nothing, b.nothing),
-		changes: Math.min(a.changes, b.changes),
-	};
 }
 
 function figureOf(times: Times, what: What): number {

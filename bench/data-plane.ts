@@ -48,7 +48,7 @@ import {
 	spreadDatagrams,
 	tcpStream,
 } from './data-plane-traffic.ts';
-import { type Comparison, Report, type Row } from './report.ts';
+import { type Comparison, leastOf, Report, type Row } from './report.ts';
 
 /** A plane that is measured, with what it needs that may not be installed. */
 interface Case {
@@ -204,16 +204,6 @@ async function udpFigures(ends: Gateways, plane: Plane, seconds: number): Promis
 		quiet: await roundTrip(ends, PINGS),
 		beside: await roundTripBeside(ends, plane, PINGS, UDP_OCTETS, rate),
 		stream: await roundTripOfStream(ends, UDP_OCTETS, rate, seconds),
-	};
-}
-
-function leastOf(a: UdpFigures, b: UdpFigures): UdpFigures {
-	return {
-		each: Math.min(a.each, b.each),
-		lost: Math.min(a.lost, b.lost),
-		quiet: Math.min(a.quiet, b.quiet),
-		beside: Math.min(a.beside, b.beside),
-		stream: Math.min(a.stream, b.stream),
 	};
 }
 

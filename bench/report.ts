@@ -133,3 +133,9 @@ export function octetsInUse(): number {
 	const { heapUsed, arrayBuffers } = process.memoryUsage();
 	return heapUsed + arrayBuffers;
 }
+
+/** Of each figure the lesser: what else a machine does only ever adds to them. */
+export function leastOf<T extends Readonly<Record<keyof T, number>>>(a: T, b: T): T {
+	const names = Object.keys(a) as (keyof T)[];
+	return Object.fromEntries(names.map((name) => [name, Math.min(a[name], b[name])])) as T;
+}
