@@ -1,10 +1,12 @@
 /**
  * The data planes that are compared, each set up between the same two hosts: our daemon with rules by `ip xfrm`,
- * strongSwan's kernel-libipsec, wireguard-go. All carry inner addresses of 10.1.0.0/16 ↔ 10.2.0.0/16 over
+ * strongSwan's kernel-libipsec, wireguard-go, a tunnel that only copies. All carry inner addresses of 10.1.0.0/16 ↔ 10.2.0.0/16 over
  * 192.168.80.0/24, or their like in IPv6.
  */
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Host, type Laboratory, type Running, until, XFRM } from '../test/ike/laboratory.ts';
 
 export interface Gateways {
@@ -235,6 +237,13 @@ export async function libipsecPlane(ends: Gateways, network: Network): Promise<P
 	return { pidsA: pids.slice(0, 1), pidsB: pids.slice(1) };
 }
 
+/** Gives the first tunnel to a device: its own address, and a route to the other's. */
+function routeInner(host: Host, device: string, own: End, peer: End): void {
+	host.must(`ip address add ${IPV4.inner[own]}/32 dev ${device}`);
+	host.must(`ip link set ${device} mtu 1420 up`);
+	host.must(`ip route add ${IPV4.inner[peer]}/32 dev ${device}`);
+}
+
 /** wireguard-go: another protocol and cipher (ChaCha20-Poly1305), for the same work. */
 export async function wireguardPlane(ends: Gateways): Promise<Plane> {
 	const { a, b } = ends;
@@ -257,9 +266,33 @@ export async function wireguardPlane(ends: Gateways): Promise<Plane> {
 				`AllowedIPs = ${IPV4.inner[peer]}/32\nEndpoint = ${IPV4.outer[peer]}:51820\n`,
 		);
 		await until('its socket', () => host.run(`wg setconf ${device} ${file}`).status === 0);
-		host.must(`ip address add ${IPV4.inner[own]}/32 dev ${device}`);
-		host.must(`ip link set ${device} mtu 1420 up`);
-		host.must(`ip route add ${IPV4.inner[peer]}/32 dev ${device}`);
+		routeInner(host, device, own, peer);
+	}
+	return { pidsA: pids.slice(0, 1), pidsB: pids.slice(1) };
+}
+
+export const COMPILER = '/usr/bin/cc';
+const COPYING_SOURCE = fileURLToPath(new URL('copying-tunnel.c', import.meta.url));
+
+/** A program of one source, made in a folder. */
+export function compiled(source: string, folder: string): string {
+	const program = join(folder, basename(source, '.c'));
+	execFileSync(COMPILER, ['-O2', '-o', program, source]);
+	return program;
+}
+
+/** The least that user space can do: packets are copied between device and socket, and nothing else. */
+export async function copyingPlane(ends: Gateways): Promise<Plane> {
+	const pids: number[] = [];
+	for (const [own, peer] of ENDS) {
+		const host = ends[own];
+		const device = `copy${own}`;
+		const program = compiled(COPYING_SOURCE, host.folder);
+		const { outer } = IPV4;
+		const running = host.start([program, device, outer[own], outer[peer], String(ESP_PORT)]);
+		pids.push(running.pid);
+		await until('its device', () => host.run(`ip link show ${device}`).status === 0);
+		routeInner(host, device, own, peer);
 	}
 	return { pidsA: pids.slice(0, 1), pidsB: pids.slice(1) };
 }

@@ -2,12 +2,18 @@
  * Traffic through a data plane that is up, and what it costs: one TCP stream, datagrams at a rate or as many as
  * go, datagrams over many tunnels in turn, round trips. Streams are iperf3's.
  */
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Host, pause, until } from '../test/ike/laboratory.ts';
-import { type Gateways, IPV4, innerOf, type Network, type Plane } from './data-plane-peers.ts';
+import {
+	COMPILER,
+	compiled,
+	type Gateways,
+	IPV4,
+	innerOf,
+	type Network,
+	type Plane,
+} from './data-plane-peers.ts';
 
 /** Processor seconds of a stream at either end, and how long it took. */
 export interface Spent {
@@ -198,36 +204,53 @@ export async function roundTripBeside(
 
 const ECHO_PORT = 7007;
 const ECHO_SOURCE = fileURLToPath(new URL('datagram-echo.c', import.meta.url));
-const COMPILER = '/usr/bin/cc';
 
-/**
- * Datagrams at a rate that the other end sends back: the median of how long they were away, in microseconds; NaN where
- * there is no C compiler.
- */
-export async function roundTripOfStream(
+/** A stream that the other end sends back: `burst` datagrams at once, all in all so many a second. */
+export interface Echo {
+	readonly octets: number;
+	readonly packetsPerSecond: number;
+	readonly burst: number;
+	readonly seconds: number;
+}
+
+/** What it took. */
+export interface EchoResult extends Spent {
+	/** Datagrams on the way there and on the way back. */
+	readonly packets: number;
+	/** The median of how long they were away, in microseconds. */
+	readonly roundTrip: number;
+}
+
+/** Sends a stream and has it sent back; undefined where there is no C compiler. */
+export async function echo(
 	{ a, b }: Gateways,
-	octets: number,
-	packetsPerSecond: number,
-	seconds: number,
-): Promise<number> {
+	plane: Plane,
+	{ octets, packetsPerSecond, burst, seconds }: Echo,
+): Promise<EchoResult | undefined> {
 	if (!existsSync(COMPILER)) {
-		return Number.NaN;
+		return undefined;
 	}
-	const program = join(a.folder, 'datagram-echo');
-	execFileSync(COMPILER, ['-O2', '-o', program, ECHO_SOURCE]);
+	const program = compiled(ECHO_SOURCE, a.folder);
 	const { inner } = IPV4;
 	const server = b.start([program, 'serve', inner.b, String(ECHO_PORT)]);
-	const ask = async (howLong: number): Promise<string> => {
-		const numbers = [octets, packetsPerSecond, howLong].map(String);
+	const ask = async (howLong: number): Promise<number[]> => {
+		const numbers = [octets, packetsPerSecond, burst, howLong].map(String);
 		const client = a.start([program, 'ask', inner.b, String(ECHO_PORT), inner.a, ...numbers]);
 		await client.ended;
-		return client.stdout;
+		return client.stdout.split(' ').map(Number);
 	};
 	await ask(WARM_UP_SECONDS);
-	const [, , medianNs] = (await ask(seconds)).split(' ');
+	const before = [processorSeconds(plane.pidsA), processorSeconds(plane.pidsB)] as const;
+	const [sent = 0, back = 0, medianNs = Number.NaN] = await ask(seconds);
 	server.process.kill();
 	await server.ended;
-	return Number(medianNs) / 1000;
+	return {
+		seconds,
+		packets: sent + back,
+		roundTrip: medianNs / 1000,
+		processorA: processorSeconds(plane.pidsA) - before[0],
+		processorB: processorSeconds(plane.pidsB) - before[1],
+	};
 }
 
 /** What the spreading ends run: datagrams in turn from each tunnel's address to its other end, every millisecond. */

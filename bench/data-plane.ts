@@ -6,8 +6,9 @@
  *
  *     packet    nanoseconds a packet in the daemon's own process, without system calls
  *     tcp       one TCP stream: throughput, processor time a gigabit
- *     udp       15,000 datagrams a second of 1372 octets: processor time a packet, loss, median round trips
- *               when it is quiet and beside them
+ *     udp       15,000 datagrams a second of 1372 octets in bursts: processor time a packet, loss, median round trips
+ *               when it is quiet, beside them and of themselves
+ *     even      the same one by one, sent back: processor time a packet, median round trip
  *     small     as many packets of 64 octets as go
  *     tunnels   15,000 datagrams a second over 1, 10, 100, 1,000 tunnels
  *     memory    of a daemon with many states and policies
@@ -26,6 +27,8 @@ import { coldCost, packetCosts, sealingCost } from './data-plane-packet.ts';
 import { writePage } from './data-plane-page.ts';
 import {
 	barePlane,
+	COMPILER,
+	copyingPlane,
 	type Gateways,
 	gateways,
 	IPV4,
@@ -40,10 +43,11 @@ import {
 } from './data-plane-peers.ts';
 import {
 	datagrams,
+	type EchoResult,
+	echo,
 	residentOctets,
 	roundTrip,
 	roundTripBeside,
-	roundTripOfStream,
 	type Spent,
 	spreadDatagrams,
 	tcpStream,
@@ -183,7 +187,7 @@ async function tcpSection(report: Report, seconds: number): Promise<void> {
 	}
 }
 
-/** What a plane needs for datagrams: of several rounds the least of each. */
+/** What a plane needs for datagrams in bursts of a millisecond. */
 interface UdpFigures {
 	/** Processor time of both gateways for a packet, in microseconds. */
 	readonly each: number;
@@ -203,30 +207,61 @@ async function udpFigures(ends: Gateways, plane: Plane, seconds: number): Promis
 		lost: (100 * (result.sent - result.arrived)) / result.sent,
 		quiet: await roundTrip(ends, PINGS),
 		beside: await roundTripBeside(ends, plane, PINGS, UDP_OCTETS, rate),
-		stream: await roundTripOfStream(ends, UDP_OCTETS, rate, seconds),
+		stream: (await sentBack(ends, plane, seconds, rate / 1000))?.roundTrip ?? Number.NaN,
 	};
 }
 
-const UDP_CASES: readonly Case[] = [libipsec(LIBIPSEC, IPV4), addon, ffi, wireguard];
-/** Each plane in turn: what else the machine does meanwhile comes and goes in minutes. */
+/** The stream, in bursts of so many, sent back. */
+function sentBack(
+	ends: Gateways,
+	plane: Plane,
+	seconds: number,
+	burst: number,
+): Promise<EchoResult | undefined> {
+	const packetsPerSecond = UDP_PACKETS_PER_SECOND;
+	return echo(ends, plane, { octets: UDP_OCTETS, packetsPerSecond, burst, seconds });
+}
+
+/** What only copies is no rival: it shows what is left for those who protect. */
+const copying: Case = { name: 'copying only', needs: COMPILER, up: copyingPlane };
+const UDP_CASES: readonly Case[] = [
+	libipsec(LIBIPSEC, IPV4),
+	addon,
+	ffi,
+	wireguard,
+	copying,
+	{ name: 'no tunnel', up: barePlane },
+];
 const UDP_ROUNDS = 3;
 
-async function udpSection(report: Report, seconds: number): Promise<void> {
-	const all = new Map<string, UdpFigures>();
+/** Each plane in turn, as what else the machine does comes and goes in minutes; of each figure the least. */
+async function inTurns<T extends Readonly<Record<keyof T, number>>>(
+	act: (ends: Gateways, plane: Plane) => Promise<T | undefined>,
+): Promise<ReadonlyMap<string, T>> {
+	const all = new Map<string, T>();
 	for (let round = 0; round < UDP_ROUNDS; round++) {
 		for (const one of UDP_CASES) {
-			const figures = await inLaboratory(one, (ends, plane) => udpFigures(ends, plane, seconds));
+			const figures = await inLaboratory(one, act);
 			if (figures !== undefined) {
 				const before = all.get(one.name);
 				all.set(one.name, before === undefined ? figures : leastOf(before, figures));
 			}
 		}
 	}
+	return all;
+}
+
+const boundsOf = (name: string): Bounds => (name === addon.name ? { most: 0.5 } : {});
+
+async function udpSection(report: Report, seconds: number): Promise<void> {
+	const all = await inTurns((ends, plane) => udpFigures(ends, plane, seconds));
 	const [costs, trips] = [new Beside(), new Beside()];
 	const [busyTrips, streamTrips] = [new Beside(), new Beside()];
 	for (const [name, { each, lost, quiet, beside, stream }] of all) {
-		const bounds = name === 'addon' ? { most: 0.5 } : {};
-		report.add(`${name}: processor, both`, each, 'µs/packet', costs.of(each, bounds));
+		const bounds = boundsOf(name);
+		if (each > 0) {
+			report.add(`${name}: processor, both`, each, 'µs/packet', costs.of(each, bounds));
+		}
 		report.add(`${name}: lost`, lost, '%');
 		const trip = `${name}: median round trip`;
 		report.add(trip, quiet, 'µs', trips.of(quiet, bounds));
@@ -235,6 +270,23 @@ async function udpSection(report: Report, seconds: number): Promise<void> {
 			const name = `${trip}, of a stream that comes back`;
 			report.add(name, stream, 'µs', streamTrips.of(stream, bounds));
 		}
+	}
+}
+
+async function evenSection(report: Report, seconds: number): Promise<void> {
+	const all = await inTurns(async (ends, plane) => {
+		const result = await sentBack(ends, plane, seconds, 1);
+		return result === undefined
+			? undefined
+			: { each: (processorOf(result) * 1e6) / result.packets, trip: result.roundTrip };
+	});
+	const [costs, trips] = [new Beside(), new Beside()];
+	for (const [name, { each, trip }] of all) {
+		const bounds = boundsOf(name);
+		if (each > 0) {
+			report.add(`${name}: processor, both`, each, 'µs/packet', costs.of(each, bounds));
+		}
+		report.add(`${name}: median round trip`, trip, 'µs', trips.of(trip, bounds));
 	}
 }
 
@@ -295,6 +347,7 @@ const SECTIONS: ReadonlyMap<string, (report: Report, seconds: number) => Promise
 	['packet', packetSection],
 	['tcp', tcpSection],
 	['udp', udpSection],
+	['even', evenSection],
 	['small', smallSection],
 	['tunnels', tunnelSection],
 	['memory', memorySection],

@@ -1,8 +1,8 @@
 /*
- * Datagrams that come back, in bursts of a millisecond as iperf3 sends them, and how long they were away:
+ * Datagrams that come back, so many at once, and how long they were away:
  *
  *     datagram-echo serve ADDRESS PORT
- *     datagram-echo ask ADDRESS PORT FROM OCTETS RATE SECONDS    prints sent, back, median in nanoseconds
+ *     datagram-echo ask ADDRESS PORT FROM OCTETS RATE BURST SECONDS    prints sent, back, median in nanoseconds
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define OCTETS_MAX 65536
-#define BURST_NS 1000000
 /* What comes this long after the last burst still counts. */
 #define LATE_NS 200000000
 
@@ -67,8 +66,8 @@ static void serve(int udp, struct sockaddr_in own) {
 	}
 }
 
-static void ask(int udp, struct sockaddr_in peer, struct sockaddr_in own, int octets, int rate, double seconds) {
-	const int burst = (int64_t)rate * BURST_NS / 1000000000;
+static void ask(int udp, struct sockaddr_in peer, struct sockaddr_in own, int octets, int rate, int burst, double seconds) {
+	const int64_t gap = burst * 1000000000L / rate;
 	long sent = 0;
 	back_max = 2 * rate * seconds;
 	times = malloc(back_max * sizeof *times);
@@ -80,7 +79,7 @@ static void ask(int udp, struct sockaddr_in peer, struct sockaddr_in own, int oc
 			memcpy(datagram, &time, sizeof time);
 			sent += send(udp, datagram, octets, MSG_DONTWAIT) > 0;
 		}
-		due += BURST_NS;
+		due += gap;
 	}
 	take_until(udp, now() + LATE_NS);
 	qsort(times, back, sizeof *times, compare);
@@ -93,7 +92,7 @@ int main(int count, char **words) {
 	setsockopt(udp, SOL_SOCKET, SO_RCVBUFFORCE, &(int){4 << 20}, sizeof(int));
 	const struct sockaddr_in end = place(words[2], atoi(words[3]));
 	if (strcmp(words[1], "serve") == 0) serve(udp, end);
-	if (count < 8) return 2;
-	ask(udp, end, place(words[4], 0), atoi(words[5]), atoi(words[6]), atof(words[7]));
+	if (count < 9) return 2;
+	ask(udp, end, place(words[4], 0), atoi(words[5]), atoi(words[6]), atoi(words[7]), atof(words[8]));
 	return 0;
 }
