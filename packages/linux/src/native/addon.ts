@@ -66,13 +66,30 @@ const FLAGS = ['-std=c++17', '-shared', '-fPIC', '-O2', '-DNODE_GYP_MODULE_NAME=
 /** Of Debian's libipsec-mb-dev and its like: with it AES-GCM is ipsec-mb's, where the library is installed. */
 const IPSEC_MB_HEADER = '/usr/include/intel-ipsec-mb.h';
 
-/** The headers of the running node: they come with its packages and archives. @throws CompileError */
-function headerFolder(): string {
-	const folder = join(dirname(dirname(process.execPath)), 'include/node');
-	if (!existsSync(join(folder, 'node_api.h')) || !existsSync(join(folder, 'openssl/evp.h'))) {
-		throw new CompileError(`the headers of this node are not in ${folder}`);
+/**
+ * Where a node of this prefix has its headers. Node's own packages and archives have OpenSSL's in there too; those
+ * that use the system's OpenSSL, such as Debian's, leave them where compilers look anyway. @throws CompileError
+ */
+export function headerFolder(prefix: string, opensslFolder: string): string {
+	const folder = join(prefix, 'include/node');
+	if (!existsSync(join(folder, 'node_api.h'))) {
+		throw new CompileError(
+			`the headers of this node are not in ${folder} (Debian's are in libnode-dev)`,
+		);
+	}
+	if (!existsSync(join(opensslFolder, 'openssl/evp.h'))) {
+		throw new CompileError(
+			`the headers of OpenSSL are not in ${opensslFolder} (Debian's are in libssl-dev)`,
+		);
 	}
 	return folder;
+}
+
+/** For the running node. @throws CompileError */
+function ownHeaders(): string {
+	const prefix = dirname(dirname(process.execPath));
+	const isShared = process.config.variables.node_shared_openssl;
+	return headerFolder(prefix, isShared ? '/usr/include' : join(prefix, 'include/node'));
 }
 
 let loaded: Addon | undefined;
@@ -94,7 +111,7 @@ function addonPath(): string {
 		headers: HEADERS.map(sourcePath),
 		variant: `${process.version} ${process.versions.openssl}`,
 		compilers: COMPILERS,
-		flags: [...FLAGS, ...ipsecMb, `-I${headerFolder()}`],
+		flags: [...FLAGS, ...ipsecMb, `-I${ownHeaders()}`],
 		libraries: [],
 		suffix: '.node',
 	});
