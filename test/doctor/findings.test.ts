@@ -5,7 +5,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseRulesFile } from '@xfrm/iproute';
-import { diagnose, FINDINGS, type MachineFacts, parseIptables, parseNft } from '@xfrm/linux/doctor';
+import {
+	countersOf,
+	diagnose,
+	FINDINGS,
+	type MachineFacts,
+	parseIptables,
+	parseNft,
+} from '@xfrm/linux/doctor';
 import { decodeMessage, type NamedMessage, splitMessages } from '@xfrm/netlink';
 import { SET_UPS } from './set-ups.ts';
 
@@ -127,6 +134,11 @@ const rows: readonly (readonly [wrong: Partial<MachineFacts>, id: string, said: 
 		{ counters: new Map([['XfrmInNoStates', 7]]), daemon: true },
 		'counter',
 		/XfrmInNoStates 7 since the daemon was started/,
+	],
+	[
+		{ counters: new Map([['plaintext-fwd', 2]]), daemon: true },
+		'counter',
+		/plaintext-fwd 2 since the guard was set up: packets to be forwarded came in clear/,
 	],
 	[{ abilities: { ...abilities, subPolicies: false } }, 'sub-policies', /Mobile IPv6/],
 	[{ abilities: { ...abilities, migrate: false } }, 'migrate', /MOBIKE/],
@@ -267,4 +279,33 @@ it('a rule set of another form has no rules', () => {
 it('machines are made for twenty findings and five healthy ones', () => {
 	assert.equal(SET_UPS.filter(({ first }) => first === undefined).length, 5);
 	assert.ok(SET_UPS.filter(({ first }) => first !== undefined).length >= 20);
+});
+
+it('drops that only the daemon has a name for are among its counters, and what ICMP has told the sender is not', () => {
+	const row = { code: 'daemon.plaintext', policy: null, state: null };
+	const numbers = {
+		schema: 1,
+		object: 'daemon',
+		time: 1,
+		counters: { XfrmInNoStates: 3 },
+		own: {},
+		drops: [
+			{ ...row, counter: 'XfrmInNoStates', packets: 3 },
+			{ ...row, counter: 'plaintext-in', packets: 2 },
+			{ ...row, counter: 'portless', code: 'daemon.port', packets: 4 },
+			{ ...row, counter: 'portless', code: 'daemon.port', packets: 5 },
+			{ ...row, counter: 'OutTooBig', code: 'fwd.too-big', packets: 9 },
+		],
+		states: 0,
+		policies: 0,
+		samples: [],
+	} as const;
+	assert.deepEqual(
+		[...countersOf(numbers)],
+		[
+			['XfrmInNoStates', 3],
+			['plaintext-in', 2],
+			['portless', 9],
+		],
+	);
 });

@@ -19,6 +19,7 @@ const COMPARE_KEYS = 'Compare algorithms, keys and truncation at both ends.';
 const EXPLAIN_IN =
 	'Capture one packet and ask: xfrm explain --kernel --dir in @capture.pcap names the field that differs.';
 const EXPLAIN_OUT = "Ask for the flow: xfrm explain --kernel 'src … dst … proto … dir out'.";
+const EXPLAIN_DROP = 'Ask: xfrm explain --daemon --last-drop.';
 const MEMORY = 'Look at the memory of the machine and the receive queues.';
 
 /** By name, in the order of /proc/net/xfrm_stat of the newest kernel known. */
@@ -191,7 +192,54 @@ export const COUNTERS: Readonly<Record<string, CounterMeaning>> = {
 	},
 };
 
-/** A counter in words; undefined for a name that no known kernel has. */
+const ASK_PLAINTEXT =
+	'Capture one packet and ask: xfrm explain --daemon --dir in @capture.pcap names the policy that forbids it.';
+
+/** What the daemon does not let through beside those, and tells among its drops: names of its own. */
+export const DAEMON_COUNTERS: Readonly<Record<string, CounterMeaning>> = {
+	'plaintext-in': {
+		means: 'packets for this host came in clear, and a policy of direction in forbids that',
+		cause:
+			'a peer that sends past its tunnel, a selector that is too wide, or a forgery; Linux counts XfrmInTmplMismatch or XfrmInPolBlock',
+		next: ASK_PLAINTEXT,
+	},
+	'plaintext-fwd': {
+		means: 'packets to be forwarded came in clear, and a policy of direction fwd forbids that',
+		cause:
+			'a peer that sends past its tunnel, a selector that is too wide, or a forgery; Linux counts XfrmInTmplMismatch or XfrmInPolBlock',
+		next: ASK_PLAINTEXT,
+	},
+	'plaintext-out': {
+		means: 'packets that a policy protects were about to leave in clear',
+		cause: 'NAT, or a mark, that made them fall under the policy behind the lookup',
+		next: 'See docs/beside-the-daemon.md for rules of NAT and marks.',
+	},
+	portless: {
+		means: 'ESP in UDP had no port to leave by',
+		cause: 'the key manager does not run, or has another port',
+		next: 'Start the key manager by xfrm exec.',
+	},
+	unleased: {
+		means: 'packets could have no sequence number',
+		cause: "the disk under the daemon's state directory is full or read-only",
+		next: "Look at the daemon's log.",
+	},
+	carrier: {
+		means: 'a device by if_id had no protected way for what was sent by it',
+		cause: 'no policy, state or route for the if_id',
+		next: EXPLAIN_DROP,
+	},
+	collisions: {
+		means: 'protected packets would have left by the device by if_id that they were in',
+		cause: "a route to the tunnel's end that leads into the tunnel",
+		next: EXPLAIN_DROP,
+	},
+};
+
+/** A counter in words; undefined for a name that neither a known kernel nor the daemon has. */
 export function counterMeaning(name: string): CounterMeaning | undefined {
-	return Object.hasOwn(COUNTERS, name) ? COUNTERS[name] : undefined;
+	if (Object.hasOwn(COUNTERS, name)) {
+		return COUNTERS[name];
+	}
+	return Object.hasOwn(DAEMON_COUNTERS, name) ? DAEMON_COUNTERS[name] : undefined;
 }

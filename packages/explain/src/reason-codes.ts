@@ -154,6 +154,10 @@ export const REASON_CODES: Readonly<Record<string, string>> = {
 	// The daemon, beside what Linux does.
 	'daemon.port':
 		'Nobody has the UDP port that its ESP leaves by: no key manager runs, or on another port.',
+	'daemon.plaintext':
+		'It came in clear, and a policy forbids that: the guard dropped it before the daemon, as it does when the daemon is dead.',
+	'daemon.leak':
+		'A policy protects it, and it was about to leave in clear: the guard dropped it. NAT or a mark came behind the lookup.',
 	'daemon.ledger': 'No sequence numbers could be leased: the journal cannot be written.',
 };
 

@@ -439,6 +439,16 @@ export const REASON_PAGES: Readonly<Record<string, ReasonPage>> = {
 		'`ss -ulpn` in the network namespace; `portless` of `xfrm top`.',
 		'Start the key manager by `xfrm exec`. For a state made by hand, open the port of its `encap` with UDP_ENCAP.',
 	),
+	'daemon.plaintext': page(
+		'who sent it in clear; or a selector that is wider than the tunnel',
+		'`plaintext-in` and `plaintext-fwd` of `xfrm top`; `nft list counters table inet xfrm`; what it was, `tcpdump` tells.',
+		'Ask for one such packet: `xfrm explain --daemon --dir in @capture.pcap` names the policy. It wants a bypass policy before it, or a peer that keeps to its tunnel.',
+	),
+	'daemon.leak': page(
+		'source NAT, or a firewall rule that changes marks, behind the lookup of the policy',
+		'`plaintext-out` of `xfrm top`; `nft list ruleset` for snat, masquerade and marks.',
+		'Except the traffic of the tunnel from NAT, or mark it before it is routed.',
+	),
 	'daemon.ledger': page(
 		"the disk under the daemon's state directory: full, or read-only",
 		"The daemon's log; `df` of the directory; `unleased` of `xfrm top`.",

@@ -56,6 +56,13 @@ export class DropTable implements DropWatcher {
 		this.#lastPolicy = policy;
 	}
 
+	/** What somebody else counts, as a whole. */
+	counted(verdict: number, code: string, packets: number): void {
+		if (packets > 0) {
+			this.#rowOf(verdict, null, null, code).packets = packets;
+		}
+	}
+
 	/** Forgets what it has only for speed: objects that may be out of the tables. */
 	letGo(): void {
 		this.#last = undefined;

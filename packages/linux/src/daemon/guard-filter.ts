@@ -14,6 +14,7 @@ import { DefaultAction, Direction, Errno, PolicyType } from '@xfrm/wire/xfrm';
 import { TABLE_OWNED } from '../nftables/nft-abi.ts';
 import { NftBatch } from '../nftables/nft-batch.ts';
 import type { NftSocket } from '../nftables/nft-socket.ts';
+import { type GuardCounters, writeCounters } from './guard-counters.ts';
 import { FORBID, type GuardEntry, isPossible, LET_GO, laneMark, protects } from './guard-entry.ts';
 import { GuardLayers } from './guard-layers.ts';
 import {
@@ -59,6 +60,7 @@ export class GuardFilter implements TableWatcher {
 	readonly #drops: boolean;
 	/** Lane of packets of a mark. */
 	readonly #laneOf: (mark: number) => number;
+	readonly #counters: GuardCounters | undefined;
 	readonly #batch: NftBatch = new NftBatch(GUARD_TABLE);
 	readonly #entries: Map<XfrmPolicy, GuardEntry> = new Map();
 	/** By direction and type. */
@@ -85,11 +87,13 @@ export class GuardFilter implements TableWatcher {
 		socket: Pick<NftSocket, 'commit'>,
 		drops: boolean,
 		laneOf: (mark: number) => number,
+		counters?: GuardCounters,
 	) {
 		this.#engine = engine;
 		this.#socket = socket;
 		this.#drops = drops;
 		this.#laneOf = laneOf;
+		this.#counters = counters;
 	}
 
 	stateChanged(): void {}
@@ -202,9 +206,15 @@ export class GuardFilter implements TableWatcher {
 			this.#makeEntry(policy);
 		}
 		this.#putAllInLayers();
+		// Packets that are dropped between this and the new table are the only ones that are not counted.
+		this.#counters?.read();
 		let errno = this.#commitAll();
 		if (errno === Errno.EOPNOTSUPP && this.#flags !== 0) {
 			this.#flags = 0;
+			errno = this.#commitAll();
+		}
+		if (errno === Errno.ENOENT && this.#batch.hasCounters) {
+			this.#batch.hasCounters = false;
 			errno = this.#commitAll();
 		}
 		return errno;
@@ -228,6 +238,7 @@ export class GuardFilter implements TableWatcher {
 		batch.addTable();
 		batch.deleteTable();
 		batch.addTable(this.#flags);
+		this.#writeCounters();
 		writeFrame(batch, this.#drops);
 		for (const [lane, mark] of this.#laneMarks.entries()) {
 			this.#writeLane(lane, mark);
@@ -248,6 +259,12 @@ export class GuardFilter implements TableWatcher {
 		}
 		this.#writeDefaults(false);
 		return this.#socket.commit(batch);
+	}
+
+	#writeCounters(): void {
+		if (this.#drops && this.#batch.hasCounters) {
+			writeCounters(this.#batch, this.#counters?.known);
+		}
 	}
 
 	#writeLane(lane: number, mark: number): void {

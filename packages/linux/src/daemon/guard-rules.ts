@@ -44,6 +44,7 @@ import {
 	whenEqual,
 	whenInSet,
 } from '../nftables/nft-expression.ts';
+import { guardCounter } from './guard-counters.ts';
 import { FORBID, LET_GO } from './guard-entry.ts';
 import { BYPASS_MARK, CAPTURE_MARK, laneDevice } from './marks.ts';
 
@@ -163,7 +164,7 @@ function writeInward(batch: NftBatch): void {
 		accept(rule);
 	});
 	jump(batch, 'postrouting', 'to-lanes');
-	batch.addRule('postrouting', drop);
+	batch.addRule('postrouting', (rule) => drop(rule, Direction.Out));
 	batch.addChain('input', { hook: Hook.Input, priority: CHECK_PRIORITY, type: 'filter' });
 	jump(batch, 'input', 'from-lanes');
 	spareDiscovery(batch, 'input');
@@ -335,7 +336,7 @@ export function jump(batch: NftBatch, chain: string, to: string): void {
 /** What becomes of a packet that a policy has matched first: the end of the policy's rule. */
 export function decide(rule: NftBatch, wanted: number, direction: number, type: number): void {
 	if (wanted === FORBID) {
-		drop(rule);
+		drop(rule, direction);
 	} else if (wanted !== LET_GO) {
 		loadValue(rule, machineU32(wanted));
 		setMeta(rule, MetaKey.Mark);
@@ -351,7 +352,7 @@ function accept(rule: NftBatch): void {
 	verdict(rule, VerdictCode.Accept);
 }
 
-function drop(rule: NftBatch): void {
-	count(rule);
+function drop(rule: NftBatch, direction: number): void {
+	count(rule, guardCounter(direction));
 	verdict(rule, VerdictCode.Drop);
 }

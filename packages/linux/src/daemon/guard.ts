@@ -22,6 +22,7 @@ import {
 	replaceDefaultRoute,
 } from '../rtnetlink/rtnetlink-message.ts';
 import { RtnetlinkSocket } from '../rtnetlink/rtnetlink-socket.ts';
+import { type CountTaker, GuardCounters } from './guard-counters.ts';
 import { GUARD_TABLE, GuardFilter, removeFilter } from './guard-filter.ts';
 import {
 	CAPTURE_MARK,
@@ -82,6 +83,8 @@ export function guardStands(native: Native): boolean {
 export class Guard {
 	readonly #routes: RtnetlinkSocket;
 	readonly #socket: NftSocket;
+	readonly #counters: GuardCounters;
+	readonly #taker: CountTaker | undefined;
 	/** Without: packets are captured, and plaintext may go when the daemon is dead. */
 	readonly #drops: boolean;
 	/** To be told of changes of policies. */
@@ -90,12 +93,17 @@ export class Guard {
 	readonly lanes: number[] = [];
 	#isLaneDead: boolean = false;
 
-	/** @throws GuardError without nf_tables */
-	constructor(native: Native, engine: Engine, drops: boolean) {
+	/**
+	 * @param taker is told what the guard has dropped
+	 * @throws GuardError without nf_tables
+	 */
+	constructor(native: Native, engine: Engine, drops: boolean, taker?: CountTaker) {
 		this.#drops = drops;
+		this.#taker = taker;
 		this.#routes = new RtnetlinkSocket(native);
 		this.#socket = openFilter(native);
-		this.filter = new GuardFilter(engine, this.#socket, drops, this.laneOf);
+		this.#counters = new GuardCounters(this.#socket, GUARD_TABLE);
+		this.filter = new GuardFilter(engine, this.#socket, drops, this.laneOf, this.#counters);
 	}
 
 	/** Makes the filter say what the policies do, and has routes for new lanes. @throws GuardError */
@@ -107,8 +115,16 @@ export class Guard {
 		this.#mustFilter(this.filter.update(nowUs));
 	}
 
-	/** Somebody may have taken the table away: it is there again, and the answer true, if so. @throws GuardError */
+	/**
+	 * Somebody may have taken the table away: it is there again, and the answer true, if so. What it has dropped is told.
+	 *
+	 * @throws GuardError
+	 */
 	repair(): boolean {
+		if (this.#drops && this.#taker !== undefined) {
+			this.#counters.read();
+			this.#counters.tell(this.#taker);
+		}
 		if (this.#socket.findTable(GUARD_TABLE) !== Errno.ENOENT) {
 			return false;
 		}

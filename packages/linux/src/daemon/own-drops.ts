@@ -14,6 +14,12 @@ export const OwnDrop = {
 	Carrier: 122,
 	/** It would leave by the device by if_id that it is in. */
 	Collision: 123,
+	/** The guard: plaintext that a policy of direction IN forbids, as read from its counters. */
+	PlaintextIn: 124,
+	/** What should have left protected, and would not have. */
+	PlaintextOut: 125,
+	/** Plaintext that a policy of direction FWD forbids. */
+	PlaintextFwd: 126,
 } as const;
 
 const NAMES: Readonly<Record<number, string>> = {
@@ -21,6 +27,9 @@ const NAMES: Readonly<Record<number, string>> = {
 	[OwnDrop.Unleased]: 'unleased',
 	[OwnDrop.Carrier]: 'carrier',
 	[OwnDrop.Collision]: 'collisions',
+	[OwnDrop.PlaintextIn]: 'plaintext-in',
+	[OwnDrop.PlaintextOut]: 'plaintext-out',
+	[OwnDrop.PlaintextFwd]: 'plaintext-fwd',
 };
 
 /** As in /proc/net/xfrm_stat, or our own name of what Linux does not count. */

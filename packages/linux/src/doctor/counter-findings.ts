@@ -13,15 +13,31 @@ function countersUp({ counters, risen, daemon }: MachineFacts): readonly Found[]
 	return up.slice(0, SHOWN_MAX).map(([name, value]) => {
 		const by = risen.get(name) ?? 0;
 		const meaning = counterMeaning(name);
-		const since = daemon ? 'since the daemon was started' : 'since boot';
+		const since = sinceWhen(name, daemon);
 		const head = `${name} ${value} ${since}${by > 0 ? ', rising' : ''}`;
 		return {
 			severity: 'warn',
 			text:
 				meaning === undefined ? `${head}.` : `${head}: ${meaning.means}. Usually ${meaning.cause}.`,
-			command: daemon ? 'xfrm top; xfrm explain --daemon --last-drop' : 'xfrm stat --watch',
+			command: commandFor(name, daemon),
 		};
 	});
+}
+
+/** The guard's counters stay in the kernel, whatever becomes of the daemon. */
+function sinceWhen(name: string, daemon: boolean): string {
+	if (name.startsWith('plaintext-')) {
+		return 'since the guard was set up';
+	}
+	return daemon ? 'since the daemon was started' : 'since boot';
+}
+
+/** What the guard drops is kept nowhere. */
+function commandFor(name: string, daemon: boolean): string {
+	if (name.startsWith('plaintext-')) {
+		return 'xfrm top; xfrm explain --daemon --dir in @capture.pcap';
+	}
+	return daemon ? 'xfrm top; xfrm explain --daemon --last-drop' : 'xfrm stat --watch';
 }
 
 export const COUNTER_FINDINGS: readonly FindingKind[] = [

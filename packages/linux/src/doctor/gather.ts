@@ -3,9 +3,10 @@ import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { release, version } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DAEMON_COUNTERS } from '@xfrm/explain';
 import { NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
 import { formatAddress } from '@xfrm/wire/xfrm';
-import { DaemonObserver } from '../daemon-observation.ts';
+import { type DaemonNumbers, DaemonObserver } from '../daemon-observation.ts';
 import { hasDaemon } from '../daemon-transport.ts';
 import { linuxTransport } from '../linux-transport.ts';
 import { openScratchSocket } from '../scratch-namespace.ts';
@@ -294,7 +295,17 @@ async function routesTo(
 /** Each peer costs a process; a gateway with more has most of them over the same routes. */
 const PEERS_MAX = 64;
 
-/** Gathers everything that this process may see. */
+/** Those of Linux, and what the daemon drops under names of its own. */
+export function countersOf({ counters, drops }: DaemonNumbers): ReadonlyMap<string, number> {
+	const all = new Map(Object.entries(counters));
+	for (const { counter, packets } of drops) {
+		if (Object.hasOwn(DAEMON_COUNTERS, counter)) {
+			all.set(counter, (all.get(counter) ?? 0) + packets);
+		}
+	}
+	return all;
+}
+
 /** The daemon's if one answers, else the kernel's. */
 async function readCounters(): Promise<ReadonlyMap<string, number> | undefined> {
 	if (!hasDaemon()) {
@@ -303,7 +314,7 @@ async function readCounters(): Promise<ReadonlyMap<string, number> | undefined> 
 	let observer: DaemonObserver | undefined;
 	try {
 		observer = new DaemonObserver();
-		return new Map(Object.entries((await observer.numbers()).counters));
+		return countersOf(await observer.numbers());
 	} catch (error) {
 		if (error instanceof TransportError) {
 			return readXfrmStat();
@@ -314,6 +325,7 @@ async function readCounters(): Promise<ReadonlyMap<string, number> | undefined> 
 	}
 }
 
+/** Gathers everything that this process may see. */
 export async function gatherFacts(options: GatherOptions = {}): Promise<MachineFacts> {
 	const gatherer = new Gatherer();
 	const before = await readCounters();

@@ -21,6 +21,8 @@ export const NftType = {
 	NewSet: 9,
 	NewElement: 12,
 	DeleteElement: 14,
+	NewObject: 18,
+	GetObject: 19,
 } as const;
 
 /** `NFPROTO_*`: `Inet` is a table of both families. */
@@ -49,6 +51,10 @@ export const SetAttribute = {
 	KeyOctets: 5,
 	Id: 10,
 } as const;
+export const ObjectAttribute = { Table: 1, Name: 2, Type: 3, Data: 4 } as const;
+/** `NFT_OBJECT_COUNTER`. */
+export const OBJECT_COUNTER = 1;
+export const CounterAttribute = { Octets: 1, Packets: 2 } as const;
 export const ElementListAttribute = { Table: 1, Set: 2, Elements: 3 } as const;
 export const ElementAttribute = { Key: 1 } as const;
 
@@ -63,6 +69,7 @@ export const CompareAttribute = { Sreg: 1, Operation: 2, Data: 3 } as const;
 export const LookupAttribute = { Set: 1, Sreg: 2 } as const;
 export const FibAttribute = { Dreg: 1, Result: 2, Flags: 3 } as const;
 export const ExtensionAttribute = { Dreg: 1, Type: 2, Offset: 3, Octets: 4, Flags: 5 } as const;
+export const ObjectReferenceAttribute = { Type: 1, Name: 2 } as const;
 export const SocketAttribute = { Key: 1, Dreg: 2 } as const;
 
 /** `NFT_META_*`. */

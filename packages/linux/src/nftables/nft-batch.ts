@@ -11,6 +11,7 @@ import { align4, MessageFlag, viewOf } from '@xfrm/netlink';
 import {
 	BatchType,
 	ChainAttribute,
+	CounterAttribute,
 	DataAttribute,
 	ElementAttribute,
 	ElementListAttribute,
@@ -18,6 +19,8 @@ import {
 	LIST_ELEMENT,
 	NfProto,
 	NftType,
+	OBJECT_COUNTER,
+	ObjectAttribute,
 	RuleAttribute,
 	SetAttribute,
 	SUBSYSTEM_NFTABLES,
@@ -40,6 +43,12 @@ export interface BaseChain {
 	readonly type: 'filter' | 'route';
 }
 
+/** What a counter has counted. */
+export interface Counted {
+	readonly packets: bigint;
+	readonly octets: bigint;
+}
+
 /** What a set holds. */
 export interface SetShape {
 	/** As nft(8) prints it: types of six bits each, joined. */
@@ -49,6 +58,8 @@ export interface SetShape {
 
 export class NftBatch {
 	readonly table: string;
+	/** Without, rules count each for itself: a kernel may lack counters that rules share (nft_objref). */
+	hasCounters: boolean = true;
 	#bytes: Uint8Array = new Uint8Array(FIRST_OCTETS);
 	#view: DataView = viewOf(this.#bytes);
 	#length: number = 0;
@@ -138,6 +149,18 @@ export class NftBatch {
 		this.text(RuleAttribute.Chain, chain);
 	}
 
+	/** A counter that rules name, which goes on from what was counted before. */
+	addCounter(name: string, { packets, octets }: Counted): void {
+		this.#begin(NftType.NewObject, MessageFlag.Create);
+		this.text(ObjectAttribute.Table, this.table);
+		this.text(ObjectAttribute.Name, name);
+		this.u32(ObjectAttribute.Type, OBJECT_COUNTER);
+		const data = this.nest(ObjectAttribute.Data);
+		this.#u64(CounterAttribute.Octets, octets);
+		this.#u64(CounterAttribute.Packets, packets);
+		this.endNest(data);
+	}
+
 	/** A set of whole keys, not of ranges: found by hash. */
 	addSet(name: string, { keyType, keyOctets }: SetShape): void {
 		this.#begin(NftType.NewSet, MessageFlag.Create);
@@ -162,6 +185,11 @@ export class NftBatch {
 	u32(type: number, value: number): void {
 		const at = this.#attribute(type, 4);
 		this.#view.setUint32(at, value >>> 0);
+	}
+
+	#u64(type: number, value: bigint): void {
+		const at = this.#attribute(type, 8);
+		this.#view.setBigUint64(at, value);
 	}
 
 	octets(type: number, value: Uint8Array): void {

@@ -19,6 +19,8 @@ import {
 	LookupAttribute,
 	MetaAttribute,
 	type MetaKey,
+	OBJECT_COUNTER,
+	ObjectReferenceAttribute,
 	PayloadAttribute,
 	REGISTER_FIRST,
 	REGISTER_VERDICT,
@@ -166,9 +168,16 @@ export function whenInSet(batch: NftBatch, set: string): void {
 	});
 }
 
-/** Counts packets and octets. */
-export function count(batch: NftBatch): void {
-	expression(batch, 'counter', () => {});
+/** Counts packets and octets, by a counter of the table's; where the kernel has none, the rule for itself. */
+export function count(batch: NftBatch, counter: string): void {
+	if (!batch.hasCounters) {
+		expression(batch, 'counter', () => {});
+		return;
+	}
+	expression(batch, 'objref', () => {
+		batch.u32(ObjectReferenceAttribute.Type, OBJECT_COUNTER);
+		batch.text(ObjectReferenceAttribute.Name, counter);
+	});
 }
 
 /** Loads octets into a register. */
