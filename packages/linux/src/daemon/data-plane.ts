@@ -22,6 +22,7 @@ import { DropTable } from './drop-table.ts';
 import { type EncapPort, EncapPorts } from './encap-ports.ts';
 import { EncapStates, type OwnEnd } from './encap-states.ts';
 import { Guard, guardStands } from './guard.ts';
+import { HostRepair } from './host-repair.ts';
 import { IdleCollector } from './idle-collector.ts';
 import { Inbound } from './inbound.ts';
 import { InterfaceList, type InterfaceNames } from './interface-list.ts';
@@ -33,7 +34,6 @@ import { openErrorSockets, takeErrors } from './outer-errors.ts';
 import { OuterSockets } from './outer-sockets.ts';
 import { PacketSlab } from './packet-slab.ts';
 import { Practice } from './practice.ts';
-import { SourceCheck, type SourceCheckMove } from './source-check.ts';
 import { StartError } from './start-error.ts';
 import { followSysctls } from './sysctls.ts';
 import { TableWatchers } from './table-watchers.ts';
@@ -88,12 +88,7 @@ export class DataPlane {
 	readonly #drops: DropTable = new DropTable();
 	#stopped: boolean = false;
 	#lookedAroundUs: number = 0;
-	/** Of routes, when the guard's were looked at last. */
-	#routesSeen: number = 0;
-	readonly #sourceCheck: SourceCheck;
-	#sourceCheckMove: SourceCheckMove = 'none';
-	/** Somebody has removed a device of ours. */
-	#isDeviceLost: boolean = false;
+	readonly #repair: HostRepair;
 	readonly #collector: IdleCollector = new IdleCollector();
 	readonly #wakefulness: Wakefulness = new Wakefulness(availableParallelism());
 	readonly #practice: Practice;
@@ -128,7 +123,6 @@ export class DataPlane {
 		);
 		this.#lanes = this.#laneList(options);
 		this.#interfaces = this.#interfaceList(options);
-		this.#sourceCheck = new SourceCheck(options.folder);
 		this.#inbound = new Inbound(
 			native,
 			engine,
@@ -140,6 +134,14 @@ export class DataPlane {
 			slab,
 		);
 		this.#guard = new Guard(native, engine, !options.noGuard);
+		this.#repair = new HostRepair({
+			log: options.log,
+			folder: options.folder,
+			routes: this.#routes,
+			guard: this.#guard,
+			lanes: this.#lanes,
+			interfaces: this.#interfaces,
+		});
 		this.#practice = new Practice({ ...options, ledger, laneOf: this.#guard.laneOf });
 		const server = new NetlinkServer(this.engine);
 		const sources = { engine, drops: this.#drops, samples, own: this.#ownCounters };
@@ -197,7 +199,7 @@ export class DataPlane {
 		]);
 		this.#updateGuard(nowUs());
 		this.#interfaces.begin(this.engine);
-		this.#moveSourceCheck();
+		this.#repair.moveSourceCheck();
 		this.#watch();
 	}
 
@@ -254,7 +256,7 @@ export class DataPlane {
 	/** The machine is as it was before, but for devices that are open still. */
 	#removeTraces(): void {
 		this.#guard.remove();
-		this.#sourceCheck.putBack();
+		this.#repair.putBack();
 		this.#journal.remove();
 	}
 
@@ -342,7 +344,7 @@ export class DataPlane {
 			lane.fd,
 			() => this.#repeat(() => this.#outbound.pass(lane, nowUs())),
 			() => {
-				this.#isDeviceLost = true;
+				this.#repair.isDeviceLost = true;
 			},
 		);
 	}
@@ -369,7 +371,10 @@ export class DataPlane {
 		this.#poll.remove(port.pidfd);
 	};
 
-	/** Requests take effect in the kernel, and are told to listeners, before they are acknowledged. */
+	/**
+	 * Requests take effect in the kernel, and are told to listeners, before they are acknowledged. Practice has the same
+	 * order (practice-tables.ts).
+	 */
 	#takeRequests(): void {
 		if (this.#control.takeRequests(nowUs())) {
 			this.#flushJournal();
@@ -390,44 +395,6 @@ export class DataPlane {
 			const index = lanes.length;
 			const { ifindex } = this.#lanes.add(guard.lanes[index] ?? 0);
 			guard.openLane(index, ifindex);
-		}
-	}
-
-	/** Where the kernel lets others take the guard's table away, as a firewall does that is loaded anew. */
-	#repairGuard(): void {
-		const { log } = this.#options;
-		if (this.#guard.repair()) {
-			log('warning', 'somebody had taken the table inet xfrm away: it is there again');
-		}
-		if (this.#isDeviceLost || this.#routesSeen !== this.#routes.generation) {
-			this.#isDeviceLost = false;
-			this.#routesSeen = this.#routes.generation;
-			this.#lanes.follow();
-			this.#interfaces.follow();
-			if (this.#guard.repairRoutes(this.#lanes.lanes.map(({ ifindex }) => ifindex))) {
-				log(
-					'warning',
-					'somebody had taken rules or routes of the guard away: they are there again',
-				);
-			}
-		}
-	}
-
-	/** What comes out of our devices is not to be checked by where its source would be reached. */
-	#moveSourceCheck(): void {
-		const names = [...this.#lanes.names(), ...this.#interfaces.names()];
-		const answer = this.#sourceCheck.move(new Set(names));
-		const isNew = answer !== this.#sourceCheckMove;
-		this.#sourceCheckMove = answer;
-		if (answer === 'moved') {
-			const text =
-				'net.ipv4.conf.all.rp_filter is 0 now: what it was, each device but ours has of its own';
-			this.#options.log('info', text);
-		} else if (answer === 'refused' && isNew) {
-			const text =
-				'net.ipv4.conf.*.rp_filter cannot be written: while it is not 0 for all and for xfrmd0, nothing comes ' +
-				'out of IPv4 tunnels';
-			this.#options.log('warning', text);
 		}
 	}
 
@@ -486,11 +453,10 @@ export class DataPlane {
 		this.#control.publish();
 		this.#control.flush();
 		this.#sharePorts();
-		if (this.#isDeviceLost || now - this.#lookedAroundUs >= LOOK_AROUND_US) {
+		if (this.#repair.isDeviceLost || now - this.#lookedAroundUs >= LOOK_AROUND_US) {
 			this.#lookedAroundUs = now;
 			this.#control.lookAround();
-			this.#repairGuard();
-			this.#moveSourceCheck();
+			this.#repair.repair();
 			this.#drops.letGo();
 			this.#routes.forgetExpired(now);
 			this.#ports.lookAround(this.#encapStates.ports);
