@@ -1,7 +1,7 @@
 /**
  * The data planes that are compared, each set up between the same two hosts: our daemon with rules by `ip xfrm`,
- * strongSwan's kernel-libipsec, wireguard-go, a tunnel that only copies. All carry inner addresses of 10.1.0.0/16 ↔ 10.2.0.0/16 over
- * 192.168.80.0/24, or their like in IPv6.
+ * strongSwan's kernel-libipsec, wireguard-go, a tunnel that only copies. All carry inner addresses of 10.1.0.0/16 ↔
+ * 10.2.0.0/16 over 192.168.80.0/24, or their like in IPv6.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';

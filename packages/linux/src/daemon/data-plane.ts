@@ -134,14 +134,7 @@ export class DataPlane {
 			slab,
 		);
 		this.#guard = new Guard(native, engine, !options.noGuard);
-		this.#repair = new HostRepair({
-			log: options.log,
-			folder: options.folder,
-			routes: this.#routes,
-			guard: this.#guard,
-			lanes: this.#lanes,
-			interfaces: this.#interfaces,
-		});
+		this.#repair = this.#hostRepair(options);
 		this.#practice = new Practice({ ...options, ledger, laneOf: this.#guard.laneOf });
 		const server = new NetlinkServer(this.engine);
 		const sources = { engine, drops: this.#drops, samples, own: this.#ownCounters };
@@ -307,6 +300,17 @@ export class DataPlane {
 			renamed: this.#interfaceRenamed,
 			removed: this.#interfaceRemoved,
 			failed: (text) => log('warning', text),
+		});
+	}
+
+	#hostRepair({ log, folder }: DataPlaneOptions): HostRepair {
+		return new HostRepair({
+			log,
+			folder,
+			routes: this.#routes,
+			guard: this.#guard,
+			lanes: this.#lanes,
+			interfaces: this.#interfaces,
 		});
 	}
 
