@@ -460,6 +460,13 @@ describe('the other commands', () => {
 		assert.equal(run.status, 0);
 	});
 
+	it('a node that is too old is named, wherever it came from', () => {
+		const older = "Object.defineProperty(process, 'versions', { value: { node: '20.18.9' } })";
+		const run = xfrm(['demo'], '', { NODE_OPTIONS: `--import "data:text/javascript,${older}"` });
+		const stderr = `xfrm: Node 20.19 or later is needed; this is 20.18.9, ${process.execPath}\n`;
+		assert.deepEqual(run, { status: 2, stdout: '', stderr });
+	});
+
 	it('an unknown command is bad usage', () => {
 		const run = xfrm(['frobnicate']);
 		assert.match(run.stderr, /found "frobnicate", expected a command/);
