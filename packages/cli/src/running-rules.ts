@@ -3,9 +3,9 @@
  * host around them as `ip` tells it.
  */
 import { spawnSync } from 'node:child_process';
-import { reasonTitle } from '@xfrm/explain';
+import { markText, reasonTitle } from '@xfrm/explain';
 import type { ToldDrop } from '@xfrm/linux';
-import { NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
+import { attributeValue, NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
 import { Errno, Family, formatAddress } from '@xfrm/wire/xfrm';
 import type { ExplainArguments, Item } from './explain-arguments.ts';
 import type { RulesText } from './explain-input.ts';
@@ -144,10 +144,12 @@ function tablesOf(told: ToldDrop, interfaceName: (ifindex: number) => string | u
 	const json = snapshotJson(tables, {
 		time: Math.floor(head.time),
 		context: { interfaceName, utcOffsetSeconds },
-		isWiped: ({ body }) => {
+		isWiped: ({ body, attributes }) => {
+			const mark = attributeValue(attributes, 'mark');
+			const suffix = mark === undefined ? '' : ` mark ${markText(mark.v, mark.m)}`;
 			const family = body.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
 			const { proto, spi, daddr } = body.id;
-			return wiped.has(`${proto} ${spi} ${formatAddress(daddr, family)}`);
+			return wiped.has(`${proto} ${spi} ${formatAddress(daddr, family)}${suffix}`);
 		},
 	});
 	return JSON.stringify(json);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NamedMessage } from '@xfrm/netlink';
+import { attribute, type NamedMessage } from '@xfrm/netlink';
 import { anySelector, parseAddress, UNLIMITED } from '@xfrm/wire/xfrm';
 import { scaled, type TopReading, topFrame, topText } from './top-view.ts';
 
@@ -8,13 +8,13 @@ function address(text: string): Uint8Array {
 	return parseAddress(text)?.address ?? new Uint8Array(16);
 }
 
-function state(spi: number, packets: number): NamedMessage<'newsa'> {
+function state(spi: number, packets: number, mark?: number): NamedMessage<'newsa'> {
 	return {
 		name: 'newsa',
 		flags: 0,
 		seq: 0,
 		pid: 0,
-		attributes: [],
+		attributes: mark === undefined ? [] : [attribute('mark', { v: mark, m: 0xff })],
 		body: {
 			selector: anySelector(2),
 			id: { daddr: address('192.0.2.2'), spi, proto: 50 },
@@ -36,7 +36,7 @@ const cause = {
 	counter: 'XfrmInStateSeqError',
 	code: 'in.replay.old',
 	policy: null,
-	state: { proto: 50, spi: 0x100, src: '192.0.2.1', dst: '192.0.2.2', reqid: 9 },
+	state: { proto: 50, spi: 0x100, src: '192.0.2.1', dst: '192.0.2.2', reqid: 9, mark: '' },
 };
 
 function reading(time: number, packets: number, dropped: number): TopReading {
@@ -70,6 +70,7 @@ test('rates are those since the reading before, states by traffic', () => {
 		src: '192.0.2.1',
 		dst: '192.0.2.2',
 		reqid: 9,
+		mark: null,
 		packets: 30,
 		octets: 30_000,
 		packets_per_second: 10,
@@ -89,6 +90,34 @@ test('rates are those since the reading before, states by traffic', () => {
 	]);
 	assert.deepEqual(counters, { XfrmInStateSeqError: 7 });
 	assert.deepEqual(own, { sent: 5 });
+});
+
+test('what differs in its mark alone is told apart, and has its own rate', () => {
+	const marked = (time: number, ...packets: readonly number[]): TopReading => ({
+		...reading(time, 0, 0),
+		states: packets.map((count, i) => state(0x100, count, i + 1)),
+		drops: [1, 2].map((mark) => ({
+			...cause,
+			policy: { index: 8 * mark, direction: 1, ptype: 0, mark: `0x${mark}/0xff` },
+			state: { ...cause.state, mark: `0x${mark}/0xff` },
+			packets: mark,
+		})),
+	});
+	const { states, drops } = topFrame(marked(102, 30, 50), marked(100, 10, 48));
+	assert.deepEqual(
+		states.map((one) => [one.mark, one.packets_per_second]),
+		[
+			['0x1/0xff', 10],
+			['0x2/0xff', 1],
+		],
+	);
+	assert.deepEqual(
+		drops.map(({ policy, state: by, packets }) => [policy, by, packets]),
+		[
+			['out 8 mark 0x1/0xff', 'esp 0x00000100 mark 0x1/0xff', 1],
+			['out 16 mark 0x2/0xff', 'esp 0x00000100 mark 0x2/0xff', 2],
+		],
+	);
 });
 
 test('as text: aligned, cut, and what is not shown is counted', () => {

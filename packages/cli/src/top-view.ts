@@ -2,9 +2,9 @@
  * What `xfrm top` shows, as values and as text: states by traffic, drops by cause, counters that moved. Pure;
  * top-command.ts reads and prints.
  */
-import { reasonTitle } from '@xfrm/explain';
+import { markText, reasonTitle } from '@xfrm/explain';
 import type { DropRow } from '@xfrm/linux';
-import type { NamedMessage } from '@xfrm/netlink';
+import { attributeValue, type NamedMessage } from '@xfrm/netlink';
 import { Direction, Family, formatAddress, IpProto } from '@xfrm/wire/xfrm';
 
 /** What was read at one moment. */
@@ -28,6 +28,8 @@ export interface TopState {
 	readonly src: string;
 	readonly dst: string;
 	readonly reqid: number;
+	/** As `ip` prints it, null for none. */
+	readonly mark: string | null;
 	readonly packets: number;
 	readonly octets: number;
 	readonly packets_per_second: number | null;
@@ -77,9 +79,14 @@ function spiText(spi: number): string {
 	return `0x${spi.toString(16).padStart(8, '0')}`;
 }
 
-function keyOf({ body }: NamedMessage<'newsa'>): string {
-	const { proto, spi, daddr } = body.id;
-	return `${proto} ${spi} ${daddr.join('.')} ${body.lifetimeCurrent.addTime}`;
+function markOf({ attributes }: NamedMessage<'newsa'>): string {
+	const mark = attributeValue(attributes, 'mark');
+	return mark === undefined ? '' : markText(mark.v, mark.m);
+}
+
+function keyOf(state: NamedMessage<'newsa'>): string {
+	const { id, lifetimeCurrent } = state.body;
+	return `${id.proto} ${id.spi} ${id.daddr.join('.')} ${markOf(state)} ${lifetimeCurrent.addTime}`;
 }
 
 function dropKey({ counter, code, policy, state }: DropRow): string {
@@ -108,8 +115,7 @@ export function topFrame(now: TopReading, before: TopReading | undefined): TopFr
 		drops: now.drops.map((row) => ({
 			counter: row.counter,
 			policy: policyText(row),
-			state:
-				row.state === null ? null : `${protocolName(row.state.proto)} ${spiText(row.state.spi)}`,
+			state: stateText(row),
 			code: row.code,
 			reason: reasonTitle(row.code),
 			packets: row.packets,
@@ -126,10 +132,11 @@ export function topFrame(now: TopReading, before: TopReading | undefined): TopFr
 }
 
 function stateRow(
-	{ body }: NamedMessage<'newsa'>,
+	state: NamedMessage<'newsa'>,
 	before: NamedMessage<'newsa'>['body'] | undefined,
 	seconds: number,
 ): TopState {
+	const { body } = state;
 	const family = body.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
 	const { bytes, packets } = body.lifetimeCurrent;
 	const octetRate = rate(bytes, before?.lifetimeCurrent.bytes, seconds);
@@ -140,6 +147,7 @@ function stateRow(
 		src: formatAddress(body.saddr, family),
 		dst: formatAddress(body.id.daddr, family),
 		reqid: body.reqid,
+		mark: markOf(state) || null,
 		packets,
 		octets: bytes,
 		packets_per_second: rate(packets, before?.lifetimeCurrent.packets, seconds),
@@ -155,7 +163,17 @@ function policyText({ policy }: DropRow): string | null {
 		return null;
 	}
 	const direction = DIRECTIONS[policy.direction % 3] ?? DIRECTIONS[Direction.In];
-	return `${direction} ${policy.index}`;
+	return `${direction} ${policy.index}${withMark(policy.mark)}`;
+}
+
+function stateText({ state }: DropRow): string | null {
+	return state === null
+		? null
+		: `${protocolName(state.proto)} ${spiText(state.spi)}${withMark(state.mark)}`;
+}
+
+function withMark(mark: string): string {
+	return mark === '' ? '' : ` mark ${mark}`;
 }
 
 /** 1234567 as 1.2M; null as a dash. */
@@ -265,7 +283,7 @@ export function topText(frame: TopFrame, room: TopRoom, utcOffset: number): read
 			// What may be long stands last: it is what is cut.
 			['state', 'reqid', 'pps', 'bit/s', 'packets', 'octets', 'refused', 'src', 'dst'],
 			shown.map((one) => [
-				`${one.proto} ${one.spi}`,
+				`${one.proto} ${one.spi}${withMark(one.mark ?? '')}`,
 				String(one.reqid),
 				scaled(one.packets_per_second),
 				scaled(one.bits_per_second),

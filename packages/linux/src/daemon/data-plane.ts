@@ -133,7 +133,7 @@ export class DataPlane {
 			new ArrivalDevices(this.#lanes.lanes, this.#interfaces),
 			slab,
 		);
-		this.#guard = new Guard(native, engine, !options.noGuard);
+		this.#guard = new Guard(native, engine, !options.noGuard, this.#drops);
 		this.#repair = this.#hostRepair(options);
 		this.#practice = new Practice({ ...options, ledger, laneOf: this.#guard.laneOf });
 		const server = new NetlinkServer(this.engine);

@@ -10,14 +10,18 @@ function address(text: string): Uint8Array {
 	return parseAddress(text)?.address ?? new Uint8Array(16);
 }
 
-function states(count: number): XfrmState[] {
+function states(count: number, marks: readonly number[] = []): XfrmState[] {
 	const engine = new Engine({
 		profile: linux619,
 		provider: nullProvider(),
 		random: (octets) => octets.fill(1),
 		route: () => undefined,
 	});
-	for (let spi = 0x100; spi < 0x100 + count; spi++) {
+	const wanted = Array.from({ length: count }, (_, i) => ({
+		spi: 0x100 + (marks.length > 0 ? 0 : i),
+		v: marks[i],
+	}));
+	for (const { spi, v } of wanted) {
 		const { refusal } = engine.addState(
 			{
 				id: { daddr: address('192.0.2.2'), spi, proto: 50 },
@@ -30,6 +34,7 @@ function states(count: number): XfrmState[] {
 				replayWindow: 32,
 				flags: 0,
 				seq: 0,
+				...(v === undefined ? {} : { mark: { v, m: 0xff } }),
 				aead: { name: 'rfc4106(gcm(aes))', key: new Uint8Array(20), keyBits: 160, icvBits: 128 },
 			},
 			1_764_000_000_000_000,
@@ -50,7 +55,7 @@ test('drops are counted by cause, the most frequent first', () => {
 	table.dropped(Verdict.InStateSeqError, one, null, 'in.replay.repeated');
 	table.letGo();
 	table.dropped(Verdict.InNoStates, null, null, 'in.state.none');
-	const state = { proto: 50, spi: 0x100, src: '192.0.2.1', dst: '192.0.2.2', reqid: 7 };
+	const state = { proto: 50, spi: 0x100, src: '192.0.2.1', dst: '192.0.2.2', reqid: 7, mark: '' };
 	const counter = 'XfrmInStateSeqError';
 	assert.deepEqual(table.rows(), [
 		{ counter, code: 'in.replay.repeated', policy: null, state, packets: 4 },
@@ -63,6 +68,21 @@ test('drops are counted by cause, the most frequent first', () => {
 			packets: 2,
 		},
 	]);
+});
+
+test('states that differ in their mark alone are told apart', () => {
+	const table = new DropTable();
+	const pair = states(2, [1, 2]);
+	for (const state of [...pair, ...pair]) {
+		table.dropped(Verdict.InStateProtoError, state, null, 'in.icv');
+	}
+	assert.deepEqual(
+		table.rows().map(({ state, packets }) => [state?.mark, packets]),
+		[
+			['0x1/0xff', 2],
+			['0x2/0xff', 2],
+		],
+	);
 });
 
 test('more causes than there is room for are told without policy and state', () => {

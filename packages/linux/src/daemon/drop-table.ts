@@ -13,6 +13,8 @@ export interface PolicyCause {
 	readonly index: number;
 	readonly direction: number;
 	readonly ptype: number;
+	/** As `ip` prints it, 0x1/0xff; empty for none. */
+	readonly mark: string;
 }
 
 /** The state that a drop is put down to. */
@@ -23,6 +25,8 @@ export interface StateCause {
 	readonly src: string;
 	readonly dst: string;
 	readonly reqid: number;
+	/** As `ip` prints it: states may differ in it alone. */
+	readonly mark: string;
 }
 
 /** Packets that were dropped for one cause. */
@@ -82,7 +86,7 @@ export class DropTable implements DropWatcher {
 		code: string,
 	): DropRow {
 		const cause = state === null ? null : stateCause(state);
-		const place = state === null ? '' : `${state.proto} ${cause?.spi} ${cause?.dst}`;
+		const place = cause === null ? '' : stateName(cause);
 		const key = `${verdict} ${code} ${policy?.index ?? ''} ${place}`;
 		const known = this.#rows.get(key);
 		if (known !== undefined) {
@@ -103,12 +107,30 @@ export class DropTable implements DropWatcher {
 	}
 }
 
-function policyCause({ index, direction, type }: XfrmPolicy): PolicyCause {
-	return { index, direction, ptype: type };
+function policyCause({ index, direction, type, markValue, markMask }: XfrmPolicy): PolicyCause {
+	return { index, direction, ptype: type, mark: markName(markValue, markMask) };
+}
+
+/** A mark as `ip` prints it; empty for none. */
+export function markName(value: number, mask: number): string {
+	const hex = (number: number): string => `0x${(number >>> 0).toString(16)}`;
+	return value === 0 && mask === 0 ? '' : `${hex(value)}/${hex(mask)}`;
+}
+
+/** What no two states have in common. */
+export function stateName({ proto, spi, dst, mark }: Omit<StateCause, 'src' | 'reqid'>): string {
+	return `${proto} ${spi} ${dst}${mark === '' ? '' : ` mark ${mark}`}`;
 }
 
 /** How a state is named where drops are told. */
-export function stateCause({ proto, spi, reqid, config }: XfrmState): StateCause {
+export function stateCause({
+	proto,
+	spi,
+	reqid,
+	config,
+	markValue,
+	markMask,
+}: XfrmState): StateCause {
 	const family = config.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
 	return {
 		proto,
@@ -116,5 +138,6 @@ export function stateCause({ proto, spi, reqid, config }: XfrmState): StateCause
 		src: formatAddress(config.saddr, family),
 		dst: formatAddress(config.id.daddr, family),
 		reqid: reqid >>> 0,
+		mark: markName(markValue, markMask),
 	};
 }

@@ -3,14 +3,14 @@
  * state and reason, traffic by state. What a label may be is bounded: causes of drops by the daemon's table,
  * states by a number of their own. Keys are in none of it.
  */
-import type { NamedMessage } from '@xfrm/netlink';
+import { attributeValue, type NamedMessage } from '@xfrm/netlink';
 import { Family, formatAddress, IpProto } from '@xfrm/wire/xfrm';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { METRIC_STATES_MAX } from '../limits.ts';
-import type { DropRow } from './drop-table.ts';
+import { type DropRow, markName, type PolicyCause, type StateCause } from './drop-table.ts';
 import type { DaemonNumbers } from './observation.ts';
 
-const STATE_LABELS = ['proto', 'spi', 'src', 'dst', 'reqid'] as const;
+const STATE_LABELS = ['proto', 'spi', 'src', 'dst', 'reqid', 'mark'] as const;
 const DIRECTIONS: readonly string[] = ['in', 'out', 'fwd'];
 const PROTOCOLS: Readonly<Record<number, string>> = {
 	[IpProto.Esp]: 'esp',
@@ -81,8 +81,8 @@ function addDrops(drops: readonly DropRow[], registers: Registry[]): void {
 			{
 				counter,
 				code,
-				policy: policy === null ? '' : `${DIRECTIONS[policy.direction % 3]} ${policy.index}`,
-				state: state === null ? '' : `${protocolOf(state.proto)} ${spiOf(state.spi)} ${state.dst}`,
+				policy: policy === null ? '' : policyLabel(policy),
+				state: state === null ? '' : stateLabel(state),
 			},
 			packets,
 		);
@@ -98,7 +98,8 @@ function addStates(states: readonly NamedMessage<'newsa'>[], registers: Registry
 		...STATE_LABELS,
 		'why',
 	]);
-	for (const { body } of states) {
+	for (const { body, attributes } of states) {
+		const mark = attributeValue(attributes, 'mark');
 		const family = body.family === Family.Ipv4 ? Family.Ipv4 : Family.Ipv6;
 		const labels = {
 			proto: protocolOf(body.id.proto),
@@ -106,6 +107,7 @@ function addStates(states: readonly NamedMessage<'newsa'>[], registers: Registry
 			src: formatAddress(body.saddr, family),
 			dst: formatAddress(body.id.daddr, family),
 			reqid: String(body.reqid),
+			mark: mark === undefined ? '' : markName(mark.v, mark.m),
 		};
 		bytes.inc(labels, body.lifetimeCurrent.bytes);
 		packets.inc(labels, body.lifetimeCurrent.packets);
@@ -114,6 +116,18 @@ function addStates(states: readonly NamedMessage<'newsa'>[], registers: Registry
 		refused.inc({ ...labels, why: 'replayed' }, replay);
 		refused.inc({ ...labels, why: 'integrity' }, integrityFailed);
 	}
+}
+
+function policyLabel({ direction, index, mark }: PolicyCause): string {
+	return `${DIRECTIONS[direction % 3]} ${index}${withMark(mark)}`;
+}
+
+function stateLabel({ proto, spi, dst, mark }: StateCause): string {
+	return `${protocolOf(proto)} ${spiOf(spi)} ${dst}${withMark(mark)}`;
+}
+
+function withMark(mark: string): string {
+	return mark === '' ? '' : ` mark ${mark}`;
 }
 
 function protocolOf(proto: number): string {

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { NamedMessage } from '@xfrm/netlink';
+import { attribute, type NamedMessage } from '@xfrm/netlink';
 import { anySelector, parseAddress, UNLIMITED } from '@xfrm/wire/xfrm';
 import { METRIC_STATES_MAX } from '../limits.ts';
 import { metricsPage } from './metrics-page.ts';
@@ -16,7 +16,7 @@ function address(text: string): Uint8Array {
 	return parseAddress(text)?.address ?? new Uint8Array(16);
 }
 
-function state(spi: number): NamedMessage<'newsa'> {
+function state(spi: number, mark?: number): NamedMessage<'newsa'> {
 	const body = {
 		selector: anySelector(2),
 		id: { daddr: address('192.0.2.2'), spi, proto: 50 },
@@ -31,19 +31,35 @@ function state(spi: number): NamedMessage<'newsa'> {
 		replayWindow: 32,
 		flags: 0,
 	};
-	return { name: 'newsa', flags: 0, seq: 0, pid: 0, attributes: [], body };
+	return {
+		name: 'newsa',
+		flags: 0,
+		seq: 0,
+		pid: 0,
+		attributes: mark === undefined ? [] : [attribute('mark', { v: mark, m: 0xff })],
+		body,
+	};
 }
 
 const drop = {
 	counter: 'XfrmInStateSeqError',
 	code: 'in.replay.old',
-	policy: { index: 8, direction: 0, ptype: 0 },
-	state: { proto: 50, spi: 0x100, src: '192.0.2.1', dst: '192.0.2.2', reqid: 9 },
+	policy: { index: 8, direction: 0, ptype: 0, mark: '' },
+	state: { proto: 50, spi: 0x100, src: '192.0.2.1', dst: '192.0.2.2', reqid: 9, mark: '' },
 	packets: 5,
 };
 
+const marked = {
+	...drop,
+	policy: { ...drop.policy, mark: '0x1/0xff' },
+	state: { ...drop.state, mark: '0x1/0xff' },
+};
+
 test('the page has counters, drops by cause, and traffic by state, within bounds', async () => {
-	const states = Array.from({ length: METRIC_STATES_MAX + 3 }, (_, i) => state(0x100 + i));
+	const states = [
+		state(0x99, 1),
+		...Array.from({ length: METRIC_STATES_MAX + 2 }, (_, i) => state(0x100 + i)),
+	];
 	const text = await metricsPage({
 		states,
 		numbers: {
@@ -52,20 +68,22 @@ test('the page has counters, drops by cause, and traffic by state, within bounds
 			time: 100,
 			counters: { XfrmInError: 0, XfrmInStateSeqError: 5 },
 			own: { sent: 7 },
-			drops: [drop, { ...drop, policy: null, state: null, packets: 1 }],
+			drops: [drop, marked, { ...drop, policy: null, state: null, packets: 1 }],
 			states: states.length,
 			policies: 2,
 			samples: [],
 		},
 		residentOctets: 1000,
 	});
-	const labels = 'proto="esp",spi="0x00000100",src="192.0.2.1",dst="192.0.2.2",reqid="9"';
+	const labels = 'proto="esp",spi="0x00000100",src="192.0.2.1",dst="192.0.2.2",reqid="9",mark=""';
 	for (const line of [
 		'xfrm_stat_total{counter="XfrmInError"} 0',
 		'xfrm_stat_total{counter="XfrmInStateSeqError"} 5',
 		'xfrm_drops_total{counter="XfrmInStateSeqError",code="in.replay.old",policy="in 8",state="esp 0x00000100 192.0.2.2"} 5',
 		'xfrm_drops_total{counter="XfrmInStateSeqError",code="in.replay.old",policy="",state=""} 1',
+		'xfrm_drops_total{counter="XfrmInStateSeqError",code="in.replay.old",policy="in 8 mark 0x1/0xff",state="esp 0x00000100 192.0.2.2 mark 0x1/0xff"} 5',
 		`xfrm_state_bytes_total{${labels}} 4000`,
+		'xfrm_state_bytes_total{proto="esp",spi="0x00000099",src="192.0.2.1",dst="192.0.2.2",reqid="9",mark="0x1/0xff"} 4000',
 		`xfrm_state_packets_total{${labels}} 4`,
 		`xfrm_state_refused_total{${labels},why="integrity"} 3`,
 		'xfrm_daemon_packets_total{what="sent"} 7',

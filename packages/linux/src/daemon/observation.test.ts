@@ -31,7 +31,7 @@ const STATE = {
 	seq: 0,
 };
 
-function setUp() {
+function setUp(marks: readonly number[] = [0]) {
 	const engine = new Engine({
 		profile: linux619,
 		provider: nullProvider(),
@@ -39,7 +39,12 @@ function setUp() {
 		route: () => undefined,
 	});
 	const aead = { name: 'rfc4106(gcm(aes))', key: KEY.slice(), keyBits: 160, icvBits: 128 };
-	engine.addState({ ...STATE, aead }, NOW_US);
+	for (const mark of marks) {
+		engine.addState(
+			{ ...STATE, aead, ...(mark === 0 ? {} : { mark: { v: mark, m: 0xff } }) },
+			NOW_US,
+		);
+	}
 	const drops = new DropTable();
 	engine.net.dropWatcher = drops;
 	const samples = new DropSamples(engine);
@@ -126,6 +131,16 @@ test('a drop is kept with its packet and its tables; keys that are wiped are not
 		ask(Observed.Drop, 1).map(({ type }) => type),
 		[ControlType.Done],
 	);
+});
+
+test('of states that differ in their mark alone the right one is told to be wiped', () => {
+	const { engine, samples, ask } = setUp([1, 2]);
+	const packet = esp(5, 1);
+	packet.verdict = Verdict.InNoStates;
+	samples.note(packet, 'inward', NOW_US);
+	const { id, family } = STATE;
+	engine.deleteState({ id, family, mark: 2 }, NOW_US);
+	assert.deepEqual(json(ask(Observed.Drop, 0))['wiped'], ['50 256 192.0.2.2 mark 0x2/0xff']);
 });
 
 test('a larval state that came since the drop before is among the tables', () => {

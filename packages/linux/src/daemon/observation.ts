@@ -29,7 +29,7 @@ import {
 import { policyAnswer, stateAnswer } from '@xfrm/netlink-server';
 import { formatHex } from '@xfrm/wire';
 import type { DropSample, DropSamples, SampledWindow } from './drop-samples.ts';
-import { type DropRow, type DropTable, stateCause } from './drop-table.ts';
+import { type DropRow, type DropTable, stateCause, stateName } from './drop-table.ts';
 import { dropName } from './own-drops.ts';
 
 /** Far above the last of NETLINK_XFRM. */
@@ -161,10 +161,7 @@ function headOf(sample: DropSample): SampleHead {
 		if_id: ifId >>> 0,
 		code,
 		via: path.map(({ spi }) => spi >>> 0),
-		wiped: tables.states.filter(isWiped).map((state) => {
-			const { proto, spi, dst } = stateCause(state);
-			return `${proto} ${spi} ${dst}`;
-		}),
+		wiped: tables.states.filter(isWiped).map((state) => stateName(stateCause(state))),
 		defaults: tables.defaults,
 	};
 }
