@@ -144,6 +144,40 @@ export const observedCases: readonly Case[] = [
 			}),
 	},
 	{
+		name: 'plaintext that the guard drops is told by direction, with the daemon alive, dead and new',
+		quick: true,
+		run: () =>
+			withEnds(async ({ a, b, daemonB }) => {
+				tunnel(b, false);
+				const { a: outerA, b: outerB } = IPV4;
+				b.xfrmMust(...`policy add src ${outerA} dst ${outerB} dir in action block`.split(' '));
+				const causes = () => {
+					const { drops } = JSON.parse(b.xfrmMust('top', '--once', '--json'));
+					const rows: readonly Record<string, unknown>[] = drops;
+					return rows.map(({ counter, code, packets }) => [counter, code, packets]);
+				};
+				assert.equal(a.ping(outerB, 3), 0);
+				const dropped = (packets: number) =>
+					JSON.stringify(causes()) === JSON.stringify(rowsOf(packets));
+				const rowsOf = (packets: number) => [['plaintext-in', 'daemon.plaintext', packets]];
+				await until('three to be told', () => dropped(3));
+				assert.match(b.xfrmMust('top', '--once'), /^ +3 .*plaintext-in .*came in clear/m);
+				const told = b.xfrm('explain', '--daemon', '--last-drop');
+				assert.equal(told.status, 2);
+				assert.match(told.stderr, /guard has dropped 3 packets in clear \(plaintext-in 3\)/);
+				assert.match(
+					b.xfrm('doctor', '--no-try').stdout,
+					/plaintext-in 3 since the guard was set up/,
+				);
+				assert.equal(b.run('nft -j list ruleset').status, 0);
+				daemonB.kill('SIGKILL');
+				await daemonB.ended;
+				assert.equal(a.ping(outerB, 2), 0);
+				await b.daemon();
+				await until('five to be told', () => dropped(5));
+			}),
+	},
+	{
 		name: 'who watches a daemon goes on watching the one that is started in its place',
 		run: async () => {
 			const laboratory = new Laboratory();

@@ -2,6 +2,7 @@
 import { nodeProvider } from '@xfrm/crypto/node';
 import { PROFILES } from '@xfrm/engine';
 import { Explainer, InputError, mirrorPeer, Secrets } from '@xfrm/explain';
+import type { DroppedPacket, LostPacket } from './dropped-packet.ts';
 import {
 	type ExplainArguments,
 	PROCESSORS_MAX,
@@ -12,11 +13,11 @@ import {
 	loadHostText,
 	loadRules,
 	newestTimeOf,
+	type RulesText,
 	readBytes,
 	readRules,
 } from './explain-input.ts';
-import { Session } from './explain-session.ts';
-import type { DroppedPacket } from './running-rules.ts';
+import { answerLines, Session } from './explain-session.ts';
 import { seededRandom } from './seeded-random.ts';
 import { UsageError } from './usage.ts';
 
@@ -30,8 +31,12 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 	let status = 0;
 	try {
 		const dropped = await droppedOf(asked);
+		dropped?.notes.forEach(warn);
+		if (dropped?.answer !== undefined) {
+			process.stdout.write(`${answerLines(dropped.answer, asked).join('\n')}\n`);
+			return 1;
+		}
 		if (dropped !== undefined) {
-			warn(dropped.note);
 			asked = { ...asked, items: [dropped.item] };
 		}
 		const running = dropped ?? (await runningOf(asked));
@@ -64,7 +69,7 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 /** What is in force here, where that is asked about. */
 async function runningOf(
 	asked: ExplainArguments,
-): Promise<Pick<DroppedPacket, 'rules' | 'host'> | undefined> {
+): Promise<{ readonly rules: RulesText; readonly host: string | undefined } | undefined> {
 	const { target } = asked;
 	return target === undefined
 		? undefined
@@ -72,10 +77,10 @@ async function runningOf(
 }
 
 /** The packet that the daemon has dropped, where that is asked about. */
-async function droppedOf(asked: ExplainArguments): Promise<DroppedPacket | undefined> {
+async function droppedOf(asked: ExplainArguments): Promise<DroppedPacket | LostPacket | undefined> {
 	return asked.drop === undefined
 		? undefined
-		: (await import('./running-rules.ts')).readDrop(asked.drop, asked);
+		: (await import('./dropped-packet.ts')).readDrop(asked.drop, asked);
 }
 
 /** What `ip link` and `ip address` print: all devices that there are. */

@@ -166,21 +166,33 @@ export class Session {
 			process.stdout.write(`${answerLine(answer)}\n`);
 			return;
 		}
-		const { brief, steps } = this.#asked;
-		const options = {
-			colours: colours(process.stdout),
-			columns: columns(process.stdout),
-			brief,
-			steps,
-		};
 		const lines = [
-			...this.#title(brief ? `: ${packet}` : ''),
-			...answerText(answer, options),
-			...(answer.both === undefined ? [] : bothWaysText(answer.both, options)),
+			...this.#title(this.#asked.brief ? `: ${packet}` : ''),
+			...answerLines(answer, this.#asked),
 		];
 		const gap = this.#answers++ === 0 ? '' : '\n';
 		process.stdout.write(`${gap}${lines.join('\n')}\n`);
 	}
+}
+
+/** An answer as it is asked for: a line of JSON, or text for where it goes. */
+export function answerLines(
+	answer: Answer,
+	{ json, brief, steps }: Pick<ExplainArguments, 'json' | 'brief' | 'steps'>,
+): readonly string[] {
+	if (json) {
+		return [answerLine(answer)];
+	}
+	const options = {
+		colours: colours(process.stdout),
+		columns: columns(process.stdout),
+		brief,
+		steps,
+	};
+	return [
+		...answerText(answer, options),
+		...(answer.both === undefined ? [] : bothWaysText(answer.both, options)),
+	];
 }
 
 /** How many packets there will be in all. */

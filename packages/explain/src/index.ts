@@ -26,7 +26,7 @@ export {
 } from './lint/lint.ts';
 export * from './lookup.ts';
 export * from './lookup-text.ts';
-export { markText } from './names.ts';
+export { markText, modeName, stateProtoName } from './names.ts';
 export * from './packet-text.ts';
 export { type FlowBox, type Proof, type ProveOptions, proofText, prove } from './prove.ts';
 export { REASON_CODES, reasonTitle } from './reason-codes.ts';

@@ -34,6 +34,15 @@ const ALERT_US = 10_000_000;
 /** Copied at other times: batches of this many. */
 const FEW = 1;
 
+/** Verdicts of a state that does not admit a packet: they come before it is opened. */
+const NOT_ADMITTED: readonly number[] = [
+	Verdict.AcquireError,
+	Verdict.InStateInvalid,
+	Verdict.InStateMismatch,
+	Verdict.InStateSeqError,
+	Verdict.InStateExpired,
+];
+
 /** The tables at one moment, newest first. */
 export interface SampledTables {
 	readonly generation: number;
@@ -120,10 +129,15 @@ export class DropSamples {
 		this.#marks[row] = packet.mark;
 	}
 
-	/** A packet was dropped by the engine: keeps it, if none of its kind was kept just now. */
-	note(packet: PacketBuffer, way: SampleWay, nowUs: number): void {
+	/**
+	 * A packet was dropped by the engine: keeps it, if none of its kind was kept just now.
+	 *
+	 * @param isOpened it came through states, and what was inside was dropped
+	 */
+	note(packet: PacketBuffer, way: SampleWay, nowUs: number, isOpened: boolean = false): void {
 		if (packet.verdict !== 0) {
-			this.#note(packet, packet.verdict, null, way, isUntouched(packet, way), nowUs);
+			const untouched = way === 'outward' ? packet.bundle === null : !isOpened && isSealed(packet);
+			this.#note(packet, packet.verdict, null, way, untouched, nowUs);
 		}
 	}
 
@@ -167,7 +181,11 @@ export class DropSamples {
 		}
 		this.#keptUs[verdict] = nowUs;
 		this.#lacking[verdict] = isWhole ? 0 : 1;
-		this.#alertUntilUs = isWhole ? 0 : nowUs + ALERT_US;
+		if (!isWhole) {
+			this.#alertUntilUs = nowUs + ALERT_US;
+		} else if (!this.#lacking.includes(1)) {
+			this.#alertUntilUs = 0;
+		}
 		const from = row * DROP_SAMPLE_OCTETS;
 		const path = packet.path.slice(0, packet.pathCount) as XfrmState[];
 		this.#keep({
@@ -256,7 +274,15 @@ function copyOctets(packet: PacketBuffer, to: Uint8Array, toView: DataView, at: 
 	}
 }
 
-/** Nothing is done to a packet by looking it up. */
-function isUntouched(packet: PacketBuffer, way: SampleWay): boolean {
-	return way === 'outward' ? packet.bundle === null : packet.pathCount === 0;
+/**
+ * Is an inbound packet as it came? Nothing is done to it by looking its state up, and nothing by a state that does not
+ * admit it, but that it may be marked.
+ */
+function isSealed({ pathCount, path, verdict, encapType }: PacketBuffer): boolean {
+	if (pathCount === 0) {
+		return true;
+	}
+	const [state] = path as readonly (XfrmState | null)[];
+	const isRefused = pathCount === 1 && NOT_ADMITTED.includes(verdict);
+	return isRefused && encapType === 0 && state?.outputMarkMask === 0;
 }

@@ -290,7 +290,7 @@ export class Inbound {
 		packet.flow.oif = local ? LOOPBACK : (this.#routeOf(packet)?.ifindex ?? 0);
 		this.#engine.policyCheck(this.#one, local ? Direction.In : Direction.Fwd);
 		if (packet.action !== PacketAction.Pass) {
-			this.#samples.note(packet, 'inward', nowUs);
+			this.#samples.note(packet, 'inward', nowUs, true);
 			return;
 		}
 		this.#transmitter.toKernel(packet, device.fd, sum);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nullProvider } from '@xfrm/crypto/null';
-import { Batch, Engine, linux619, PacketAction, Verdict } from '@xfrm/engine';
+import { Batch, Engine, linux619, PacketAction, ReplayCounter, Verdict } from '@xfrm/engine';
 import { ControlType, decodeMessage, type RawMessage, splitMessages } from '@xfrm/netlink';
 import { PacketBuffer } from '@xfrm/wire';
 import { anySelector, Family, parseAddress, UNLIMITED } from '@xfrm/wire/xfrm';
@@ -201,6 +201,59 @@ test('a packet that comes alone is kept as it came, whatever its length', () => 
 		assert.deepEqual(sample?.packet, came);
 		assert.equal(sample?.isWhole, true);
 	}
+});
+
+test('of a crowd, what a state does not admit is whole: it was not opened', () => {
+	const { engine, samples, ask } = setUp();
+	const crowd = [1, 1, 1].map((seq) => esp(0x100, seq));
+	const came = crowd.map((packet) => packet.copy());
+	for (const state of engine.states()) {
+		// Its top is far ahead.
+		state.replay.counters[ReplayCounter.Seq] = 1000;
+	}
+	samples.begin(crowd, NOW_US);
+	engine.input(Batch.of(NOW_US, ...crowd));
+	for (const packet of crowd) {
+		samples.note(packet, 'inward', NOW_US);
+	}
+	const head = json(ask(Observed.Drop, 0));
+	assert.deepEqual([head['counter'], head['whole']], ['XfrmInStateSeqError', true]);
+	assert.equal(head['packet'], Buffer.from(came[0] ?? []).toString('hex'));
+});
+
+test('of a crowd, what was opened or came in UDP is not whole', () => {
+	for (const change of [
+		{ isOpened: true },
+		{ isOpened: false, encapType: 2 },
+		{ isOpened: false, verdict: Verdict.InStateProtoError },
+	]) {
+		const { engine, samples } = setUp();
+		const packet = esp(0x100, 1);
+		const [state] = engine.states();
+		packet.path[packet.pathCount++] = state ?? null;
+		packet.encapType = change.encapType ?? 0;
+		packet.verdict = change.verdict ?? Verdict.InStateMismatch;
+		samples.begin([packet, esp(0x100, 2)], NOW_US);
+		samples.note(packet, 'inward', NOW_US, change.isOpened);
+		assert.equal(samples.list()[0]?.isWhole, false);
+	}
+});
+
+test('a whole packet of one kind does not end the wait for one of another', () => {
+	const { engine, samples } = setUp();
+	const [state = null] = engine.states();
+	const come = (atUs: number): readonly boolean[] => {
+		const [forged, unknown] = [esp(0x100, 1), esp(5, 1)];
+		samples.begin([forged, unknown], atUs);
+		forged.path[forged.pathCount++] = state;
+		forged.verdict = Verdict.InStateProtoError;
+		unknown.verdict = Verdict.InNoStates;
+		samples.note(forged, 'inward', atUs);
+		samples.note(unknown, 'inward', atUs);
+		return samples.list().map(({ isWhole }) => isWhole);
+	};
+	assert.deepEqual(come(NOW_US), [true, false]);
+	assert.deepEqual(come(NOW_US + 1000), [true, true, false]);
 });
 
 test('of a flood little is kept: one a second of each verdict, and a bounded number', () => {
