@@ -12,6 +12,7 @@ import {
 	type MachineFacts,
 	parseIptables,
 	parseNft,
+	withIfIds,
 } from '@xfrm/linux/doctor';
 import { decodeMessage, type NamedMessage, splitMessages } from '@xfrm/netlink';
 import { SET_UPS } from './set-ups.ts';
@@ -298,6 +299,7 @@ it('drops that only the daemon has a name for are among its counters, and what I
 		],
 		states: 0,
 		policies: 0,
+		devices: [],
 		samples: [],
 	} as const;
 	assert.deepEqual(
@@ -308,4 +310,10 @@ it('drops that only the daemon has a name for are among its counters, and what I
 			['portless', 9],
 		],
 	);
+});
+
+it('a device of the daemon has its if_id, whatever its name', () => {
+	const [link] = withIfIds([{ ...eth0, name: 'ipsec0' }], [{ name: 'ipsec0', if_id: 42 }]);
+	assert.equal(link?.ifId, 42);
+	assert.equal(withIfIds([eth0], [{ name: 'ipsec0', if_id: 42 }])[0]?.ifId, eth0.ifId);
 });

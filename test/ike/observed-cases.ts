@@ -1,6 +1,6 @@
 /** What the daemon tells of itself: counters, drops by cause, stories of packets that are gone. */
 import assert from 'node:assert/strict';
-import { type Host, Laboratory, until, XFRM } from './laboratory.ts';
+import { type Host, Laboratory, pause, until, XFRM } from './laboratory.ts';
 import { type Addresses, type Case, IPV4, IPV6, withEnds } from './scenario.ts';
 
 const KEY = '0x0102030405060708090a0b0c0d0e0f1011121314';
@@ -176,6 +176,55 @@ export const observedCases: readonly Case[] = [
 				await b.daemon();
 				await until('five to be told', () => dropped(5));
 			}),
+	},
+	{
+		name: 'a device by if_id is known by whatever name; states that differ in their mark are told apart',
+		run: async () => {
+			const laboratory = new Laboratory();
+			try {
+				const host = laboratory.host('d');
+				await host.daemon('--interface', 'ipsec0=if_id:42');
+				const ends = 'src 192.0.2.1 dst 192.0.2.2';
+				for (const mark of [1, 2]) {
+					host.xfrmMust(
+						...`state add ${ends} proto esp spi 0x100 reqid 1 mode tunnel mark ${mark} mask 0xff`.split(
+							' ',
+						),
+						...`if_id 42 aead rfc4106(gcm(aes)) ${KEY} 128`.split(' '),
+					);
+				}
+				const selector = 'src 10.1.0.0/16 dst 10.2.0.0/16';
+				const template = `tmpl ${ends} proto esp reqid 1 mode tunnel`;
+				host.xfrmMust(
+					...`policy add ${selector} dir out if_id 42 mark 2 mask 0xff ${template}`.split(' '),
+				);
+				host.must('ip link add eth0 type veth peer name eth1');
+				host.must('ip addr add 192.0.2.1/24 dev eth0');
+				host.must('ip link set eth0 up');
+				host.must('ip link set eth1 up');
+				const asked = () => {
+					const flow = 'src 10.1.0.1 dst 10.2.0.1 proto udp dport 9 mark 2 dir out';
+					const { stdout, stderr } = host.xfrm('explain', '--daemon', '--json', '--no-fix', flow);
+					const { outcome, steps } = JSON.parse(stdout);
+					return { outcome, told: JSON.stringify(steps), stderr };
+				};
+				for (const name of ['ipsec0', 'vpn']) {
+					host.run('ip link set ipsec0 down');
+					host.run(`ip link set ipsec0 name ${name}`);
+					host.must(`ip link set ${name} up`);
+					host.must(`ip route replace 10.2.0.0/16 dev ${name}`);
+					await pause(700);
+					const { outcome, told, stderr } = asked();
+					assert.equal(outcome, 'transform', `${name}: ${told} ${stderr}`);
+				}
+				assert.doesNotMatch(host.xfrm('doctor', '--no-try').stdout, /no XFRM interface/);
+				const { states } = JSON.parse(host.xfrmMust('top', '--once', '--json'));
+				const marks: readonly { readonly mark: string }[] = states;
+				assert.deepEqual(marks.map(({ mark }) => mark).sort(), ['0x1/0xff', '0x2/0xff']);
+			} finally {
+				await laboratory.close();
+			}
+		},
 	},
 	{
 		name: 'who watches a daemon goes on watching the one that is started in its place',

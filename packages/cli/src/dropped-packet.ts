@@ -53,7 +53,7 @@ export async function readDrop(
 		const note = `dropped at ${when}, ${told.head.counter}`;
 		return { answer: answerOf(told, numbers.drops), notes: [note, ...more] };
 	}
-	const whole = await wholePacket(told, asked, when);
+	const whole = await wholePacket(told, asked, when, numbers);
 	return { ...whole, notes: [...whole.notes, ...more] };
 }
 
@@ -130,6 +130,7 @@ async function wholePacket(
 	told: ToldDrop,
 	asked: Pick<ExplainArguments, 'hosts' | 'locals'>,
 	when: string,
+	{ devices }: DaemonNumbers,
 ): Promise<DroppedPacket> {
 	const { interfaceName } = await import('@xfrm/linux');
 	const { head } = told;
@@ -137,7 +138,7 @@ async function wholePacket(
 	const why = head.code === null ? '' : `: ${reasonTitle(head.code).replace(/\.$/, '')}`;
 	return {
 		rules: { file: '(daemon)', text: tablesOf(told, interfaceName), host: undefined },
-		host: asked.hosts.length > 0 || asked.locals.length > 0 ? undefined : hostText('daemon'),
+		host: asked.hosts.length > 0 || asked.locals.length > 0 ? undefined : hostText(devices),
 		item: {
 			text: head.packet,
 			options: {

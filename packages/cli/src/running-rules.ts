@@ -3,6 +3,7 @@
  * host around them as `ip` tells it.
  */
 import { spawnSync } from 'node:child_process';
+import type { DaemonDevice } from '@xfrm/linux';
 import { NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
 import type { ExplainArguments } from './explain-arguments.ts';
@@ -33,7 +34,8 @@ export async function readRunning(
 		const json = snapshotJson(tables, { time, context: { interfaceName, utcOffsetSeconds } });
 		const rules = { file: `(${target})`, text: JSON.stringify(json), host: undefined };
 		const told = asked.hosts.length > 0 || asked.locals.length > 0;
-		return { rules, host: told ? undefined : hostText(target) };
+		const devices = target === 'daemon' && !told ? await readDevices() : undefined;
+		return { rules, host: told ? undefined : hostText(devices) };
 	} catch (error) {
 		if (error instanceof NetlinkError || error instanceof TransportError) {
 			const text = outageText(error) ?? `${error.message}${adviceFor(error.errno)}`;
@@ -45,8 +47,19 @@ export async function readRunning(
 	}
 }
 
-/** What `ip` prints of interfaces by if_id, addresses and routes; undefined where there is no ip. */
-export function hostText(target: Target): string | undefined {
+async function readDevices(): Promise<readonly DaemonDevice[]> {
+	const { DaemonObserver } = await import('@xfrm/linux');
+	const observer = new DaemonObserver();
+	const { devices } = await observer.numbers().finally(() => observer.close());
+	return devices;
+}
+
+/**
+ * What `ip` prints of interfaces by if_id, addresses and routes; undefined where there is no ip.
+ *
+ * @param devices the daemon's, undefined for the kernel
+ */
+export function hostText(devices: readonly DaemonDevice[] | undefined): string | undefined {
 	const ask = (words: readonly string[]) => spawnSync('ip', [...words], { encoding: 'utf8' });
 	const parts = HOST_QUESTIONS.map(ask);
 	const [first] = parts;
@@ -54,14 +67,17 @@ export function hostText(target: Target): string | undefined {
 		return undefined;
 	}
 	const interfaces =
-		target === 'daemon' ? daemonInterfaces(first.stdout) : ask(XFRM_INTERFACES).stdout;
+		devices === undefined ? ask(XFRM_INTERFACES).stdout : daemonInterfaces(first.stdout, devices);
 	return [interfaces, ...parts.map(({ stdout }) => stdout)].join('');
 }
 
-/** Devices that the daemon has made for an if_id are TUN devices to `ip`: their names tell. */
-export function daemonInterfaces(addresses: string): string {
-	return [...addresses.matchAll(/^(\d+: xfrm-(\d+)): /gm)]
-		.map(([, start = '', ifId = '']) => `${start}: <UP>\n    xfrm if_id ${ifId}\n`)
+/** Devices that the daemon has made for an if_id are TUN devices to `ip`: only the daemon knows whose. */
+export function daemonInterfaces(addresses: string, devices: readonly DaemonDevice[]): string {
+	const ifIds = new Map(devices.map((device) => [device.name, device.if_id]));
+	return [...addresses.matchAll(/^(\d+: ([^\s:@]+))[^\s:]*: /gm)]
+		.flatMap(([, start, name = '']) =>
+			ifIds.has(name) ? [`${start}: <UP>\n    xfrm if_id ${ifIds.get(name)}\n`] : [],
+		)
 		.join('');
 }
 

@@ -20,7 +20,7 @@ import {
 import { daemonTransport } from './daemon-transport.ts';
 
 export type { DropRow, PolicyCause, StateCause } from './daemon/drop-table.ts';
-export type { DaemonNumbers, OwnCounters, SampleHead } from './daemon/observation.ts';
+export type { DaemonDevice, DaemonNumbers, OwnCounters, SampleHead } from './daemon/observation.ts';
 
 /** How long an answer may take. */
 const ANSWER_MS_MAX = 5000;

@@ -137,7 +137,8 @@ export class DataPlane {
 		this.#repair = this.#hostRepair(options);
 		this.#practice = new Practice({ ...options, ledger, laneOf: this.#guard.laneOf });
 		const server = new NetlinkServer(this.engine);
-		const sources = { engine, drops: this.#drops, samples, own: this.#ownCounters };
+		const [drops, own, interfaces] = [this.#drops, this.#ownCounters, this.#interfaces];
+		const sources = { engine, drops, samples, own, interfaces };
 		this.#control = new ControlSocket(native, options.controlFd, server, (request, now) =>
 			observe(request, sources, now),
 		);

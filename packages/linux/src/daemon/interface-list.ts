@@ -162,6 +162,11 @@ export class InterfaceList implements TableWatcher {
 		return this.#names.values();
 	}
 
+	/** Names by if_id. */
+	named(): Iterable<readonly [ifId: number, name: string]> {
+		return this.#names;
+	}
+
 	/** @param stay they are needed still: only their descriptors go */
 	close(stay: boolean): void {
 		for (const { fd } of this.#lanes.values()) {

@@ -71,6 +71,7 @@ test('the page has counters, drops by cause, and traffic by state, within bounds
 			drops: [drop, marked, { ...drop, policy: null, state: null, packets: 1 }],
 			states: states.length,
 			policies: 2,
+			devices: [],
 			samples: [],
 		},
 		residentOctets: 1000,

@@ -48,7 +48,8 @@ function setUp(marks: readonly number[] = [0]) {
 	const drops = new DropTable();
 	engine.net.dropWatcher = drops;
 	const samples = new DropSamples(engine);
-	const sources = { engine, drops, samples, own: () => ({ sent: 3 }) };
+	const interfaces = { named: () => new Map([[-1, 'ipsec0']]) };
+	const sources = { engine, drops, samples, own: () => ({ sent: 3 }), interfaces };
 	const ask = (what: number, which: number): readonly RawMessage[] => {
 		const request = takeObservationRequest(observationRequest(what, which, 9));
 		assert.ok(request !== undefined);
@@ -103,6 +104,7 @@ test('numbers are told as JSON, and end', () => {
 			packets: 1,
 		},
 	]);
+	assert.deepEqual(told['devices'], [{ name: 'ipsec0', if_id: 0xffff_ffff }]);
 	assert.deepEqual([told['states'], told['policies'], told['own']], [1, 0, { sent: 3 }]);
 });
 

@@ -30,6 +30,7 @@ import { policyAnswer, stateAnswer } from '@xfrm/netlink-server';
 import { formatHex } from '@xfrm/wire';
 import type { DropSample, DropSamples, SampledWindow } from './drop-samples.ts';
 import { type DropRow, type DropTable, stateCause, stateName } from './drop-table.ts';
+import type { InterfaceList } from './interface-list.ts';
 import { dropName } from './own-drops.ts';
 
 /** Far above the last of NETLINK_XFRM. */
@@ -58,8 +59,16 @@ export interface DaemonNumbers {
 	readonly drops: readonly DropRow[];
 	readonly states: number;
 	readonly policies: number;
+	/** Devices by if_id, which are TUN devices to the kernel. */
+	readonly devices: readonly DaemonDevice[];
 	/** Drops that can be asked for, newest first. */
 	readonly samples: readonly SampleHead[];
+}
+
+/** What `ip link add NAME type xfrm if_id N` is to a kernel. */
+export interface DaemonDevice {
+	readonly name: string;
+	readonly if_id: number;
 }
 
 /** A dropped packet without its tables. */
@@ -113,6 +122,7 @@ export interface Sources {
 	readonly drops: DropTable;
 	readonly samples: DropSamples;
 	readonly own: () => OwnCounters;
+	readonly interfaces: Pick<InterfaceList, 'named'>;
 }
 
 /** The datagrams that answer a request. */
@@ -129,7 +139,10 @@ export function observe(request: RawMessage, sources: Sources, nowUs: number): U
 	return [...joined(messages), encodeDone(header, 0)];
 }
 
-function numbersOf({ engine, drops, samples, own }: Sources, nowUs: number): DaemonNumbers {
+function numbersOf(
+	{ engine, drops, samples, own, interfaces }: Sources,
+	nowUs: number,
+): DaemonNumbers {
 	const counters: Record<string, number> = {};
 	for (let verdict = 1; verdict <= COUNTER_COUNT; verdict++) {
 		counters[verdictName(verdict) ?? ''] = engine.net.counters[verdict] ?? 0;
@@ -144,6 +157,7 @@ function numbersOf({ engine, drops, samples, own }: Sources, nowUs: number): Dae
 		drops: drops.rows(),
 		states: engine.sadInfo().stateCount,
 		policies: ins + outs + forwards,
+		devices: [...interfaces.named()].map(([ifId, name]) => ({ name, if_id: ifId >>> 0 })),
 		samples: samples.list().map(headOf),
 	};
 }

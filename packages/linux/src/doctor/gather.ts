@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DAEMON_COUNTERS } from '@xfrm/explain';
 import { NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
 import { formatAddress } from '@xfrm/wire/xfrm';
-import { type DaemonNumbers, DaemonObserver } from '../daemon-observation.ts';
+import { type DaemonDevice, type DaemonNumbers, DaemonObserver } from '../daemon-observation.ts';
 import { hasDaemon } from '../daemon-transport.ts';
 import { linuxTransport } from '../linux-transport.ts';
 import { openScratchSocket } from '../scratch-namespace.ts';
@@ -306,18 +306,18 @@ export function countersOf({ counters, drops }: DaemonNumbers): ReadonlyMap<stri
 	return all;
 }
 
-/** The daemon's if one answers, else the kernel's. */
-async function readCounters(): Promise<ReadonlyMap<string, number> | undefined> {
+/** What a daemon tells, if one answers. */
+async function readNumbers(): Promise<DaemonNumbers | undefined> {
 	if (!hasDaemon()) {
-		return readXfrmStat();
+		return undefined;
 	}
 	let observer: DaemonObserver | undefined;
 	try {
 		observer = new DaemonObserver();
-		return countersOf(await observer.numbers());
+		return await observer.numbers();
 	} catch (error) {
 		if (error instanceof TransportError) {
-			return readXfrmStat();
+			return undefined;
 		}
 		throw error;
 	} finally {
@@ -325,15 +325,33 @@ async function readCounters(): Promise<ReadonlyMap<string, number> | undefined> 
 	}
 }
 
+/** The daemon's if it answers, else the kernel's. */
+function countersNow(numbers: DaemonNumbers | undefined): ReadonlyMap<string, number> | undefined {
+	return numbers === undefined ? readXfrmStat() : countersOf(numbers);
+}
+
+/** Devices that the daemon has made are TUN devices to `ip`. */
+export function withIfIds(
+	links: readonly LinkFacts[],
+	devices: readonly DaemonDevice[],
+): readonly LinkFacts[] {
+	const ifIds = new Map(devices.map((device) => [device.name, device.if_id]));
+	return links.map((link) => ({ ...link, ifId: link.ifId ?? ifIds.get(link.name) }));
+}
+
 /** Gathers everything that this process may see. */
 export async function gatherFacts(options: GatherOptions = {}): Promise<MachineFacts> {
 	const gatherer = new Gatherer();
-	const before = await readCounters();
+	const numbers = await readNumbers();
+	const before = countersNow(numbers);
 	const started = performance.now();
 	const tables = await readTables();
 	const quiet = options.quiet === true || tables.refused !== undefined;
 	const tried = quiet ? { untried: 'not asked for' } : await tryAbilities();
-	const links = parseLinks(await gatherer.run('ip', ['-j', '-d', 'address']));
+	const links = withIfIds(
+		parseLinks(await gatherer.run('ip', ['-j', '-d', 'address'])),
+		numbers?.devices ?? [],
+	);
 	const routes = await routesTo(gatherer, tables, links);
 	const filter = [
 		...parseNft(await gatherer.run('nft', ['-j', 'list', 'ruleset'], false)),
@@ -341,7 +359,7 @@ export async function gatherFacts(options: GatherOptions = {}): Promise<MachineF
 	];
 	const processes = processesHere();
 	await sleep(Math.max(0, WATCH_MS - (performance.now() - started)));
-	const counters = await readCounters();
+	const counters = countersNow(await readNumbers());
 	const risen = new Map(
 		[...(counters ?? [])]
 			.map(([name, value]) => [name, value - (before?.get(name) ?? 0)] as const)
