@@ -21,6 +21,7 @@ import type { Engine, TableWatcher, XfrmPolicy, XfrmState } from '@xfrm/engine';
 import { interfaceIndex } from '../interface-name.ts';
 import { INTERFACES_MAX } from '../limits.ts';
 import type { Native } from '../native/seam.ts';
+import { nowUs } from './clock.ts';
 import type { Lane } from './outbound.ts';
 import { StartError } from './start-error.ts';
 import { replaceFile } from './state-folder.ts';
@@ -28,6 +29,9 @@ import { makeTunPersistent, openTun, removeTun, tunName } from './tun-device.ts'
 
 /** As a device that has no link to take it from. */
 const INTERFACE_MTU = 1500;
+
+/** One that could not be made is tried again at the next state or policy of its if_id, but not sooner than this. */
+const RETRY_US = 1_000_000;
 
 const FILE = 'interfaces';
 
@@ -56,15 +60,18 @@ export interface InterfaceOptions {
 
 export class InterfaceList implements TableWatcher {
 	readonly #options: InterfaceOptions;
+	readonly #clock: () => number;
 	readonly #lanes: Map<number, Lane> = new Map();
 	readonly #names: Map<number, string> = new Map();
 	/** Were heard of, and have no device yet. */
 	readonly #wanted: Set<number> = new Set();
-	/** Could not be made: not tried again. */
-	readonly #failed: Set<number> = new Set();
+	/** Could not be made, and why. */
+	readonly #failed: Map<number, { readonly triedUs: number; readonly why: string }> = new Map();
 
-	constructor(options: InterfaceOptions) {
+	/** @param clock microseconds */
+	constructor(options: InterfaceOptions, clock: () => number = nowUs) {
 		this.#options = options;
+		this.#clock = clock;
 	}
 
 	/** Makes those that were named, and those of what the engine has already. @throws StartError */
@@ -102,11 +109,19 @@ export class InterfaceList implements TableWatcher {
 				if (!(error instanceof StartError)) {
 					throw error;
 				}
-				this.#failed.add(ifId);
-				this.#options.failed(error.message);
+				this.#noteFailure(ifId, error.message);
 			}
 		}
 		this.#wanted.clear();
+	}
+
+	/** Told once for each reason. */
+	#noteFailure(ifId: number, why: string): void {
+		const before = this.#failed.get(ifId);
+		this.#failed.set(ifId, { triedUs: this.#clock(), why });
+		if (before?.why !== why) {
+			this.#options.failed(why);
+		}
 	}
 
 	/** Sees what others have done to the devices. */
@@ -178,20 +193,25 @@ export class InterfaceList implements TableWatcher {
 	}
 
 	#note(ifId: number): void {
-		if (ifId !== 0 && !this.#lanes.has(ifId) && !this.#failed.has(ifId)) {
+		if (ifId !== 0 && !this.#lanes.has(ifId) && !this.#hasJustFailed(ifId)) {
 			this.#wanted.add(ifId);
 		}
+	}
+
+	#hasJustFailed(ifId: number): boolean {
+		const failure = this.#failed.get(ifId);
+		return failure !== undefined && this.#clock() - failure.triedUs < RETRY_US;
 	}
 
 	/** @throws StartError */
 	#make(ifId: number): void {
 		const { native, folder, opened } = this.#options;
-		const name = this.#nameFor(ifId);
 		if (this.#lanes.size >= INTERFACES_MAX) {
 			throw new StartError(
 				`no device for if_id ${ifId >>> 0}: there are ${INTERFACES_MAX} already`,
 			);
 		}
+		const name = this.#nameFor(ifId);
 		const tun = openTun(native, name, INTERFACE_MTU);
 		try {
 			const kept = keptNames(folder);
@@ -208,6 +228,7 @@ export class InterfaceList implements TableWatcher {
 		const lane: Lane = { fd: tun.fd, ifindex: tun.ifindex, mark: 0, ifId };
 		this.#lanes.set(ifId, lane);
 		this.#names.set(ifId, name);
+		this.#failed.delete(ifId);
 		opened(lane, name);
 	}
 }
