@@ -19,6 +19,7 @@ import { safetyCases } from './safety-cases.ts';
 import type { Case, Situation } from './scenario.ts';
 import { startCases } from './start-cases.ts';
 import { supervisedCases } from './supervised-cases.ts';
+import { systemdCases } from './systemd-cases.ts';
 import { tunnelSituations } from './tunnel-situations.ts';
 import { unitCases } from './unit-cases.ts';
 import { wireCases } from './wire-cases.ts';
@@ -45,6 +46,7 @@ export const cases: readonly Case[] = [
 	...addressCases,
 	...guideCases,
 	...unitCases,
+	...systemdCases,
 	...startCases,
 	...endCases,
 	...commandCases,

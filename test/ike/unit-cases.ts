@@ -49,7 +49,7 @@ function boundingSet(status: string): number[] {
 }
 
 /** Two hosts with a wire; the second has its daemon. */
-function withPair(
+export function withPair(
 	run: (a: Host, b: Host, laboratory: Laboratory) => Promise<unknown>,
 ): Promise<unknown> {
 	return withLaboratory(async (laboratory) => {
@@ -235,7 +235,8 @@ function sandboxOfPod({ spec }: Pod, secret: string): Sandbox {
 	};
 }
 
-const SWANCTL = `connections { gw {
+/** What swanctl.conf says at the first host of a pair. */
+export const SWANCTL: string = `connections { gw {
 	local_addrs = ${IPV4.a}
 	remote_addrs = ${IPV4.b}
 	local { auth = psk
