@@ -18,7 +18,7 @@ const DEBIANS = '/lib/systemd/system';
 /** Of Debian's, what units need that say nothing of it: nothing else of the machine is started. */
 const TARGETS = ['sysinit', 'basic', 'shutdown', 'network-pre', 'network-online', 'umount'];
 /** What the unit hides from the daemon. */
-const HIDDEN = ['/tmp/', '/var/tmp/', '/home/', '/root/', '/run/user/'];
+const HIDDEN = ['/tmp', '/var/tmp', '/home', '/root', '/run/user'];
 
 /** Why it cannot be tried here. */
 function lack(): string | undefined {
@@ -28,7 +28,7 @@ function lack(): string | undefined {
 	if (!existsSync(SYSTEMD)) {
 		return 'apt-get install systemd';
 	}
-	if (HIDDEN.some((folder) => ROOT.startsWith(folder))) {
+	if (HIDDEN.some((folder) => ROOT.startsWith(`${folder}/`))) {
 		return 'the unit does not see where this checkout is';
 	}
 	const { status } = spawnSync('unshare', ['-m', 'mount', '-t', 'cgroup2', 'none', '/srv']);
