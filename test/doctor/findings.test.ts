@@ -300,6 +300,7 @@ it('drops that only the daemon has a name for are among its counters, and what I
 		states: 0,
 		policies: 0,
 		devices: [],
+		heard: true,
 		samples: [],
 	} as const;
 	assert.deepEqual(

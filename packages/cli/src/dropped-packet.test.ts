@@ -42,6 +42,7 @@ const LOST: ToldDrop = {
 		mark: 0,
 		ifindex: 0,
 		if_id: 0,
+		heard: true,
 		code: null,
 		via: [0x100],
 		wiped: [],

@@ -15,6 +15,8 @@ export interface DroppedPacket {
 	/** Tables as they were. */
 	readonly rules: RulesText;
 	readonly host: string | undefined;
+	/** A key manager listened. */
+	readonly heard: boolean;
 	readonly item: Item;
 	readonly answer?: undefined;
 	/** Where and when, for people. */
@@ -139,6 +141,7 @@ async function wholePacket(
 	return {
 		rules: { file: '(daemon)', text: tablesOf(told, interfaceName), host: undefined },
 		host: asked.hosts.length > 0 || asked.locals.length > 0 ? undefined : hostText(devices),
+		heard: head.heard,
 		item: {
 			text: head.packet,
 			options: {

@@ -13,11 +13,11 @@ import {
 	loadHostText,
 	loadRules,
 	newestTimeOf,
-	type RulesText,
 	readBytes,
 	readRules,
 } from './explain-input.ts';
 import { answerLines, Session } from './explain-session.ts';
+import type { Running } from './running-rules.ts';
 import { seededRandom } from './seeded-random.ts';
 import { UsageError } from './usage.ts';
 
@@ -41,7 +41,7 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 		}
 		const running = dropped ?? (await runningOf(asked));
 		const rules = running === undefined ? asked.rules.map(readRules) : [running.rules];
-		const explainer = setUp(asked, newestTimeOf(rules), running?.host);
+		const explainer = setUp(asked, newestTimeOf(rules), running);
 		const refused = rules.flatMap((one) => loadRules(explainer, one, secrets));
 		for (const { file, line, text } of refused) {
 			warn(`${file}:${line}: refused: ${text}`);
@@ -67,9 +67,7 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 }
 
 /** What is in force here, where that is asked about. */
-async function runningOf(
-	asked: ExplainArguments,
-): Promise<{ readonly rules: RulesText; readonly host: string | undefined } | undefined> {
+async function runningOf(asked: ExplainArguments): Promise<Running | undefined> {
 	const { target } = asked;
 	return target === undefined
 		? undefined
@@ -125,7 +123,7 @@ function peerOf(
 function setUp(
 	asked: ExplainArguments,
 	newest: number | undefined,
-	runningHost: string | undefined,
+	running: Running | undefined,
 ): Explainer {
 	const absolute = asked.items.find((item) => item.time !== undefined)?.time;
 	const start = absolute?.relative === false ? absolute.seconds : (newest ?? Date.now() / 1000);
@@ -134,11 +132,11 @@ function setUp(
 		provider: nodeProvider(),
 		random: seededRandom(),
 		startUs: Math.floor(start * 1_000_000),
-		listener: asked.listener,
+		listener: asked.listener && running?.heard !== false,
 		processors: PROCESSORS_MAX,
 	});
-	if (runningHost !== undefined) {
-		loadHostText(explainer, runningHost, '(this host)');
+	if (running?.host !== undefined) {
+		loadHostText(explainer, running.host, '(this host)');
 	}
 	for (const path of asked.hosts) {
 		loadHost(explainer, path);

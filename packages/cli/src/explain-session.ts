@@ -7,6 +7,7 @@ import {
 	type BothWays,
 	bothWaysText,
 	type Explainer,
+	type Fix,
 	findFixes,
 	packetText,
 	type Secrets,
@@ -145,7 +146,14 @@ export class Session {
 				? []
 				: [...engine.states()].map((state) => engine.snapshotState(state));
 		const found = findFixes(this.#explainer, { keyName: (key) => secrets.nameOf(key), peerStates });
-		return found.length === 0 ? {} : { fix: found };
+		return found.length === 0 ? {} : { fix: found.map((one) => this.#forTarget(one)) };
+	}
+
+	/** What is to be pasted has to reach who is asked about: `ip xfrm` is the kernel's. */
+	#forTarget(fix: Fix): Fix {
+		return this.#asked.target === 'daemon'
+			? { ...fix, commands: fix.commands.map((command) => command.replace(/^ip xfrm /, 'xfrm ')) }
+			: fix;
 	}
 
 	/** Which of several packets this is. */

@@ -3,7 +3,7 @@
  * host around them as `ip` tells it.
  */
 import { spawnSync } from 'node:child_process';
-import type { DaemonDevice } from '@xfrm/linux';
+import type { DaemonDevice, DaemonNumbers } from '@xfrm/linux';
 import { NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
 import type { ExplainArguments } from './explain-arguments.ts';
@@ -19,11 +19,19 @@ const HOST_QUESTIONS: readonly (readonly string[])[] = [['address'], ['route'], 
 /** Only the description of an XFRM interface has its if_id. */
 const XFRM_INTERFACES: readonly string[] = ['-d', 'link', 'show', 'type', 'xfrm'];
 
+/** What is in force here. */
+export interface Running {
+	readonly rules: RulesText;
+	readonly host: string | undefined;
+	/** A key manager listens; the kernel does not say whether one does. */
+	readonly heard: boolean;
+}
+
 /** Rules as text, and the host; undefined where the options say what the host is. @throws UsageError */
 export async function readRunning(
 	target: Target,
 	asked: Pick<ExplainArguments, 'hosts' | 'locals'>,
-): Promise<{ readonly rules: RulesText; readonly host: string | undefined }> {
+): Promise<Running> {
 	const library = await import('@xfrm/linux');
 	const { interfaceName } = library;
 	let client: XfrmClient | undefined;
@@ -34,8 +42,9 @@ export async function readRunning(
 		const json = snapshotJson(tables, { time, context: { interfaceName, utcOffsetSeconds } });
 		const rules = { file: `(${target})`, text: JSON.stringify(json), host: undefined };
 		const told = asked.hosts.length > 0 || asked.locals.length > 0;
-		const devices = target === 'daemon' && !told ? await readDevices() : undefined;
-		return { rules, host: told ? undefined : hostText(devices) };
+		const numbers = target === 'daemon' ? await readNumbers() : undefined;
+		const host = told ? undefined : hostText(numbers?.devices);
+		return { rules, host, heard: numbers?.heard ?? true };
 	} catch (error) {
 		if (error instanceof NetlinkError || error instanceof TransportError) {
 			const text = outageText(error) ?? `${error.message}${adviceFor(error.errno)}`;
@@ -47,11 +56,10 @@ export async function readRunning(
 	}
 }
 
-async function readDevices(): Promise<readonly DaemonDevice[]> {
+async function readNumbers(): Promise<DaemonNumbers> {
 	const { DaemonObserver } = await import('@xfrm/linux');
 	const observer = new DaemonObserver();
-	const { devices } = await observer.numbers().finally(() => observer.close());
-	return devices;
+	return observer.numbers().finally(() => observer.close());
 }
 
 /**
@@ -66,9 +74,17 @@ export function hostText(devices: readonly DaemonDevice[] | undefined): string |
 	if (first?.status !== 0) {
 		return undefined;
 	}
-	const interfaces =
-		devices === undefined ? ask(XFRM_INTERFACES).stdout : daemonInterfaces(first.stdout, devices);
-	return [interfaces, ...parts.map(({ stdout }) => stdout)].join('');
+	const texts = parts.map(({ stdout }) => stdout);
+	return devices === undefined
+		? [ask(XFRM_INTERFACES).stdout, ...texts].join('')
+		: [daemonInterfaces(first.stdout, devices), ...texts.map(withoutLanes)].join('');
+}
+
+/** The daemon's own devices stand between it and the kernel: no packet of its host goes by them. */
+export function withoutLanes(text: string): string {
+	return text
+		.replace(/^\d+: xfrmd\d+: .*\n(?:[ \t].*\n)*/gm, '')
+		.replace(/^.* dev xfrmd\d+ .*\n/gm, '');
 }
 
 /** Devices that the daemon has made for an if_id are TUN devices to `ip`: only the daemon knows whose. */

@@ -13,11 +13,13 @@ import {
 	type Bundle,
 	type EngineDoor,
 	ReplayCounter,
+	StateCondition,
 	Verdict,
 	type XfrmPolicy,
 	type XfrmState,
 } from '@xfrm/engine';
 import type { PacketBuffer } from '@xfrm/wire';
+import { Group } from '@xfrm/wire/xfrm';
 import {
 	DROP_SAMPLE_OCTETS,
 	DROP_SAMPLES_MAX,
@@ -81,6 +83,8 @@ export interface DropSample {
 	readonly path: readonly XfrmState[];
 	readonly tables: SampledTables;
 	readonly windows: readonly SampledWindow[];
+	/** A key manager heard what was asked for. */
+	readonly isHeard: boolean;
 }
 
 export class DropSamples {
@@ -95,6 +99,8 @@ export class DropSamples {
 	/** Verdicts of which the newest packet that is kept is not whole: a whole one is welcome at once. */
 	readonly #lacking: Uint8Array = new Uint8Array(VERDICTS);
 	#alertUntilUs: number = 0;
+	/** Of the engine, before the packets that came together. */
+	#acquireSeq: number = 0;
 	/** Newest last. */
 	readonly #samples: DropSample[] = [];
 
@@ -105,6 +111,7 @@ export class DropSamples {
 	/** Packets that came together, before the engine has them. */
 	begin(packets: readonly PacketBuffer[], nowUs: number): void {
 		this.#count = 0;
+		this.#acquireSeq = this.#engine.net.acquireSeq;
 		if (packets.length > FEW && nowUs >= this.#alertUntilUs) {
 			return;
 		}
@@ -201,7 +208,12 @@ export class DropSamples {
 			path,
 			tables: this.#tables(),
 			windows: path.map((state) => windowFor(state, verdict)),
+			isHeard: this.#engine.net.listens(Group.Acquire),
 		});
+	}
+
+	#isNewlyAsked({ condition, seq }: XfrmState): boolean {
+		return condition === StateCondition.Acq && ((seq - this.#acquireSeq) | 0) > 0;
 	}
 
 	/** What is kept, newest first. */
@@ -228,7 +240,8 @@ export class DropSamples {
 	/** The tables now, shared with the sample before if nothing has changed. */
 	#tables(): SampledTables {
 		const { net } = this.#engine;
-		const states = [...this.#engine.states()];
+		// What packets of now have asked for was not there before them.
+		const states = [...this.#engine.states()].filter((state) => !this.#isNewlyAsked(state));
 		const before = this.#samples.at(-1)?.tables;
 		// Larval states come without a new generation: no bundle is stale by them.
 		if (

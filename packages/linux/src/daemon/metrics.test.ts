@@ -72,6 +72,7 @@ test('the page has counters, drops by cause, and traffic by state, within bounds
 			states: states.length,
 			policies: 2,
 			devices: [],
+			heard: true,
 			samples: [],
 		},
 		residentOctets: 1000,

@@ -4,7 +4,7 @@ import { nullProvider } from '@xfrm/crypto/null';
 import { Batch, Engine, linux619, PacketAction, ReplayCounter, Verdict } from '@xfrm/engine';
 import { ControlType, decodeMessage, type RawMessage, splitMessages } from '@xfrm/netlink';
 import { PacketBuffer } from '@xfrm/wire';
-import { anySelector, Family, parseAddress, UNLIMITED } from '@xfrm/wire/xfrm';
+import { anySelector, Family, Group, parseAddress, UNLIMITED } from '@xfrm/wire/xfrm';
 import { DROP_SAMPLES_MAX } from '../limits.ts';
 import { DropSamples } from './drop-samples.ts';
 import { DropTable } from './drop-table.ts';
@@ -171,6 +171,51 @@ test('a larval state that came since the drop before is among the tables', () =>
 			.flatMap((raw) => decodeMessage(raw) ?? [])
 			.flatMap((one) => (one.name === 'newsa' ? [one.body.id.spi] : []));
 	assert.deepEqual([spis(0), spis(1)], [[0x500, 0x100], [0x100]]);
+});
+
+test('a larval state that a packet itself has asked for was not there before it', () => {
+	const { engine, samples, ask } = setUp();
+	const packet = esp(5, 1);
+	const spisAt = (nowUs: number, run: () => void) => {
+		samples.begin([packet], nowUs);
+		run();
+		packet.verdict = Verdict.OutNoStates;
+		samples.note(packet, 'outward', nowUs);
+		return ask(Observed.Drop, 0)
+			.flatMap((raw) => decodeMessage(raw) ?? [])
+			.flatMap((one) => (one.name === 'newsa' ? [one.body.id.spi] : []));
+	};
+	// As an acquire does.
+	const acquire = (): void => {
+		const { id, saddr, family, reqid, mode } = STATE;
+		const asked = { family, saddr, id, reqid, mode, seq: 0, min: 0x500, max: 0x500 };
+		const { value } = engine.allocSpi(asked, NOW_US);
+		assert.ok(value !== undefined);
+		value.seq = ++engine.net.acquireSeq;
+	};
+	assert.deepEqual(spisAt(NOW_US, acquire), [0x100]);
+	assert.deepEqual(
+		spisAt(NOW_US + 2_000_000, () => {}),
+		[0x500, 0x100],
+	);
+});
+
+test('whether a key manager listens is told', () => {
+	const { engine, samples, ask } = setUp();
+	const heard = () => [
+		json(ask(Observed.Numbers, 0))['heard'],
+		json(ask(Observed.Drop, 0))['heard'],
+	];
+	for (const [atUs, listeners] of [
+		[NOW_US, 0],
+		[NOW_US + 2_000_000, 1 << (Group.Acquire - 1)],
+	] as const) {
+		const packet = esp(5, 1);
+		packet.verdict = Verdict.OutNoStates;
+		engine.net.listeners = listeners;
+		samples.note(packet, 'outward', atUs);
+		assert.deepEqual(heard(), [listeners !== 0, listeners !== 0]);
+	}
 });
 
 test('what the data plane itself refuses is counted by cause, and kept with its device', () => {

@@ -28,6 +28,7 @@ import {
 } from '@xfrm/netlink';
 import { policyAnswer, stateAnswer } from '@xfrm/netlink-server';
 import { formatHex } from '@xfrm/wire';
+import { Group } from '@xfrm/wire/xfrm';
 import type { DropSample, DropSamples, SampledWindow } from './drop-samples.ts';
 import { type DropRow, type DropTable, stateCause, stateName } from './drop-table.ts';
 import type { InterfaceList } from './interface-list.ts';
@@ -61,6 +62,8 @@ export interface DaemonNumbers {
 	readonly policies: number;
 	/** Devices by if_id, which are TUN devices to the kernel. */
 	readonly devices: readonly DaemonDevice[];
+	/** A key manager listens: it is asked for states that are missing. */
+	readonly heard: boolean;
 	/** Drops that can be asked for, newest first. */
 	readonly samples: readonly SampleHead[];
 }
@@ -84,6 +87,8 @@ export interface SampleHead {
 	readonly ifindex: number;
 	/** Of the device that it was to leave by, 0 for none. */
 	readonly if_id: number;
+	/** A key manager heard what it asked for. */
+	readonly heard: boolean;
 	/** Why the daemon itself has dropped it, one of docs/reasons.md; null where the tables tell. */
 	readonly code: string | null;
 	/** SPIs of the states that it had come through. */
@@ -157,13 +162,27 @@ function numbersOf(
 		drops: drops.rows(),
 		states: engine.sadInfo().stateCount,
 		policies: ins + outs + forwards,
+		heard: engine.net.listens(Group.Acquire),
 		devices: [...interfaces.named()].map(([ifId, name]) => ({ name, if_id: ifId >>> 0 })),
 		samples: samples.list().map(headOf),
 	};
 }
 
 function headOf(sample: DropSample): SampleHead {
-	const { timeUs, way, verdict, packet, isWhole, mark, ifindex, ifId, code, path, tables } = sample;
+	const {
+		timeUs,
+		way,
+		verdict,
+		packet,
+		isWhole,
+		mark,
+		ifindex,
+		ifId,
+		isHeard,
+		code,
+		path,
+		tables,
+	} = sample;
 	return {
 		time: timeUs / 1_000_000,
 		way,
@@ -173,6 +192,7 @@ function headOf(sample: DropSample): SampleHead {
 		mark,
 		ifindex,
 		if_id: ifId >>> 0,
+		heard: isHeard,
 		code,
 		via: path.map(({ spi }) => spi >>> 0),
 		wiped: tables.states.filter(isWiped).map((state) => stateName(stateCause(state))),
