@@ -467,6 +467,22 @@ describe('the other commands', () => {
 		assert.deepEqual(run, { status: 2, stdout: '', stderr });
 	});
 
+	it('without koffi, which is not installed everywhere, what needs it says so in a line', () => {
+		const without = `import module from 'node:module';
+			const load = module._load;
+			module._load = (name, ...more) => {
+				if (name === 'koffi') throw new Error("Cannot find module 'koffi'\\nRequire stack:");
+				return load(name, ...more);
+			};`;
+		const url = `data:text/javascript,${encodeURIComponent(without)}`;
+		const told =
+			"xfrm: the package koffi cannot be loaded (its binary is an optional dependency: npm ci --include=optional): Cannot find module 'koffi'\n";
+		for (const command of [['state'], ['monitor'], ['daemon']]) {
+			const { stderr } = xfrm(command, '', { NODE_OPTIONS: `--import "${url}"` });
+			assert.equal(stderr, told, command[0]);
+		}
+	});
+
 	it('an unknown command is bad usage', () => {
 		const run = xfrm(['frobnicate']);
 		assert.match(run.stderr, /found "frobnicate", expected a command/);

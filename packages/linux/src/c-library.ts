@@ -5,9 +5,9 @@
  * Octets are given to C by the address of their memory. All calls but `poll` are done when they return,
  * and a typed array that is an argument stays referenced until then; `poll` keeps none.
  */
-import { createRequire } from 'node:module';
 import { TransportError } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
+import { requireKoffi } from './koffi-package.ts';
 
 /** Watches a file descriptor in Node's own event loop (uv_poll_t): no thread, no timer. */
 export interface PollHandle {
@@ -106,13 +106,7 @@ function load(): CLibrary {
 		const text = `netlink sockets need Linux on x86-64 or arm64; this is ${platform} on ${arch}`;
 		throw new TransportError(Errno.ENOSYS, text);
 	}
-	let koffi: Koffi;
-	try {
-		koffi = createRequire(import.meta.url)('koffi') as Koffi;
-	} catch (error) {
-		const why = error instanceof Error ? error.message : String(error);
-		throw new TransportError(Errno.ENOSYS, `the package koffi cannot be loaded: ${why}`);
-	}
+	const koffi = requireKoffi() as Koffi;
 	const library = koffi.load(null); // what Node itself is linked to: glibc or musl
 	const functions: Record<string, unknown> = {
 		errno: () => koffi.errno(),

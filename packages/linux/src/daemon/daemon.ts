@@ -189,7 +189,7 @@ function tryProvider({ provider, log }: DaemonOptions): Native {
 		return native;
 	} catch (error) {
 		if (error instanceof CompileError) {
-			throw new StartError(`${error.message}: install gcc, or use --provider ffi`);
+			throw new StartError(`${error.message}: see to that, or use --provider ffi`);
 		}
 		throw error;
 	}

@@ -109,7 +109,8 @@ function compile(kind: CompiledKind, folder: string, prefix: string): string {
 			return path;
 		}
 		const [line = ''] = (stderr ?? '').trim().split('\n');
-		reasons.push(`${compiler}: ${error?.message ?? line}`);
+		const isAbsent = error !== undefined && 'code' in error && error.code === 'ENOENT';
+		reasons.push(isAbsent ? `no ${compiler}` : `${compiler}: ${error?.message ?? line}`);
 	}
 	throw new CompileError(`the ${kind.name} cannot be compiled (${reasons.join('; ')})`);
 }

@@ -1,7 +1,7 @@
 /** koffi, loaded when it is first wanted. */
-import { createRequire } from 'node:module';
 import { TransportError } from '@xfrm/netlink';
 import { Errno } from '@xfrm/wire/xfrm';
+import { requireKoffi } from '../koffi-package.ts';
 
 /** What we use of it. */
 export interface Koffi {
@@ -21,10 +21,5 @@ export function loadKoffi(): Koffi {
 		const text = `the daemon needs Linux on x86-64 or arm64; this is ${platform} on ${arch}`;
 		throw new TransportError(Errno.ENOSYS, text);
 	}
-	try {
-		return createRequire(import.meta.url)('koffi') as Koffi;
-	} catch (error) {
-		const why = error instanceof Error ? error.message : String(error);
-		throw new TransportError(Errno.ENOSYS, `the package koffi cannot be loaded: ${why}`);
-	}
+	return requireKoffi() as Koffi;
 }
