@@ -45,8 +45,8 @@ export class JournalFile {
 		return this.#path !== NOWHERE && existsSync(this.#path);
 	}
 
-	read(): string {
-		return readFileSync(this.#path, 'utf8');
+	read(): Buffer {
+		return readFileSync(this.#path);
 	}
 
 	/** Is it long enough to be written anew? */

@@ -62,10 +62,27 @@ export type JournalRecord =
 	| { readonly kind: 'gone'; readonly number: number }
 	| { readonly kind: 'defaults'; readonly defaults: readonly number[] };
 
-/** What a journal comes to, objects in order. */
+/** Of a state or a policy. */
+export type ObjectRecord = JournalRecord & { readonly kind: 'state' | 'policy' };
+
+/** What a journal comes to. */
 export interface JournalTables {
-	readonly objects: ReadonlyMap<number, JournalRecord & { kind: 'state' | 'policy' }>;
+	/**
+	 * States and policies in the order of their numbers, to be read one after the other (`readObject`): what all of them
+	 * say at once takes several times the memory of what is made of it.
+	 */
+	readonly objects: readonly ObjectLine[];
 	readonly defaults: readonly number[] | undefined;
+}
+
+/** Where the last line of a state or policy is that is there. */
+export interface ObjectLine {
+	readonly number: number;
+	/** Octet of the journal, and the one behind the line. */
+	readonly at: number;
+	readonly end: number;
+	/** From 1. */
+	readonly lineNumber: number;
 }
 
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, octet) =>
@@ -202,39 +219,66 @@ export function writeRecord(
 	return `${JSON.stringify(record)}\n`;
 }
 
+/** How each line of a state, a policy, or of one that is gone begins, and how far that is looked for. */
+const NUMBERED = /^\{"kind":"(state|policy|gone)","number":(\d+)[,}]/;
+const NUMBERED_OCTETS = 64;
+const NEW_LINE = 10;
+
 /**
  * Reads a journal. A last line without its end was being written when the daemon died, and is as good as
  * not written.
  *
  * @returns the tables, or a sentence about why they can't be read
  */
-export function readJournal(text: string): JournalTables | string {
-	const objects = new Map<number, JournalRecord & { kind: 'state' | 'policy' }>();
+export function readJournal(journal: Buffer): JournalTables | string {
+	const objects = new Map<number, ObjectLine>();
 	let defaults: readonly number[] | undefined;
-	const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
-	lines.pop();
-	for (const [index, line] of lines.entries()) {
-		const record = parseLine(line);
-		if (record === undefined) {
-			return `line ${index + 1} of the journal is damaged`;
+	let lineNumber = 0;
+	for (let at = 0, end = 0; ; at = end + 1) {
+		end = journal.indexOf(NEW_LINE, at);
+		if (end < 0) {
+			return { objects: [...objects.values()].sort((a, b) => a.number - b.number), defaults };
 		}
-		if (index === 0 && (record.kind !== 'head' || record.version !== JOURNAL_VERSION)) {
+		lineNumber++;
+		const begin = journal.toString('latin1', at, Math.min(end, at + NUMBERED_OCTETS));
+		const [, kind, digits] = NUMBERED.exec(begin) ?? [];
+		const number = Number(digits);
+		const record = kind === undefined ? parseLine(journal, at, end) : undefined;
+		const isHead = record?.kind === 'head';
+		if (isHead !== (lineNumber === 1)) {
+			return damagedLine(lineNumber);
+		}
+		if (isHead && record.version !== JOURNAL_VERSION) {
 			return 'the journal is another version’s';
 		}
-		if (record.kind === 'state' || record.kind === 'policy') {
-			objects.set(record.number, record);
-		} else if (record.kind === 'gone') {
-			objects.delete(record.number);
-		} else if (record.kind === 'defaults') {
+		if (kind === 'gone') {
+			objects.delete(number);
+		} else if (kind !== undefined) {
+			objects.set(number, { number, at, end, lineNumber });
+		} else if (record?.kind === 'defaults') {
 			({ defaults } = record);
+		} else if (!isHead) {
+			return damagedLine(lineNumber);
 		}
 	}
-	return { objects: new Map([...objects].sort(([a], [b]) => a - b)), defaults };
 }
 
-function parseLine(line: string): JournalRecord | undefined {
+/** What a line of a journal says, or a sentence about why it can't be read. */
+export function readObject(
+	journal: Buffer,
+	{ at, end, lineNumber }: ObjectLine,
+): ObjectRecord | string {
+	const record = parseLine(journal, at, end);
+	return record?.kind === 'state' || record?.kind === 'policy' ? record : damagedLine(lineNumber);
+}
+
+function damagedLine(lineNumber: number): string {
+	return `line ${lineNumber} of the journal is damaged`;
+}
+
+function parseLine(journal: Buffer, at: number, end: number): JournalRecord | undefined {
 	try {
-		const value: unknown = JSON.parse(line, unpacked);
+		const value: unknown = JSON.parse(journal.toString('utf8', at, end), unpacked);
 		// Written by us, into a folder of root's: its shape is taken for right.
 		return typeof value === 'object' && value !== null && 'kind' in value
 			? (value as JournalRecord)

@@ -346,8 +346,15 @@ test('a line that was being written is as good as not written; a damaged one sto
 		assert.equal(statSync(path).mode & 0o777, 0o600);
 		appendFileSync(path, '{"kind":"gone","num');
 		assert.equal([...live(folder).engine.policies()].length, 1);
-		writeFileSync(path, readFileSync(path, 'utf8').replace('"policy"', '"policy'));
-		assert.throws(() => live(folder), /line 2 of the journal is damaged/);
+		const sound = readFileSync(path, 'utf8');
+		for (const [part, damage] of [
+			['"policy"', '"policy'],
+			['"number":1', '"number":-1'],
+			['"body"', '"body'],
+		] as const) {
+			writeFileSync(path, sound.replace(part, damage));
+			assert.throws(() => live(folder), /journal: line 2 of the journal is damaged; "xfrm daemon/);
+		}
 		writeFileSync(path, '{"kind":"head","version":99}\n');
 		assert.throws(() => live(folder), /another version/);
 	});

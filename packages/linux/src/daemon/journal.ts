@@ -36,9 +36,9 @@ import type { Native } from '../native/seam.ts';
 import { JournalFile } from './journal-file.ts';
 import {
 	JOURNAL_VERSION,
-	type JournalTables,
 	policyOf,
 	readJournal,
+	readObject,
 	stateOf,
 	writePolicy,
 	writeRecord,
@@ -108,16 +108,9 @@ export class Journal implements TableWatcher {
 
 	/** Brings a predecessor's tables back, and begins a journal of its own. @throws StartError */
 	begin(server: NetlinkServer, nowUs: number): Restored {
-		const tables = this.exists ? readJournal(this.#file.read()) : undefined;
-		if (typeof tables === 'string') {
-			throw new StartError(
-				`${this.#file.path}: ${tables}; "xfrm daemon --cleanup" forgets it, with all states and policies`,
-			);
-		}
-		const restored =
-			tables === undefined
-				? { states: 0, policies: 0, refused: [] }
-				: this.#restore(server, tables, nowUs);
+		const restored = this.exists
+			? this.#restore(server, this.#file.read(), nowUs)
+			: { states: 0, policies: 0, refused: [] };
 		this.#engine.net.watcher = this;
 		try {
 			this.#writeAnew();
@@ -275,12 +268,27 @@ export class Journal implements TableWatcher {
 		yield this.#defaultsLine();
 	}
 
-	#restore(server: NetlinkServer, tables: JournalTables, nowUs: number): Restored {
+	#unreadable(why: string): StartError {
+		return new StartError(
+			`${this.#file.path}: ${why}; "xfrm daemon --cleanup" forgets it, with all states and policies`,
+		);
+	}
+
+	#restore(server: NetlinkServer, journal: Buffer, nowUs: number): Restored {
+		const tables = readJournal(journal);
+		if (typeof tables === 'string') {
+			throw this.#unreadable(tables);
+		}
 		const client = server.connect({ portId: 0 });
 		const refused: string[] = [];
 		let states = 0;
 		let policies = 0;
-		for (const [number, record] of tables.objects) {
+		for (const object of tables.objects) {
+			const { number } = object;
+			const record = readObject(journal, object);
+			if (typeof record === 'string') {
+				throw this.#unreadable(record);
+			}
 			this.#nextNumber = Math.max(this.#nextNumber, number + 1);
 			if (record.kind === 'policy') {
 				policies++;
