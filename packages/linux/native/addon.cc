@@ -16,11 +16,11 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -203,9 +203,22 @@ napi_value Execve(napi_env env, napi_callback_info info) {
 	};
 	return a.answer(execve(a.text(0).c_str(), pointers(arguments).data(), pointers(environment).data()));
 }
-napi_value Poll(napi_env env, napi_callback_info info) {
+napi_value EpollCreate(napi_env env, napi_callback_info info) {
+	return Arguments(env, info).answer(epoll_create1(EPOLL_CLOEXEC));
+}
+napi_value EpollControl(napi_env env, napi_callback_info info) {
 	Arguments a(env, info);
-	return a.answer(poll(reinterpret_cast<pollfd *>(a.bytes(0)), a.number(1), a.number(2)));
+	const int number = a.number(2);
+	epoll_event event = {};
+	event.events = EPOLLIN;
+	event.data.u32 = number;
+	return a.answer(epoll_ctl(a.number(0), number < 0 ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, a.number(1), &event));
+}
+napi_value EpollWait(napi_env env, napi_callback_info info) {
+	Arguments a(env, info);
+	size_t octets = 0;
+	auto *events = reinterpret_cast<epoll_event *>(a.bytes(1, &octets));
+	return a.answer(epoll_wait(a.number(0), events, octets / sizeof *events, a.number(2)));
 }
 
 napi_value YieldProcessor(napi_env env, napi_callback_info info) {
@@ -482,7 +495,8 @@ napi_value Initialize(napi_env env, napi_value exports) {
 		{"getOption", GetOption}, {"attachReusePortFilter", AttachReusePortFilter}, {"send", Send},
 		{"receive", Receive}, {"eventfd", Eventfd}, {"pidfdOpen", PidfdOpen}, {"pidfdGetfd", PidfdGetfd},
 		{"prctl", Prctl}, {"yieldProcessor", YieldProcessor}, {"setCloseOnExec", SetCloseOnExec}, {"setSignals", SetSignals},
-		{"setOpenFilesLimit", SetOpenFilesLimit}, {"execve", Execve}, {"poll", Poll}, {"mapFile", MapFile},
+		{"setOpenFilesLimit", SetOpenFilesLimit}, {"execve", Execve}, {"epollCreate", EpollCreate},
+		{"epollControl", EpollControl}, {"epollWait", EpollWait}, {"mapFile", MapFile},
 		{"registerBatch", RegisterBatch}, {"receivePackets", ReceivePackets}, {"sendPackets", SendPackets},
 		{"registerMoves", RegisterMoves}, {"moveOctets", MoveOctets},
 		{"aeadKey", AeadKey}, {"cbcKey", CbcKey}, {"wipeKey", WipeKey}, {"registerJobs", RegisterJobs},

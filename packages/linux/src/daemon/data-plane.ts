@@ -1,6 +1,6 @@
 /**
  * The daemon's engine room: one thread that owns engine, netlink server, sockets and devices, in one loop
- * around poll(2). Nothing in it waits for anything else, and nobody else touches what it owns.
+ * around epoll(7). Nothing in it waits for anything else, and nobody else touches what it owns.
  *
  *     poll → requests (guard and news, before they are acknowledged) → packets inward, outward
  *          → timers → what the engine kept → news to listeners → poll
@@ -70,7 +70,7 @@ export class DataPlane {
 	readonly engine: Engine;
 	readonly #options: DataPlaneOptions;
 	readonly #native: Native;
-	readonly #poll: PollSet = new PollSet(POLL_DESCRIPTORS_MAX);
+	readonly #poll: PollSet;
 	readonly #routes: KernelRoutes;
 	readonly #guard: Guard;
 	readonly #control: ControlSocket;
@@ -98,6 +98,7 @@ export class DataPlane {
 		this.#options = options;
 		const { native } = options;
 		this.#native = native;
+		this.#poll = new PollSet(native, POLL_DESCRIPTORS_MAX);
 		this.#routes = new KernelRoutes(native);
 		this.engine = this.#newEngine(options);
 		followSysctls(this.engine.net.sysctl);
@@ -206,7 +207,7 @@ export class DataPlane {
 	/** Runs until the wake-up says so. */
 	run(): void {
 		while (!this.#stopped) {
-			const ready = this.#native.poll(this.#poll, this.#timeoutMs(nowUs()));
+			const ready = this.#poll.wait(this.#timeoutMs(nowUs()));
 			this.#poll.dispatch();
 			this.#afterEvents(nowUs());
 			if (ready === 0) {
@@ -230,6 +231,7 @@ export class DataPlane {
 		const demanded = this.#guard.filter.demandsProtection || this.#hasInterfacePolicies();
 		const needed = demanded && !this.#options.noGuard;
 		this.#practice.close();
+		this.#poll.close();
 		this.#flushJournal();
 		this.#journal.close();
 		this.#ports.close();

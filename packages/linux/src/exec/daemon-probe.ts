@@ -29,6 +29,14 @@ function hello(): Uint8Array {
 	return bytes;
 }
 
+function becomesReadable(native: Native, fd: number, waitMs: number): boolean {
+	const set = new PollSet(native, 1);
+	set.add(fd, () => {});
+	const count = set.wait(waitMs);
+	set.close();
+	return count > 0;
+}
+
 /** Waits at most so long for one answer. */
 export function daemonAnswers(native: Native, waitMs: number): boolean {
 	const fd = native.socket(AF_NETLINK, SOCKET_TYPE, NETLINK_USERSOCK);
@@ -48,9 +56,7 @@ export function daemonAnswers(native: Native, waitMs: number): boolean {
 		if (sent < 0) {
 			return false;
 		}
-		const set = new PollSet(1);
-		set.add(fd, () => {});
-		if (native.poll(set, waitMs) <= 0) {
+		if (!becomesReadable(native, fd, waitMs)) {
 			return false;
 		}
 		const message = emptyMessage(64);

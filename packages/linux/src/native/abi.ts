@@ -93,8 +93,13 @@ export const TunFlag = { Tun: 1, NoPacketInfo: 0x1000, VnetHeader: 0x4000 } as c
 
 export const IFNAMSIZ = 16;
 
-/** Events of poll(2). */
+/** Events of poll(2) and epoll(7). */
 export const PollEvent = { In: 1, Out: 4, Error: 8, HangUp: 0x10 } as const;
+
+/** `struct epoll_event`: events u32, a number of the caller's u64; on x86-64 with no room between. */
+export const EPOLL_EVENT: { readonly octets: number; readonly numberAt: number } =
+	process.arch === 'x64' ? { octets: 12, numberAt: 4 } : { octets: 16, numberAt: 8 };
+export const EpollControl = { Add: 1, Delete: 2 } as const;
 
 export const SOCKADDR_OCTETS_MAX = 28;
 

@@ -11,7 +11,6 @@ import { CompileError, compiledObject } from './compiled.ts';
 import type { EvpCalls } from './evp-crypto.ts';
 import type { OctetMoves } from './octet-moves.ts';
 import type { PacketBatch } from './packet-batch.ts';
-import type { PollSet } from './poll-set.ts';
 import type { Native, PortKind, ReceivedMessage } from './seam.ts';
 
 /** The addon's functions, in the words of addon.cc. */
@@ -45,7 +44,9 @@ export interface Addon extends EvpCalls {
 	setSignals(ignored: Int32Array): number;
 	setOpenFilesLimit(soft: number, hard: number): number;
 	execve(path: string, args: readonly string[], environment: readonly string[]): number;
-	poll(set: Uint8Array, count: number, timeoutMs: number): number;
+	epollCreate(): number;
+	epollControl(epoll: number, fd: number, number: number): number;
+	epollWait(epoll: number, events: Uint8Array, timeoutMs: number): number;
 	mapFile(fd: number, octets: number): ArrayBuffer | number;
 	registerBatch(...columnsAndBounds: readonly (Uint8Array | Int32Array | number)[]): number;
 	receivePackets(fd: number, kind: number, batch: number): number;
@@ -135,14 +136,14 @@ class AddonNative implements Native {
 	readonly #kept: (PacketBatch | OctetMoves)[] = [];
 	readonly #told: Int32Array = new Int32Array(3);
 	/** What is called for each packet, where it is found at once: V8 looks what a module exports up by its name. */
-	readonly #poll: Addon['poll'];
+	readonly #epollWait: Addon['epollWait'];
 	readonly #receivePackets: Addon['receivePackets'];
 	readonly #sendPackets: Addon['sendPackets'];
 	readonly #moveOctets: Addon['moveOctets'];
 
 	constructor(addon: Addon) {
 		this.#addon = addon;
-		this.#poll = addon.poll;
+		this.#epollWait = addon.epollWait;
 		this.#receivePackets = addon.receivePackets;
 		this.#sendPackets = addon.sendPackets;
 		this.#moveOctets = addon.moveOctets;
@@ -226,8 +227,16 @@ class AddonNative implements Native {
 		return this.#addon.yieldProcessor();
 	}
 
-	poll(set: PollSet, timeoutMs: number): number {
-		return this.#poll(set.bytes, set.count, timeoutMs);
+	epollCreate(): number {
+		return this.#addon.epollCreate();
+	}
+
+	epollControl(epoll: number, fd: number, number: number): number {
+		return this.#addon.epollControl(epoll, fd, number);
+	}
+
+	epollWait(epoll: number, events: Uint8Array, timeoutMs: number): number {
+		return this.#epollWait(epoll, events, timeoutMs);
 	}
 
 	mapFile(fd: number, octets: number): ArrayBuffer | number {

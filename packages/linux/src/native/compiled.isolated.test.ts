@@ -116,6 +116,35 @@ describe('what is compiled', { skip }, () => {
 		);
 	});
 
+	it('is kept elsewhere when nothing can be loaded from the folder, or written to it', () => {
+		mkdirSync(MAIN);
+		mount('-t', 'tmpfs', '-o', 'noexec', 'none', MAIN);
+		const path = compiledObject(kind);
+		assertKept(path, OTHER, 0);
+		assert.equal(compiledObject(uncompiled), path, 'and found there');
+		mount('-o', 'remount,ro', MAIN);
+		assert.equal(compiledObject(kind), path);
+	});
+
+	it('is kept nowhere when nothing can be loaded from one, and the other cannot be written to', () => {
+		for (const folder of [MAIN, OTHER]) {
+			mkdirSync(folder, { recursive: true });
+			mount('-t', 'tmpfs', '-o', folder === MAIN ? 'noexec' : 'ro,mode=700', 'none', folder);
+		}
+		assert.throws(() => compiledObject(kind), {
+			name: 'PlaceError',
+			message: `what is compiled can be kept nowhere: ${MAIN} is mounted noexec; ${OTHER} is read-only`,
+		});
+	});
+
+	it('is found in a folder that cannot be written to', () => {
+		mkdirSync(MAIN);
+		mount('-t', 'tmpfs', 'none', MAIN);
+		const path = compiledObject(kind);
+		mount('-o', 'remount,ro', MAIN);
+		assert.equal(compiledObject(uncompiled), path);
+	});
+
 	it('is compiled anew when it was changed', () => {
 		const path = compiledObject(kind);
 		appendFileSync(path, 'x');

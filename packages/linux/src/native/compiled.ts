@@ -6,7 +6,9 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+	accessSync,
 	chmodSync,
+	constants,
 	existsSync,
 	lstatSync,
 	mkdirSync,
@@ -45,25 +47,42 @@ export class CompileError extends Error {
 	}
 }
 
+/** No place: no compiler would help. */
+export class PlaceError extends CompileError {
+	constructor(reasons: readonly string[]) {
+		super(`what is compiled can be kept nowhere: ${reasons.join('; ')}`);
+		this.name = 'PlaceError';
+	}
+}
+
 function sha256(bytes: Uint8Array): string {
 	return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Where objects are kept: the first folder of these that can be made. @throws CompileError */
-function cacheFolder(): string {
+/** Where objects may be kept, the first that will do. */
+function cacheFolders(): readonly string[] {
 	const root = process.geteuid?.() === 0;
-	const folders = root ? ['/var/cache/xfrm', '/run/xfrm/cache'] : [join(homedir(), '.cache/xfrm')];
-	const reasons: string[] = [];
-	for (const folder of folders) {
-		try {
-			mkdirSync(folder, { recursive: true, mode: 0o700 });
-			assertOwn(folder);
-			return folder;
-		} catch (error) {
-			reasons.push(error instanceof Error ? error.message : String(error));
-		}
+	return root ? ['/var/cache/xfrm', '/run/xfrm/cache'] : [join(homedir(), '.cache/xfrm')];
+}
+
+/** Makes the folder, or says why it cannot be used. */
+function hindrance(folder: string): string | undefined {
+	try {
+		mkdirSync(folder, { recursive: true, mode: 0o700 });
+		assertOwn(folder);
+		return undefined;
+	} catch (error) {
+		return error instanceof Error ? error.message : String(error);
 	}
-	throw new CompileError(`what is compiled can be kept nowhere: ${reasons.join('; ')}`);
+}
+
+function isAllowed(path: string, mode: number): boolean {
+	try {
+		accessSync(path, mode);
+		return true;
+	} catch {
+		return false;
+	}
 }
 
 /** Throws unless the folder is this user's, and nobody else's to write to. */
@@ -115,12 +134,32 @@ function compile(kind: CompiledKind, folder: string, prefix: string): string {
 	throw new CompileError(`the ${kind.name} cannot be compiled (${reasons.join('; ')})`);
 }
 
-/** Path of the object, compiled if it is not there. @throws CompileError */
+/**
+ * Path of the object, compiled if it is not there. Where files cannot be executed none can be loaded either, and the
+ * loader of programs only grumbles about a library that it leaves out: such a folder is passed over.
+ *
+ * @throws CompileError
+ */
 export function compiledObject(kind: CompiledKind): string {
-	const folder = cacheFolder();
 	const recipe = [kind.variant, ...kind.flags, ...kind.libraries].join('\n');
 	const files = [...kind.sources, ...(kind.headers ?? [])].map((path) => readFileSync(path));
 	const hash = sha256(Buffer.concat([...files, Buffer.from(recipe)]));
 	const prefix = `${kind.name}-${process.arch}-${hash.slice(0, 16)}-`;
-	return findKept(folder, prefix, kind.suffix) ?? compile(kind, folder, prefix);
+	const reasons: string[] = [];
+	for (const folder of cacheFolders()) {
+		const why = hindrance(folder);
+		const kept = why === undefined ? findKept(folder, prefix, kind.suffix) : undefined;
+		if (why !== undefined) {
+			reasons.push(why);
+		} else if (kept === undefined && !isAllowed(folder, constants.W_OK)) {
+			reasons.push(`${folder} is read-only`);
+		} else {
+			const path = kept ?? compile(kind, folder, prefix);
+			if (isAllowed(path, constants.X_OK)) {
+				return path;
+			}
+			reasons.push(`${folder} is mounted noexec`);
+		}
+	}
+	throw new PlaceError(reasons);
 }

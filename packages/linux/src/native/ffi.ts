@@ -7,12 +7,11 @@
  */
 import { Errno } from '@xfrm/wire/xfrm';
 import { RECEIVE_OCTETS } from '../limits.ts';
-import { Level, SocketOption } from './abi.ts';
+import { EPOLL_EVENT, EpollControl, Level, PollEvent, SocketOption } from './abi.ts';
 import { MessageRows, setPointer } from './ffi-message.ts';
 import { type Koffi, loadKoffi } from './koffi.ts';
 import { moveOctets, type OctetMoves } from './octet-moves.ts';
 import type { PacketBatch } from './packet-batch.ts';
-import type { PollSet } from './poll-set.ts';
 import type { Native, PortKind, ReceivedMessage } from './seam.ts';
 import { SummingMemory } from './summing-memory.ts';
 
@@ -29,6 +28,7 @@ const RECEIVE_FLAGS = 0x40;
 const ROWS_PER_CALL = 4;
 /** `EFD_CLOEXEC | EFD_NONBLOCK`. */
 const EVENTFD_FLAGS = 0o2004000;
+const EPOLL_CLOEXEC = 0o2000000;
 
 /** `PROT_READ | PROT_WRITE`. */
 const READ_AND_WRITE = 3;
@@ -72,7 +72,9 @@ const PROTOTYPES = {
 	setrlimit: 'int setrlimit(int resource, const void *limit)',
 	execve: 'int execve(const char *path, const void *arguments, const void *environment)',
 	sched_yield: 'int sched_yield()',
-	poll: 'int poll(void *set, unsigned long count, int timeout)',
+	epoll_create1: 'int epoll_create1(int flags)',
+	epoll_ctl: 'int epoll_ctl(int epoll, int operation, int fd, void *event)',
+	epoll_wait: 'int epoll_wait(int epoll, void *events, int count, int timeout)',
 	recvmmsg: 'int recvmmsg(int fd, uint64_t rows, unsigned int count, int flags, void *timeout)',
 	sendmmsg: 'int sendmmsg(int fd, uint64_t rows, unsigned int count, int flags)',
 } as const;
@@ -239,8 +241,22 @@ class FfiNative implements Native {
 		return this.#answer(this.#c.sched_yield());
 	}
 
-	poll(set: PollSet, timeoutMs: number): number {
-		return this.#answer(this.#c.poll(set.bytes, set.count, timeoutMs));
+	epollCreate(): number {
+		return this.#answer(this.#c.epoll_create1(EPOLL_CLOEXEC));
+	}
+
+	epollControl(epoll: number, fd: number, number: number): number {
+		const event = new Uint8Array(EPOLL_EVENT.octets);
+		const view = new DataView(event.buffer);
+		view.setUint32(0, PollEvent.In, true);
+		view.setUint32(EPOLL_EVENT.numberAt, number, true);
+		const operation = number < 0 ? EpollControl.Delete : EpollControl.Add;
+		return this.#answer(this.#c.epoll_ctl(epoll, operation, fd, event));
+	}
+
+	epollWait(epoll: number, events: Uint8Array, timeoutMs: number): number {
+		const count = events.length / EPOLL_EVENT.octets;
+		return this.#answer(this.#c.epoll_wait(epoll, events, count, timeoutMs));
 	}
 
 	receivePackets(fd: number, kind: PortKind, batch: PacketBatch): number {

@@ -1,30 +1,43 @@
 /**
- * The descriptors that a loop waits for, in the memory of `struct pollfd`:
- *
- *     0          4        6         8
- *     | fd s32   | events | revents |
+ * The descriptors that a loop waits for (epoll(7)): the kernel keeps the list, so that waiting takes as long with many
+ * as with one.
  */
 import { viewOf } from '@xfrm/netlink';
-import { PollEvent } from './abi.ts';
+import { EPOLL_EVENT, PollEvent } from './abi.ts';
+import type { Native } from './seam.ts';
 
-const POLLFD_OCTETS = 8;
+/** What a descriptor is waited for. */
+interface Waiting {
+	readonly fd: number;
+	readonly whenReady: () => void;
+	readonly whenBroken: () => void;
+}
 
 export class PollSet {
-	readonly bytes: Uint8Array;
+	readonly #native: Native;
+	readonly #epoll: number;
+	/** By the number that the kernel has; gaps are filled first. */
+	readonly #waiting: (Waiting | undefined)[] = [];
+	readonly #capacity: number;
+	readonly #events: Uint8Array;
 	readonly #view: DataView;
-	readonly #whenReady: (() => void)[] = [];
-	readonly #whenBroken: ((() => void) | undefined)[] = [];
 	/** Of one round. */
+	#readyCount: number = 0;
 	readonly #ready: (() => void)[] = [];
 
-	/** @param capacity how many descriptors there can be */
-	constructor(capacity: number) {
-		this.bytes = new Uint8Array(capacity * POLLFD_OCTETS);
-		this.#view = viewOf(this.bytes);
-	}
-
-	get count(): number {
-		return this.#whenReady.length;
+	/**
+	 * @param capacity how many descriptors there can be
+	 * @throws RangeError when this process may have no more descriptors
+	 */
+	constructor(native: Native, capacity: number) {
+		this.#native = native;
+		this.#capacity = capacity;
+		this.#epoll = native.epollCreate();
+		if (this.#epoll < 0) {
+			throw new RangeError('this process may have no more descriptors');
+		}
+		this.#events = new Uint8Array(capacity * EPOLL_EVENT.octets);
+		this.#view = viewOf(this.#events);
 	}
 
 	/**
@@ -33,46 +46,51 @@ export class PollSet {
 	 * @param whenBroken called instead when it has an error, and in every round until it is removed
 	 * @throws RangeError when there is no room
 	 */
-	add(fd: number, whenReady: () => void, whenBroken?: () => void): void {
-		if ((this.count + 1) * POLLFD_OCTETS > this.bytes.length) {
-			throw new RangeError(`a poll set of ${this.count} descriptors is full`);
+	add(fd: number, whenReady: () => void, whenBroken: () => void = whenReady): void {
+		const gap = this.#waiting.indexOf(undefined);
+		const number = gap < 0 ? this.#waiting.length : gap;
+		if (number === this.#capacity) {
+			throw new RangeError(`a poll set of ${this.#capacity} descriptors is full`);
 		}
-		const at = this.count * POLLFD_OCTETS;
-		this.#view.setInt32(at, fd, true);
-		this.#view.setUint16(at + 4, PollEvent.In, true);
-		this.#view.setUint16(at + 6, 0, true);
-		this.#whenReady.push(whenReady);
-		this.#whenBroken.push(whenBroken);
+		this.#waiting[number] = { fd, whenReady, whenBroken };
+		this.#native.epollControl(this.#epoll, fd, number);
 	}
 
 	/** Waits for `fd` no longer; to be called before it is closed. */
 	remove(fd: number): void {
-		for (let index = 0; index < this.count; index++) {
-			const at = index * POLLFD_OCTETS;
-			if (this.#view.getInt32(at, true) === fd) {
-				this.bytes.copyWithin(at, at + POLLFD_OCTETS, this.count * POLLFD_OCTETS);
-				this.#whenReady.splice(index, 1);
-				this.#whenBroken.splice(index, 1);
-				return;
-			}
+		const number = this.#waiting.findIndex((waiting) => waiting?.fd === fd);
+		if (number >= 0) {
+			this.#waiting[number] = undefined;
+			this.#native.epollControl(this.#epoll, fd, -1);
 		}
 	}
 
-	/** Calls back for every descriptor that poll(2) found ready, in the order of adding. */
+	/** Waits until something is ready, at most so many milliseconds (-1: for ever). Answers how much, or an errno below 0. */
+	wait(timeoutMs: number): number {
+		const count = this.#native.epollWait(this.#epoll, this.#events, timeoutMs);
+		this.#readyCount = Math.max(0, count);
+		return count;
+	}
+
+	/** Calls back for every descriptor that was ready. */
 	dispatch(): void {
 		const ready = this.#ready;
-		let count = 0;
+		const count = this.#readyCount;
 		// Callbacks add and remove descriptors: those to call are written down first.
-		for (let index = 0; index < this.count; index++) {
-			const events = this.#view.getUint16(index * POLLFD_OCTETS + 6, true);
-			const whenReady = this.#whenReady[index];
-			if (events !== 0 && whenReady !== undefined) {
-				const isBroken = (events & PollEvent.Error) !== 0;
-				ready[count++] = (isBroken ? this.#whenBroken[index] : undefined) ?? whenReady;
-			}
+		for (let i = 0; i < count; i++) {
+			const at = i * EPOLL_EVENT.octets;
+			const waiting = this.#waiting[this.#view.getUint32(at + EPOLL_EVENT.numberAt, true)];
+			const isBroken = (this.#view.getUint32(at, true) & PollEvent.Error) !== 0;
+			ready[i] = (isBroken ? waiting?.whenBroken : waiting?.whenReady) ?? nothing;
 		}
 		for (let i = 0; i < count; i++) {
 			ready[i]?.();
 		}
 	}
+
+	close(): void {
+		this.#native.close(this.#epoll);
+	}
 }
+
+function nothing(): void {}

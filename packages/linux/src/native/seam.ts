@@ -12,7 +12,6 @@
  */
 import type { OctetMoves } from './octet-moves.ts';
 import type { PacketBatch } from './packet-batch.ts';
-import type { PollSet } from './poll-set.ts';
 
 /** What recvmsg(2) brought, besides the octets. */
 export interface ReceivedMessage {
@@ -80,8 +79,12 @@ export interface Native {
 	/** Becomes another program; comes back only with an error. */
 	execve(path: string, args: readonly string[], environment: readonly string[]): number;
 
-	/** Waits until something of the set is ready, at most so many milliseconds (-1: for ever). */
-	poll(set: PollSet, timeoutMs: number): number;
+	/** A descriptor of epoll(7). */
+	epollCreate(): number;
+	/** Has it wait for something to read from `fd`, whose events bear the number; no longer with -1. */
+	epollControl(epoll: number, fd: number, number: number): number;
+	/** Waits until something is ready, at most so many milliseconds (-1: for ever), and writes `EPOLL_EVENT`s. */
+	epollWait(epoll: number, events: Uint8Array, timeoutMs: number): number;
 
 	/** Lets others run on this processor who want to (sched_yield(2)). */
 	yieldProcessor(): number;
