@@ -299,6 +299,12 @@ export class Digest {
 		return this.applied.filter((state) => state !== this.refused || this.#worked.has(state));
 	}
 
+	/** It was delivered as it came: what was protected is only the host's own answer to it (an echo). */
+	get isOnlyAnswered(): boolean {
+		const isHere = this.delivered.length > 0 && !this.forwarded && !this.looped;
+		return isHere && this.applied.every((state) => this.sealed.has(state));
+	}
+
 	/** The state that refused the packet without having been applied. */
 	get refusing(): XfrmState | undefined {
 		const { refused } = this;
@@ -360,7 +366,7 @@ export interface OutcomeFacts {
 /** The outcome of the contract, by what was seen. */
 export function outcomeOf(digest: Digest, facts: OutcomeFacts): Outcome {
 	if (digest.emitted.length > 0 || digest.delivered.length > 0) {
-		return digest.applied.length > 0 ? 'transform' : 'pass';
+		return digest.applied.length > 0 && !digest.isOnlyAnswered ? 'transform' : 'pass';
 	}
 	if (facts.acquired) {
 		return 'acquire';

@@ -75,6 +75,16 @@ describe('outcomes', () => {
 			flow: 'src 10.2.0.9 dst 10.1.0.1 proto tcp dport 22 dir in dev wan',
 			want: ['pass', null, 'in.policy.none'],
 		},
+		{
+			name: 'an echo for this host in clear, allowed, whose answer leaves protected',
+			rules: [
+				'xfrm policy add src 10.2.0.9 dst 10.1.0.1 proto icmp dir in',
+				policy('src 10.1.0.1 dst 10.2.0.9 dir out', HERE, THERE),
+				state(HERE, THERE, '0x100', ''),
+			],
+			flow: 'src 10.2.0.9 dst 10.1.0.1 proto icmp type 8 dir in dev wan',
+			want: ['pass', null, 'in.policy.allow'],
+		},
 	];
 	for (const { name, rules, flow, want } of rows) {
 		it(name, () => {

@@ -50,9 +50,12 @@ function passReason(asked: Case): Reason {
 				'The segment ends a message of its TCP connection that is not ESP but IKE: whoever has the connection reads it.',
 		};
 	}
+	// What is delivered here may be answered: the answer meets policies of direction out.
+	const lookups = digest.policyLookups.filter(
+		(one) => !digest.isOnlyAnswered || one.direction === Direction.In,
+	);
 	// A main policy decides beside a sub policy; without one the sub policy does alone.
-	const lookup =
-		digest.policyLookups.findLast(({ winner }) => winner !== undefined) ?? digest.lastPolicyLookup;
+	const lookup = lookups.findLast(({ winner }) => winner !== undefined) ?? lookups.at(-1);
 	const optional =
 		digest.stateSelect !== undefined && digest.stateSelect.winner === undefined
 			? `No state for its optional template (${templateText(
