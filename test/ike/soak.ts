@@ -27,7 +27,12 @@ interface Holding {
 	readonly threads: number;
 }
 
-function holding({ pid }: Running): Holding {
+function holding({ pid, process, stderr }: Running): Holding {
+	const { exitCode, signalCode } = process;
+	assert.ok(
+		exitCode === null && signalCode === null,
+		`ended by ${signalCode ?? exitCode}: ${stderr}`,
+	);
 	const status = readFileSync(`/proc/${pid}/status`, 'latin1');
 	const field = (name: string): number =>
 		Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
