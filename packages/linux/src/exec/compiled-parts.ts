@@ -3,7 +3,7 @@
  * Compiled by the machine's C compiler on first use and kept as native/compiled.ts says.
  */
 import { fileURLToPath } from 'node:url';
-import { CompileError, compiledObject } from '../native/compiled.ts';
+import { CompileError, compiledObject, PlaceError } from '../native/compiled.ts';
 import { ExecError } from './exec-error.ts';
 
 function source(name: string): string {
@@ -34,6 +34,9 @@ function compiled({ name, sources, headers, flags, libraries, suffix }: Wanted):
 			suffix,
 		});
 	} catch (error) {
+		if (error instanceof PlaceError) {
+			throw new ExecError(error.message);
+		}
 		if (error instanceof CompileError) {
 			throw new ExecError(`${error.message}: install a C compiler, such as the package gcc`);
 		}
