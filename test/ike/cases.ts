@@ -10,6 +10,7 @@ import { firewallCases } from './firewall-cases.ts';
 import { guideCases } from './guide-cases.ts';
 import { hostileCases } from './hostile-cases.ts';
 import { lifeSituations } from './life-situations.ts';
+import { managerCases } from './manager-cases.ts';
 import { markSituations } from './mark-situations.ts';
 import { observedCases } from './observed-cases.ts';
 import { pathCases, pathSituations } from './path-situations.ts';
@@ -44,6 +45,7 @@ export const cases: readonly Case[] = [
 	...pathCases,
 	...firewallCases,
 	...addressCases,
+	...managerCases,
 	...guideCases,
 	...unitCases,
 	...systemdCases,

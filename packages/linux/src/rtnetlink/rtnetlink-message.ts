@@ -49,7 +49,7 @@ const INET6_CONF = 2;
 const Conf = { HopLimitAt: 4, MtuAt: 8 } as const;
 const IFF_UP = 1;
 
-const RuleAttribute = { Priority: 6, Mark: 10, Table: 15, MarkMask: 16 } as const;
+const RuleAttribute = { Priority: 6, Mark: 10, Table: 15, MarkMask: 16, Protocol: 21 } as const;
 const RULE_TO_TABLE = 1;
 
 /** `RTN_*`. */
@@ -61,8 +61,11 @@ export const RouteType = {
 	Unreachable: 7,
 } as const;
 
-/** `RTPROT_*` of all that the daemon adds: nobody else's number, so that it knows its own. */
-export const ROUTE_PROTOCOL = 0x58;
+/**
+ * `RTPROT_KERNEL`, for all that the daemon adds: it stands for the kernel's XFRM, and those who take foreign rules and
+ * routes away (systemd-networkd, ManageForeignRoutes) leave the kernel's. What is its own it knows by the table.
+ */
+const PROTOCOL = 2;
 
 const SCOPE_LINK = 253;
 
@@ -185,7 +188,7 @@ function defaultRoute(type: number, flags: number, route: DefaultRoute): Message
 	const writer = header(type, MessageFlag.Ack | flags);
 	const at = writer.append(12);
 	writer.view.setUint8(at, family);
-	writer.view.setUint8(at + 5, ROUTE_PROTOCOL);
+	writer.view.setUint8(at + 5, PROTOCOL);
 	writer.view.setUint8(at + 6, oif === 0 || family === Family.Ipv6 ? 0 : SCOPE_LINK);
 	writer.view.setUint8(at + 7, oif === 0 ? RouteType.Unreachable : RouteType.Unicast);
 	appendU32(writer, RouteAttribute.Table, table);
@@ -226,6 +229,8 @@ function markRule(type: number, flags: number, rule: MarkRule): MessageWriter {
 	appendU32(writer, RuleAttribute.Mark, mark);
 	appendU32(writer, RuleAttribute.MarkMask, 0xffff_ffff);
 	appendU32(writer, RuleAttribute.Table, table);
+	const protocolAt = writer.appendAttribute(RuleAttribute.Protocol, 1);
+	writer.view.setUint8(protocolAt, PROTOCOL);
 	return writer;
 }
 
