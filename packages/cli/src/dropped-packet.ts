@@ -88,7 +88,7 @@ export function guardNote(drops: readonly DropRow[]): string | undefined {
 	const counters = rows.map((row) => `${row.counter} ${row.packets}`).join(', ');
 	return (
 		`the guard has dropped ${packets} packets in clear (${counters}), of which none is kept: capture one, and ` +
-		'ask xfrm explain --daemon --dir in @capture.pcap'
+		'ask xfrm explain --daemon --dev DEVICE @capture.pcap'
 	);
 }
 

@@ -193,7 +193,7 @@ export const COUNTERS: Readonly<Record<string, CounterMeaning>> = {
 };
 
 const ASK_PLAINTEXT =
-	'Capture one packet and ask: xfrm explain --daemon --dir in @capture.pcap names the policy that forbids it.';
+	'Capture one packet and ask: xfrm explain --daemon --dev DEVICE @capture.pcap names the policy that forbids it.';
 
 /** What the daemon does not let through beside those, and tells among its drops: names of its own. */
 export const DAEMON_COUNTERS: Readonly<Record<string, CounterMeaning>> = {

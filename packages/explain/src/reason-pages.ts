@@ -442,7 +442,7 @@ export const REASON_PAGES: Readonly<Record<string, ReasonPage>> = {
 	'daemon.plaintext': page(
 		'who sent it in clear; or a selector that is wider than the tunnel',
 		'`plaintext-in` and `plaintext-fwd` of `xfrm top`; `nft list counters table inet xfrm`; what it was, `tcpdump` tells.',
-		'Ask for one such packet: `xfrm explain --daemon --dir in @capture.pcap` names the policy. It wants a bypass policy before it, or a peer that keeps to its tunnel.',
+		'Ask for one such packet: `xfrm explain --daemon --dev DEVICE @capture.pcap` names the policy. It wants a bypass policy before it, or a peer that keeps to its tunnel.',
 	),
 	'daemon.leak': page(
 		'source NAT, or a firewall rule that changes marks, behind the lookup of the policy',

@@ -35,7 +35,7 @@ function sinceWhen(name: string, daemon: boolean): string {
 /** What the guard drops is kept nowhere. */
 function commandFor(name: string, daemon: boolean): string {
 	if (name.startsWith('plaintext-')) {
-		return 'xfrm top; xfrm explain --daemon --dir in @capture.pcap';
+		return 'xfrm top; xfrm explain --daemon --dev DEVICE @capture.pcap';
 	}
 	return daemon ? 'xfrm top; xfrm explain --daemon --last-drop' : 'xfrm stat --watch';
 }
