@@ -112,7 +112,11 @@ class Booted {
 	}
 
 	async end(): Promise<void> {
-		process.kill(Number(this.#first()), 'SIGKILL');
+		const first = Number(this.#first());
+		// 0 would be this process and all that it has started.
+		if (first > 1) {
+			process.kill(first, 'SIGKILL');
+		}
 		await this.#running.ended;
 	}
 
