@@ -111,7 +111,7 @@ export const observedCases: readonly Case[] = [
 				policy(`src ${innerA} dst 10.9.3.0/24 dir out ${template(3)}`);
 				a.ping('10.9.3.1', 1, `-I ${innerA}`);
 				const portless = lastDrop(a);
-				assert.deepEqual([portless.status, portless.code], [1, 'out.transformed'], portless.note);
+				assert.deepEqual([portless.status, portless.code], [1, 'daemon.port'], portless.note);
 				assert.match(portless.note, /portless: Nobody has the UDP port/);
 
 				policy(`src ${innerA} dst 10.9.4.0/24 dir out if_id 42 ${template(4)}`);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { DropRow, ToldDrop } from '@xfrm/linux';
 import type { NamedMessage } from '@xfrm/netlink';
 import { anySelector, parseAddress, UNLIMITED } from '@xfrm/wire/xfrm';
-import { answerOf, guardNote } from './dropped-packet.ts';
+import { answerOf, guardNote, overruled } from './dropped-packet.ts';
 
 function address(text: string): Uint8Array {
 	return parseAddress(text)?.address ?? new Uint8Array(16);
@@ -92,4 +92,24 @@ test('what the guard has dropped is noted', () => {
 		row('plaintext-fwd', 'daemon.plaintext', 4),
 	]);
 	assert.match(note ?? '', /dropped 7 packets in clear \(plaintext-in 3, plaintext-fwd 4\)/);
+});
+
+test('what the daemon itself has dropped is no packet that leaves, whatever the rules say', () => {
+	const answer = {
+		...answerOf(LOST, []),
+		outcome: 'transform',
+		counter: null,
+		code: 'out.transformed',
+		packets: ['45'],
+		steps: [
+			{ step: 'SEND', text: 'a packet' },
+			{ step: 'EMIT', which: 'eth0', text: 'leaves' },
+		],
+	} as const;
+	const told = overruled(answer, { counter: 'portless', code: 'daemon.port' });
+	assert.deepEqual(
+		[told.outcome, told.counter, told.code, told.packets, told.steps.map(({ step }) => step)],
+		['drop', 'portless', 'daemon.port', [], ['SEND', 'DROP']],
+	);
+	assert.match(told.reason, /^Nobody has the UDP port .* Start the key manager by `xfrm exec`/);
 });

@@ -1,5 +1,12 @@
 /** A packet that the daemon has dropped, for `xfrm explain --daemon --last-drop` and `--drop`. */
-import { type Answer, markText, modeName, reasonTitle, stateProtoName } from '@xfrm/explain';
+import {
+	type Answer,
+	markText,
+	modeName,
+	REASON_PAGES,
+	reasonTitle,
+	stateProtoName,
+} from '@xfrm/explain';
 import type { DaemonNumbers, DropRow, ToldDrop } from '@xfrm/linux';
 import { attributeValue, TransportError } from '@xfrm/netlink';
 import { Family, formatAddress } from '@xfrm/wire/xfrm';
@@ -17,10 +24,35 @@ export interface DroppedPacket {
 	readonly host: string | undefined;
 	/** A key manager listened. */
 	readonly heard: boolean;
+	/** The answer of what the daemon itself has dropped, undefined where the rules did. */
+	readonly overrule: ((answer: Answer) => Answer) | undefined;
 	readonly item: Item;
 	readonly answer?: undefined;
 	/** Where and when, for people. */
 	readonly notes: readonly string[];
+}
+
+/** What only the daemon drops: no rule says it. */
+export interface OwnVerdict {
+	readonly counter: string;
+	/** One of docs/reasons.md. */
+	readonly code: string;
+}
+
+/** The answer of the rules, which let it go, overruled. */
+export function overruled(answer: Answer, { counter, code }: OwnVerdict): Answer {
+	const end = answer.steps.findLastIndex(({ step }) => step === 'EMIT');
+	const way = end < 0 ? answer.steps : answer.steps.slice(0, end);
+	const todo = REASON_PAGES[code]?.todo ?? '';
+	return {
+		...answer,
+		outcome: 'drop',
+		counter,
+		code,
+		reason: `${reasonTitle(code)} ${todo} The rules alone would have let it go.`,
+		packets: [],
+		steps: [...way, { step: 'DROP', which: counter, text: reasonTitle(code) }],
+	};
 }
 
 /** Only what was left of it is kept: what the daemon has counted is the answer. */
@@ -136,12 +168,14 @@ async function wholePacket(
 ): Promise<DroppedPacket> {
 	const { interfaceName } = await import('@xfrm/linux');
 	const { head } = told;
+	const { counter, code } = head;
 	const device = head.ifindex === 0 ? undefined : interfaceName(head.ifindex);
-	const why = head.code === null ? '' : `: ${reasonTitle(head.code).replace(/\.$/, '')}`;
+	const why = code === null ? '' : `: ${reasonTitle(code).replace(/\.$/, '')}`;
 	return {
 		rules: { file: '(daemon)', text: tablesOf(told, interfaceName), host: undefined },
 		host: asked.hosts.length > 0 || asked.locals.length > 0 ? undefined : hostText(devices),
 		heard: head.heard,
+		overrule: code === null ? undefined : (answer) => overruled(answer, { counter, code }),
 		item: {
 			text: head.packet,
 			options: {
@@ -152,7 +186,7 @@ async function wholePacket(
 			},
 			time: { seconds: head.time, relative: false },
 		},
-		notes: [`dropped at ${when}, ${head.counter}${why}; rules as they were then`],
+		notes: [`dropped at ${when}, ${counter}${why}; rules as they were then`],
 	};
 }
 

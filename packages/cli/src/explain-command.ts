@@ -53,7 +53,12 @@ export async function explainCommand(args: readonly string[]): Promise<number> {
 		explainer.takeEvents(); // what loading the rules caused belongs to no packet
 		explainer.showFields = asked.bytes;
 		const peer = asked.both ? peerOf(explainer, asked, secrets, warn) : undefined;
-		const told = new Session(explainer, asked, { secrets, warn, peer }).run();
+		const told = new Session(explainer, asked, {
+			secrets,
+			warn,
+			peer,
+			overrule: dropped?.overrule,
+		}).run();
 		// What the daemon itself has dropped, the rules alone would let go.
 		status = dropped === undefined ? told : 1;
 	} catch (error) {

@@ -27,6 +27,8 @@ const CAUSES_MAX = 16;
 export interface Surroundings {
 	readonly secrets: Secrets;
 	readonly warn: (text: string) => void;
+	/** Where the daemon itself has dropped what the rules let go. */
+	readonly overrule: ((answer: Answer) => Answer) | undefined;
 	/** The other end, where it is asked about. */
 	readonly peer: (() => Explainer) | undefined;
 }
@@ -112,9 +114,14 @@ export class Session {
 			}
 			this.#number++;
 			const peer = this.#around.peer?.();
-			const answer = this.#explainer.ask(one.packet, one.options);
+			const answer = this.#overruled(this.#explainer.ask(one.packet, one.options));
 			this.#print(this.#more(answer, peer), packetText(one.packet));
 		}
+	}
+
+	#overruled(answer: Answer): Answer {
+		const { overrule } = this.#around;
+		return overrule === undefined || !isYes(answer) ? answer : overrule(answer);
 	}
 
 	/** The answer with what was asked for beside it. */
