@@ -23,7 +23,6 @@ import { type EncapPort, EncapPorts } from './encap-ports.ts';
 import { EncapStates, type OwnEnd } from './encap-states.ts';
 import { Guard, guardStands } from './guard.ts';
 import { HostRepair } from './host-repair.ts';
-import { IdleCollector } from './idle-collector.ts';
 import { Inbound } from './inbound.ts';
 import { InterfaceList, type InterfaceNames } from './interface-list.ts';
 import { type Journal, openJournal } from './journal.ts';
@@ -89,7 +88,6 @@ export class DataPlane {
 	#stopped: boolean = false;
 	#lookedAroundUs: number = 0;
 	readonly #repair: HostRepair;
-	readonly #collector: IdleCollector = new IdleCollector();
 	readonly #wakefulness: Wakefulness = new Wakefulness(availableParallelism());
 	readonly #practice: Practice;
 
@@ -467,8 +465,6 @@ export class DataPlane {
 			this.#drops.letGo();
 			this.#routes.forgetExpired(now);
 			this.#ports.lookAround(this.#encapStates.ports);
-			const { sent, delivered } = this.#transmitter.counters;
-			this.#collector.look(sent + delivered + this.engine.net.generation);
 		}
 	}
 
