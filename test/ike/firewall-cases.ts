@@ -180,6 +180,39 @@ const checkedSources: Case = {
 		}),
 };
 
+/** As firewalld has them, which is what they are for unless somebody has said otherwise. */
+const FIREWALLD = `table inet fw {
+chain filter_PREROUTING {
+type filter hook prerouting priority filter + 10
+icmpv6 type { nd-router-advert, nd-neighbor-solicit } accept
+meta nfproto ipv6 fib saddr . mark . iif oif missing drop
+}
+chain filter_INPUT {
+type filter hook input priority filter + 10
+meta mark != 0 drop
+}
+}
+`;
+
+const firewalldSources: Case = {
+	name: 'firewall: firewalld’s check of sources lets what comes out of an IPv6 tunnel in, and nothing forged',
+	run: () =>
+		withEnds(async (pair) => {
+			const { a, b } = pair;
+			const [one] = await withCharons(pair, connectionOf(IPV6));
+			one.initiate();
+			a.must('nft -f -', FIREWALLD);
+			assertPings(b, IPV6.innerA, PINGS, `-I ${IPV6.innerB}`);
+			assertPings(a, IPV6.innerB, PINGS, `-I ${IPV6.innerA}`);
+			a.must('ip link add other type veth peer name far');
+			a.must('ip link set far up');
+			a.must('ip link set other up');
+			a.must('ip -6 route add 2001:db8:9::/64 dev other');
+			b.must('ip address add 2001:db8:9::1/128 dev lo');
+			assert.equal(b.ping(IPV6.a, 1, '-W 0.3 -I 2001:db8:9::1'), 0, 'a source of another way');
+		}),
+};
+
 const otherRules: Case = {
 	name: 'firewall: rules in front, rules flushed, the device down and up: captured packets are led on',
 	run: () =>
@@ -245,4 +278,10 @@ const discovery: Case = {
 		}),
 };
 
-export const firewallCases: readonly Case[] = [rewritten, checkedSources, otherRules, discovery];
+export const firewallCases: readonly Case[] = [
+	rewritten,
+	checkedSources,
+	firewalldSources,
+	otherRules,
+	discovery,
+];

@@ -24,6 +24,7 @@ import {
 	writeInterface,
 	writeLane,
 	writeLaneMark,
+	writeReverse,
 } from './guard-rules.ts';
 import { GuardTable } from './guard-table.ts';
 import { CAPTURE_MARK } from './marks.ts';
@@ -271,6 +272,7 @@ export class GuardFilter implements TableWatcher {
 		if (mark !== 0) {
 			writeLaneMark(this.#batch, lane, mark);
 		}
+		writeReverse(this.#batch, lane, mark);
 		if (this.#drops) {
 			writeLane(this.#batch, lane);
 		}

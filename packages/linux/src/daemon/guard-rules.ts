@@ -3,6 +3,7 @@
  * a verdict of a policy does.
  *
  *     arrival      what comes out of a lane's device gets the lane's mark
+ *     reverse      firewalld asks for the way back to a source: that of what comes out of a lane's device is the lane's
  *     output       packets made here, after the kernel has chosen their source: marked, and routed anew
  *     prerouting   packets that will be forwarded: marked before they are routed
  *     late         what leaves otherwise than it was looked up, with another source or mark, is looked up again
@@ -52,6 +53,9 @@ import { BYPASS_MARK, CAPTURE_MARK, laneDevice } from './marks.ts';
 const CAPTURE_PRIORITY = 250;
 /** In front of all that looks at marks. */
 const ARRIVAL_PRIORITY = -310;
+/** In front of firewalld's check of sources (`IPv6_rpfilter`, at filter + 10), and behind it. */
+const REVERSE_PRIORITY = 9;
+const REVERSE_END_PRIORITY = 11;
 /** Behind all but what confirms connections. */
 const LATE_PRIORITY = 290;
 const LEAVE_PRIORITY = 291;
@@ -121,6 +125,12 @@ function writeSpared(batch: NftBatch): void {
 
 function writeOutward(batch: NftBatch): void {
 	batch.addChain('arrival', { hook: Hook.Prerouting, priority: ARRIVAL_PRIORITY, type: 'filter' });
+	for (const [name, priority] of [
+		['reverse', REVERSE_PRIORITY],
+		['reverse-end', REVERSE_END_PRIORITY],
+	] as const) {
+		batch.addChain(name, { hook: Hook.Prerouting, priority, type: 'filter' });
+	}
 	batch.addChain('output', { hook: Hook.Output, priority: CAPTURE_PRIORITY, type: 'route' });
 	spareSender(batch);
 	forgetMarks(batch, 'output');
@@ -316,6 +326,29 @@ export function writeLaneMark(batch: NftBatch, lane: number, mark: number): void
 		setMeta(rule, MetaKey.Mark);
 		accept(rule);
 	});
+}
+
+/**
+ * Linux takes a packet that it has opened for one of the device that ESP came by, and by that its source is reached.
+ * Ours come by a lane's device, by which only what bears the lane's capture mark is reached: so they bear it while
+ * firewalld looks (`fib saddr . mark . iif oif missing drop`), but for those that a firewall has marked otherwise.
+ */
+export function writeReverse(batch: NftBatch, lane: number, mark: number): void {
+	const capture = CAPTURE_MARK | lane;
+	for (const [chain, before, after] of [
+		['reverse', mark, capture],
+		['reverse-end', capture, mark],
+	] as const) {
+		batch.addRule(chain, (rule) => {
+			loadMeta(rule, MetaKey.IifName);
+			whenEqual(rule, nameOctets(laneDevice(lane)));
+			loadMeta(rule, MetaKey.Mark);
+			whenEqual(rule, machineU32(before));
+			loadValue(rule, machineU32(after));
+			setMeta(rule, MetaKey.Mark);
+			accept(rule);
+		});
+	}
 }
 
 /** A device of an if_id has come: what comes from it has met the policies of the if_id. */
