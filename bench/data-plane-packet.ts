@@ -29,6 +29,7 @@ import {
 } from '@xfrm/wire/xfrm';
 import { ArrivalDevices } from '../packages/linux/src/daemon/arrival-devices.ts';
 import { DropSamples } from '../packages/linux/src/daemon/drop-samples.ts';
+import { DropTable } from '../packages/linux/src/daemon/drop-table.ts';
 import { type EncapPort, EncapPorts } from '../packages/linux/src/daemon/encap-ports.ts';
 import { Inbound } from '../packages/linux/src/daemon/inbound.ts';
 import type { InterfaceList } from '../packages/linux/src/daemon/interface-list.ts';
@@ -170,7 +171,7 @@ class Side {
 		for (const [number, state] of [...engine.states()].entries()) {
 			ledger.assign(state, number + 1);
 		}
-		const samples = new DropSamples(engine);
+		const samples = new DropSamples(engine, new DropTable());
 		const ports = new EncapPorts(
 			native,
 			() => {},

@@ -227,6 +227,59 @@ export const observedCases: readonly Case[] = [
 		},
 	},
 	{
+		name: 'a packet that nobody is asked for, that asks itself, or that meets a limit is told so',
+		run: () =>
+			withEnds(async ({ a, b }) => {
+				const { a: outerA, b: outerB, innerA } = IPV4;
+				const ends = `src ${outerA} dst ${outerB}`;
+				const must = (host: Host, words: string, ...more: readonly string[]) =>
+					host.xfrmMust(...words.split(' '), ...more);
+				const policy = (host: Host, net: string, direction: string, reqid: number) =>
+					must(
+						host,
+						`policy add src ${innerA} dst ${net} dir ${direction} tmpl ${ends} proto esp reqid ${reqid} mode tunnel`,
+					);
+				const story = (host: Host, drop: number) => {
+					const words = ['explain', '--daemon', '--drop', `${drop}`, '--json'];
+					const { stdout, stderr } = host.xfrm(...words);
+					const { counter, code, reason, fix } = JSON.parse(stdout);
+					return { counter, code, reason, commands: JSON.stringify(fix ?? []), note: stderr };
+				};
+				policy(a, '10.9.8.0/24', 'out', 8);
+				a.ping('10.9.8.1', 1, `-I ${innerA}`);
+				const alone = story(a, 1);
+				assert.equal(alone.code, 'out.state.missing', alone.note);
+				assert.match(alone.reason, /no key manager listens/);
+				assert.match(alone.commands, /"xfrm state add /, 'to be pasted, and not for the kernel');
+
+				a.start([process.execPath, XFRM, 'monitor', 'acquire']);
+				await a.untilListening(1);
+				policy(a, '10.9.9.0/24', 'out', 9);
+				a.ping('10.9.9.1', 1, `-I ${innerA}`);
+				const asked = story(a, 1);
+				assert.equal(asked.code, 'out.acquire', `${asked.reason} ${asked.note}`);
+
+				policy(a, '10.9.7.0/24', 'out', 7);
+				policy(b, '10.9.7.0/24', 'fwd', 7);
+				const state = `state add ${ends} proto esp spi 0x700 reqid 7 mode tunnel replay-window 32`;
+				const aead = ['aead', 'rfc4106(gcm(aes))', KEY, '128'];
+				must(a, state, ...aead, 'limit', 'packet-hard', '3');
+				must(b, state, ...aead, 'limit', 'packet-hard', '2');
+				a.ping('10.9.7.1', 4, `-I ${innerA}`);
+				for (const [host, counter, code] of [
+					[a, 'XfrmOutStateExpired', 'out.state.expired'],
+					[b, 'XfrmInStateExpired', 'in.state.expired'],
+				] as const) {
+					const told = story(host, 1);
+					assert.deepEqual(
+						[told.counter, told.code],
+						[counter, code],
+						`${told.reason} ${told.note}`,
+					);
+				}
+			}),
+	},
+	{
 		name: 'who watches a daemon goes on watching the one that is started in its place',
 		run: async () => {
 			const laboratory = new Laboratory();

@@ -108,7 +108,7 @@ export class DataPlane {
 		const { engine } = this;
 		this.#journal = openJournal(options.folder, engine, native);
 		const { ledger } = this.#journal;
-		const samples = new DropSamples(engine);
+		const samples = new DropSamples(engine, this.#drops);
 		engine.net.dropWatcher = this.#drops;
 		this.#outbound = new Outbound(
 			native,

@@ -7,7 +7,8 @@
  * one comes alone, or lately one was dropped that was not copied.
  *
  * Tables are lists of the engine's own objects. A state that is deleted meanwhile is still told of, but its
- * keys are wiped there too. What of a state changes by packets is kept for those that the packet met.
+ * keys are wiped there too, as are those of one that the packet met at its limit, where it went on the spot. A larval
+ * state that it has asked for itself came behind it, and is left out. What of a state changes by packets is kept for those that the packet met.
  */
 import {
 	type Bundle,
@@ -26,6 +27,7 @@ import {
 	DROP_TABLE_MEMBERS_MAX,
 	PACKETS_PER_CALL,
 } from '../limits.ts';
+import type { DropTable } from './drop-table.ts';
 
 /** Verdicts are below. */
 const VERDICTS = 128;
@@ -82,6 +84,8 @@ export interface DropSample {
 	/** States that it had come through, outermost first. */
 	readonly path: readonly XfrmState[];
 	readonly tables: SampledTables;
+	/** States that it met and that went with it, at a hard limit: the tables have them no more. */
+	readonly gone: readonly XfrmState[];
 	readonly windows: readonly SampledWindow[];
 	/** A key manager heard what was asked for. */
 	readonly isHeard: boolean;
@@ -89,6 +93,7 @@ export interface DropSample {
 
 export class DropSamples {
 	readonly #engine: EngineDoor;
+	readonly #drops: DropTable;
 	readonly #copies: Uint8Array = new Uint8Array(PACKETS_PER_CALL * DROP_SAMPLE_OCTETS);
 	readonly #copiesView: DataView = new DataView(this.#copies.buffer);
 	readonly #copied: (PacketBuffer | null)[] = new Array(PACKETS_PER_CALL).fill(null);
@@ -104,8 +109,10 @@ export class DropSamples {
 	/** Newest last. */
 	readonly #samples: DropSample[] = [];
 
-	constructor(engine: EngineDoor) {
+	/** @param drops is told of each drop before it is noted here */
+	constructor(engine: EngineDoor, drops: DropTable) {
 		this.#engine = engine;
+		this.#drops = drops;
 	}
 
 	/** Packets that came together, before the engine has them. */
@@ -207,9 +214,16 @@ export class DropSamples {
 			code,
 			path,
 			tables: this.#tables(),
+			gone: this.#met(path, verdict).filter(({ condition }) => condition === StateCondition.Dead),
 			windows: path.map((state) => windowFor(state, verdict)),
 			isHeard: this.#engine.net.listens(Group.Acquire),
 		});
+	}
+
+	/** Inward the path has its states; outward nothing has, once it is dropped. */
+	#met(path: readonly XfrmState[], verdict: number): readonly XfrmState[] {
+		const { expired } = this.#drops;
+		return verdict === Verdict.OutStateExpired && expired !== null ? [expired] : path;
 	}
 
 	#isNewlyAsked({ condition, seq }: XfrmState): boolean {

@@ -3,7 +3,7 @@
  * a packet is dropped, and bounded: when there are too many different causes, further ones are told without
  * policy and state.
  */
-import type { DropWatcher, XfrmPolicy, XfrmState } from '@xfrm/engine';
+import { type DropWatcher, Verdict, type XfrmPolicy, type XfrmState } from '@xfrm/engine';
 import { Family, formatAddress } from '@xfrm/wire/xfrm';
 import { DROP_CAUSES_MAX } from '../limits.ts';
 import { dropName } from './own-drops.ts';
@@ -42,6 +42,8 @@ export interface DropRow {
 
 export class DropTable implements DropWatcher {
 	readonly #rows: Map<string, DropRow> = new Map();
+	/** The state that was at its limit last, which goes on the spot. */
+	expired: XfrmState | null = null;
 	/** The cause before: floods have one. */
 	#last: DropRow | undefined;
 	#lastState: XfrmState | null = null;
@@ -55,6 +57,9 @@ export class DropTable implements DropWatcher {
 		}
 		const row = this.#rowOf(verdict, state, policy, code);
 		row.packets++;
+		if (verdict === Verdict.OutStateExpired) {
+			this.expired = state;
+		}
 		this.#last = row;
 		this.#lastState = state;
 		this.#lastPolicy = policy;
@@ -69,6 +74,7 @@ export class DropTable implements DropWatcher {
 
 	/** Forgets what it has only for speed: objects that may be out of the tables. */
 	letGo(): void {
+		this.expired = null;
 		this.#last = undefined;
 		this.#lastState = null;
 		this.#lastPolicy = null;

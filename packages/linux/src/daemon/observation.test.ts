@@ -47,7 +47,7 @@ function setUp(marks: readonly number[] = [0]) {
 	}
 	const drops = new DropTable();
 	engine.net.dropWatcher = drops;
-	const samples = new DropSamples(engine);
+	const samples = new DropSamples(engine, drops);
 	const interfaces = { named: () => new Map([[-1, 'ipsec0']]) };
 	const sources = { engine, drops, samples, own: () => ({ sent: 3 }), interfaces };
 	const ask = (what: number, which: number): readonly RawMessage[] => {
@@ -216,6 +216,29 @@ test('whether a key manager listens is told', () => {
 		samples.note(packet, 'outward', atUs);
 		assert.deepEqual(heard(), [listeners !== 0, listeners !== 0]);
 	}
+});
+
+test('a state that a packet has met at its hard limit is told with it, though it went on the spot', () => {
+	const { engine, samples, ask } = setUp();
+	const aead = { name: 'rfc4106(gcm(aes))', key: KEY.slice(), keyBits: 160, icvBits: 128 };
+	const lifetime = { ...UNLIMITED, hardPacketLimit: 1 };
+	engine.addState({ ...STATE, id: { ...STATE.id, spi: 0x300 }, aead, lifetime }, NOW_US);
+	for (const state of engine.states()) {
+		// It has had its packet.
+		state.lifetime[1] = state.spi === 0x300 ? 1 : 0;
+	}
+	const packet = esp(0x300, 1);
+	samples.begin([packet], NOW_US);
+	engine.input(Batch.of(NOW_US, packet));
+	samples.note(packet, 'inward', NOW_US);
+	const answers = ask(Observed.Drop, 0);
+	const head = json(answers);
+	assert.equal(head['counter'], 'XfrmInStateExpired');
+	assert.deepEqual(head['wiped'], ['50 768 192.0.2.2']);
+	const spis = answers
+		.flatMap((raw) => decodeMessage(raw) ?? [])
+		.flatMap((one) => (one.name === 'newsa' ? [one.body.id.spi] : []));
+	assert.deepEqual(spis, [0x300, 0x100]);
 });
 
 test('what the data plane itself refuses is counted by cause, and kept with its device', () => {

@@ -195,9 +195,16 @@ function headOf(sample: DropSample): SampleHead {
 		heard: isHeard,
 		code,
 		via: path.map(({ spi }) => spi >>> 0),
-		wiped: tables.states.filter(isWiped).map((state) => stateName(stateCause(state))),
+		wiped: statesOf(sample)
+			.filter(isWiped)
+			.map((state) => stateName(stateCause(state))),
 		defaults: tables.defaults,
 	};
+}
+
+/** Those that a packet met, and all others of its time. */
+function statesOf({ gone, tables }: DropSample): readonly XfrmState[] {
+	return [...gone.filter((state) => !tables.states.includes(state)), ...tables.states];
 }
 
 function isWiped({ condition }: XfrmState): boolean {
@@ -208,10 +215,11 @@ type Head = Omit<MessageHeader, 'type'>;
 
 function dropMessages(sample: DropSample, header: Head): Uint8Array[] {
 	const { tables, windows } = sample;
+	const told = statesOf(sample);
 	const text = textMessages(JSON.stringify(headOf(sample)), header);
 	const before = windows.map(({ state }) => windowOf(state));
 	windows.forEach(restore);
-	const states = tables.states.map((state) => stateAnswer(state, header));
+	const states = told.map((state) => stateAnswer(state, header));
 	before.forEach(restore);
 	return [...text, ...states, ...tables.policies.map((policy) => policyAnswer(policy, header))];
 }
