@@ -7,8 +7,9 @@
  * one comes alone, or lately one was dropped that was not copied.
  *
  * Tables are lists of the engine's own objects. A state that is deleted meanwhile is still told of, but its
- * keys are wiped there too, as are those of one that the packet met at its limit, where it went on the spot. A larval
- * state that it has asked for itself came behind it, and is left out. What of a state changes by packets is kept for those that the packet met.
+ * keys are wiped there too, as are those of one that the packet met at its limit, where it went on the spot. A
+ * larval state that it has asked for itself came behind it, and is left out. What of a state changes by packets
+ * is kept for those that the packet met.
  */
 import {
 	type Bundle,
