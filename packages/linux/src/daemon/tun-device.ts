@@ -8,7 +8,7 @@ import { Errno } from '@xfrm/wire/xfrm';
 import { interfaceIndex } from '../interface-name.ts';
 import { IFNAMSIZ, OpenFlag, TunFlag, TunOffload, TunRequest } from '../native/abi.ts';
 import type { Native } from '../native/seam.ts';
-import { setLinkUp } from '../rtnetlink/rtnetlink-message.ts';
+import { setIpv4Settings, setLinkUp, setNoOwnAddresses } from '../rtnetlink/rtnetlink-message.ts';
 import { RtnetlinkSocket } from '../rtnetlink/rtnetlink-socket.ts';
 import { StartError } from './start-error.ts';
 
@@ -22,15 +22,13 @@ const ENOTTY = 25;
 /** `struct ifreq`. */
 const IFREQ_OCTETS = 40;
 
-/** sysctls of a device: it has no neighbours, and packets of any source come out of it. */
+/** It has no neighbours, and packets of any source come out of it. */
+const IPV4_SETTINGS = { rp_filter: 0, accept_local: 1, send_redirects: 0 } as const;
+/** The same for IPv6, which has sysctls only. */
 const SYSCTLS: readonly (readonly [string, string])[] = [
-	['ipv4/conf/NAME/rp_filter', '0'],
-	['ipv4/conf/NAME/accept_local', '1'],
-	['ipv4/conf/NAME/send_redirects', '0'],
-	['ipv6/conf/NAME/accept_ra', '0'],
-	['ipv6/conf/NAME/router_solicitations', '0'],
-	['ipv6/conf/NAME/addr_gen_mode', '1'],
-	['ipv6/conf/NAME/accept_dad', '0'],
+	['accept_ra', '0'],
+	['router_solicitations', '0'],
+	['accept_dad', '0'],
 ];
 
 export interface TunDevice {
@@ -51,6 +49,10 @@ export function openTun(native: Native, name: string, mtu: number = TUN_MTU): Tu
 	setSysctls(name);
 	const ifindex = interfaceIndex(name) ?? 0;
 	const socket = new RtnetlinkSocket(native);
+	socket.request(setIpv4Settings(ifindex, IPV4_SETTINGS));
+	// Refused where there is no IPv6. With a link-local address the kernel solicits routers by the device, and what is
+	// for everybody on a link would be sent, come back, and be sent again.
+	socket.request(setNoOwnAddresses(ifindex));
 	const { errno } = socket.request(setLinkUp(ifindex, mtu));
 	socket.close();
 	if (errno !== 0) {
@@ -113,11 +115,11 @@ function setOffload(native: Native, fd: number): boolean {
 	return false;
 }
 
-/** What of it the kernel does not have (no IPv6, /proc/sys read-only) is left; doctor tells. */
+/** What of it cannot be set (no IPv6, /proc/sys read-only) is left: nothing asks for it where there is no address. */
 function setSysctls(name: string): void {
-	for (const [path, value] of SYSCTLS) {
+	for (const [sysctl, value] of SYSCTLS) {
 		try {
-			writeFileSync(`/proc/sys/net/${path.replace('NAME', name)}`, value);
+			writeFileSync(`/proc/sys/net/ipv6/conf/${name}/${sysctl}`, value);
 		} catch (error) {
 			if (!(error instanceof Error && 'code' in error)) {
 				throw error;

@@ -47,6 +47,11 @@ const LinkAttribute = { Name: 3, Mtu: 4, FamilySpecific: 26 } as const;
 /** Of a device's IPv6: `IFLA_INET6_CONF`, numbers of four octets; `DEVCONF_HOPLIMIT` and `DEVCONF_MTU6` of them. */
 const INET6_CONF = 2;
 const Conf = { HopLimitAt: 4, MtuAt: 8 } as const;
+/** `IFLA_INET6_ADDR_GEN_MODE`, and its mode of none. */
+const INET6_ADDRESS_MODE = 8;
+const ADDRESSES_NONE = 1;
+/** Of a device's IPv4: `IFLA_INET_CONF`, within it `IPV4_DEVCONF_*` numbers. */
+const INET_CONF = 1;
 const IFF_UP = 1;
 
 const RuleAttribute = { Priority: 6, Mark: 10, Table: 15, MarkMask: 16, Protocol: 21 } as const;
@@ -250,6 +255,50 @@ export function setLinkUp(ifindex: number, mtu: number): MessageWriter {
 	writer.view.setUint32(at + 12, IFF_UP, true);
 	appendU32(writer, LinkAttribute.Mtu, mtu);
 	return writer;
+}
+
+/** What a device's IPv4 does, as its sysctls of these names have it; numbers are `IPV4_DEVCONF_*`. */
+export const Ipv4Setting = { send_redirects: 6, rp_filter: 8, accept_local: 23 } as const;
+
+/** Sets what are sysctls as well, for which /proc/sys need not be one that can be written to. */
+export function setIpv4Settings(
+	ifindex: number,
+	settings: Readonly<Record<keyof typeof Ipv4Setting, number>>,
+): MessageWriter {
+	return familySettings(ifindex, Family.Ipv4, (writer) => {
+		const at = writer.appendAttribute(INET_CONF, 0);
+		for (const name of Object.keys(Ipv4Setting) as (keyof typeof Ipv4Setting)[]) {
+			appendU32(writer, Ipv4Setting[name], settings[name]);
+		}
+		endNest(writer, at);
+	});
+}
+
+/** The device makes itself no addresses of IPv6, not a link-local one either: said before it is up. */
+export function setNoOwnAddresses(ifindex: number): MessageWriter {
+	return familySettings(ifindex, Family.Ipv6, (writer) => {
+		writer.view.setUint8(writer.appendAttribute(INET6_ADDRESS_MODE, 1), ADDRESSES_NONE);
+	});
+}
+
+function familySettings(
+	ifindex: number,
+	family: number,
+	append: (writer: MessageWriter) => void,
+): MessageWriter {
+	const writer = header(Type.NewLink, MessageFlag.Ack);
+	writer.view.setInt32(writer.append(16) + 4, ifindex, true);
+	const specificAt = writer.appendAttribute(LinkAttribute.FamilySpecific, 0);
+	const familyAt = writer.appendAttribute(family, 0);
+	append(writer);
+	endNest(writer, familyAt);
+	endNest(writer, specificAt);
+	return writer;
+}
+
+/** Attributes end that are in the value at this offset. */
+function endNest(writer: MessageWriter, at: number): void {
+	writer.view.setUint16(at - 4, writer.length - at + 4, true);
 }
 
 export function getLink(ifindex: number): MessageWriter {
