@@ -463,7 +463,7 @@ export class DataPlane {
 			this.#control.lookAround();
 			this.#repair.repair();
 			this.#drops.letGo();
-			this.#routes.forgetExpired(now);
+			this.#routes.lookAround(now);
 			this.#ports.lookAround(this.#encapStates.ports);
 		}
 	}

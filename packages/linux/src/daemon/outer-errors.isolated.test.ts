@@ -236,9 +236,9 @@ test('which errors narrow a path, and for how long', { skip: lackForBed() }, () 
 	}
 	// The kernel believes those about a socket of the IKE daemon's: that is for its own packets.
 	assert.match(ip('route get 192.0.2.2'), /mtu 1000/);
-	bed.routes.forgetExpired(LATER_US - 1);
+	bed.routes.lookAround(LATER_US - 1);
 	assert.deepEqual([bed.mtu(Ipv4), bed.mtu(Ipv6)], [552, 1280]);
-	bed.routes.forgetExpired(LATER_US);
+	bed.routes.lookAround(LATER_US);
 	assert.deepEqual([bed.mtu(Ipv4), bed.mtu(Ipv6)], [1500, 1500]);
 	ip('route add 192.0.2.2/32 dev wide mtu 1450');
 	bed.routes.takeEvents();
@@ -288,13 +288,13 @@ test('what is learned of a path holds for that way, and as the host’s sysctls 
 	set('ipv4/route/min_pmtu', 400);
 	set('ipv4/route/mtu_expires', 5);
 	assert.equal(bed.after(about(300)), 400);
-	bed.routes.forgetExpired(NOW_US + 4_999_999);
+	bed.routes.lookAround(NOW_US + 4_999_999);
 	assert.equal(bed.mtu(Ipv4), 400);
-	bed.routes.forgetExpired(NOW_US + 5_000_000);
+	bed.routes.lookAround(NOW_US + 5_000_000);
 	assert.equal(bed.mtu(Ipv4), 1500);
 	set('ipv6/route/mtu_expires', 7);
 	assert.equal(bed.after({ family: Ipv6, mtu: 1300, spi: SPI }), 1300);
-	bed.routes.forgetExpired(NOW_US + 7_000_000);
+	bed.routes.lookAround(NOW_US + 7_000_000);
 	assert.equal(bed.mtu(Ipv6), 1500);
 	for (const [peer, family, want] of [
 		['192.0.2.2/32', Ipv4, 1450],

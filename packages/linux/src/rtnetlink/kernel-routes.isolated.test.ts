@@ -72,11 +72,27 @@ test('MTU and hop limit are those of the host and its device', { skip: lackForBe
 	] as const) {
 		writeFileSync(`/proc/sys/net/${path}`, value);
 	}
-	routes.forget();
+	// The kernel tells of none of them.
+	routes.lookAround(1);
 	assert.deepEqual(defaults(), [1500, 33, 1400, 44]);
+	for (const [path, value] of [
+		['ipv4/ip_default_ttl', '34'],
+		['ipv6/conf/wire/mtu', '1410'],
+		['ipv6/conf/wire/hop_limit', '45'],
+	] as const) {
+		writeFileSync(`/proc/sys/net/${path}`, value);
+		const before = routes.generation;
+		routes.lookAround(1);
+		assert.notEqual(routes.generation, before, path);
+		defaults();
+		const after = routes.generation;
+		routes.lookAround(1);
+		assert.equal(routes.generation, after, 'nothing has changed');
+	}
+	assert.deepEqual(defaults(), [1500, 34, 1410, 45]);
 	ip('link set wire mtu 1300');
 	routes.takeEvents();
-	assert.deepEqual(defaults(), [1300, 33, 1300, 44]);
+	assert.deepEqual(defaults(), [1300, 34, 1300, 45]);
 	ip(
 		'route add 192.0.2.2 dev wire mtu 1290 hoplimit 7',
 		'route add 2001:db8::2 dev wire hoplimit 8',

@@ -38,6 +38,8 @@ const GROUPS: number = 1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x800 | 0x4_0000
 
 const LOOPBACK = 1;
 const HOP_LIMIT = 64;
+/** Devices that are asked about their sysctls each time: tens of microseconds each. */
+const LINK_LOOKS_MAX = 16;
 /** Of a device that is gone. */
 const GONE: LinkDefaults = { mtu: 1500, ipv6Mtu: 1500, ipv6HopLimit: HOP_LIMIT };
 
@@ -180,12 +182,34 @@ export class KernelRoutes {
 		this.#ipv4HopLimit = 0;
 	}
 
-	/** Forgets path MTUs that are too old. */
-	forgetExpired(nowUs: number): void {
+	/**
+	 * Forgets path MTUs that are too old, and all answers if a sysctl has changed what they were made of: the kernel
+	 * tells of none.
+	 */
+	lookAround(nowUs: number): void {
 		this.#nowUs = nowUs;
-		if (this.#pathMtus.expire(nowUs)) {
+		const expired = this.#pathMtus.expire(nowUs);
+		if (expired || this.#haveDefaultsChanged()) {
 			this.forget();
 		}
+	}
+
+	/** Of devices that answers were about, as many as are looked at in no time. */
+	#haveDefaultsChanged(): boolean {
+		if (this.#ipv4HopLimit !== 0 && readIpv4HopLimit() !== this.#ipv4HopLimit) {
+			return true;
+		}
+		let looks = LINK_LOOKS_MAX;
+		for (const [ifindex, known] of this.#links) {
+			const now = this.#askLink(ifindex);
+			if (!areSame(known, now)) {
+				return true;
+			}
+			if (--looks === 0) {
+				break;
+			}
+		}
+		return false;
 	}
 
 	/** Takes what netlink has told; whatever it was, nothing that is known counts any more. */
@@ -259,19 +283,31 @@ export class KernelRoutes {
 		if (family !== Family.Ipv4) {
 			return this.#linkOf(ifindex).ipv6HopLimit || HOP_LIMIT;
 		}
-		this.#ipv4HopLimit ||= netSysctl('ipv4/ip_default_ttl') ?? HOP_LIMIT;
+		this.#ipv4HopLimit ||= readIpv4HopLimit();
 		return this.#ipv4HopLimit;
 	}
 
 	#linkOf(ifindex: number): LinkDefaults {
 		let link = this.#links.get(ifindex);
 		if (link === undefined) {
-			const [raw] = this.#socket.request(getLink(ifindex)).messages;
-			link = (raw === undefined ? undefined : parseLinkDefaults(raw)) ?? GONE;
+			link = this.#askLink(ifindex);
 			this.#links.set(ifindex, link);
 		}
 		return link;
 	}
+
+	#askLink(ifindex: number): LinkDefaults {
+		const [raw] = this.#socket.request(getLink(ifindex)).messages;
+		return (raw === undefined ? undefined : parseLinkDefaults(raw)) ?? GONE;
+	}
+}
+
+function readIpv4HopLimit(): number {
+	return netSysctl('ipv4/ip_default_ttl') ?? HOP_LIMIT;
+}
+
+function areSame(a: LinkDefaults, b: LinkDefaults): boolean {
+	return a.mtu === b.mtu && a.ipv6Mtu === b.ipv6Mtu && a.ipv6HopLimit === b.ipv6HopLimit;
 }
 
 function keyOf({ family, daddr, saddr, mark, oif, isForwarded }: Asked): string {
