@@ -40,6 +40,23 @@ function prefixMasks(prefix: number): Int32Array {
 	return masks;
 }
 
+const PREFIX_MAX = 128;
+/** By prefix. Shared, as thousands of states have the same few, and each array takes two hundred octets. */
+const MASKS: readonly Int32Array[] = Array.from({ length: PREFIX_MAX + 1 }, (_, prefix) =>
+	prefixMasks(prefix),
+);
+/** Of no address: most states' selectors are for any. */
+const NO_WORDS: Int32Array = new Int32Array(4);
+
+function masksOf(prefix: number): Int32Array {
+	return MASKS[Math.min(prefix, PREFIX_MAX)] ?? NO_WORDS;
+}
+
+function networkWords(address: Address, family: number): Int32Array {
+	return address.some((octet) => octet !== 0) ? addressWords(address, family) : NO_WORDS;
+}
+
+/** Its arrays may be shared: nobody writes into them. */
 export class SelectorMatcher {
 	readonly family: number;
 	readonly daddr: Int32Array;
@@ -62,10 +79,10 @@ export class SelectorMatcher {
 		this.family = selector.family;
 		// A selector of family 0 is matched by the flow's family: keep all octets it has.
 		const family = selector.family === 2 ? 2 : 10;
-		this.daddr = addressWords(selector.daddr, family);
-		this.saddr = addressWords(selector.saddr, family);
-		this.daddrMask = prefixMasks(selector.prefixlenD);
-		this.saddrMask = prefixMasks(selector.prefixlenS);
+		this.daddr = networkWords(selector.daddr, family);
+		this.saddr = networkWords(selector.saddr, family);
+		this.daddrMask = masksOf(selector.prefixlenD);
+		this.saddrMask = masksOf(selector.prefixlenS);
 		this.dport = selector.dport;
 		this.dportMask = selector.dportMask;
 		this.sport = selector.sport;
