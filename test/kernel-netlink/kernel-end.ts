@@ -1,6 +1,6 @@
 /** The running kernel as an end: a network namespace of its own, which nothing else sees. */
 import { KernelSocket } from '@xfrm/linux';
-import { enterNamespace } from '../netlink-live/namespace.ts';
+import { enterNamespace, setEffectiveUser } from '../netlink-live/namespace.ts';
 import { ALL_GROUPS, type NetlinkEnd, type Sender, type Step, socketKind } from './netlink-end.ts';
 
 const NOBODY = 65534;
@@ -38,13 +38,13 @@ class KernelEnd implements NetlinkEnd {
 			return []; // such a send fails before it reaches anybody
 		}
 		if (step.unprivileged) {
-			process.seteuid?.(NOBODY);
+			setEffectiveUser(NOBODY);
 		}
 		try {
 			socket.send(step.datagram);
 		} finally {
 			if (step.unprivileged) {
-				process.seteuid?.(0);
+				setEffectiveUser(0);
 			}
 		}
 		return drain(socket);

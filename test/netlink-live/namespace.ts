@@ -10,8 +10,18 @@ import { Errno } from '@xfrm/wire/xfrm';
 const CLONE_NEWNET = 0x4000_0000;
 
 interface Koffi {
-	load(path: null): { func(prototype: string): (flags: number) => number };
+	load(path: null): { func(prototype: string): (argument: number) => number };
 	errno(): number;
+}
+
+let setUser: ((uid: number) => number) | undefined;
+
+/** Changes the effective user of this process. Node's own function refuses to where io_uring could be in use. */
+export function setEffectiveUser(uid: number): void {
+	setUser ??= (createRequire(import.meta.url)('koffi') as Koffi)
+		.load(null)
+		.func('int seteuid(uint32_t uid)');
+	setUser(uid);
 }
 
 /**

@@ -53,6 +53,8 @@ export interface CLibrary {
 	unshare(flags: number): number;
 	/** Puts the calling thread into the namespace that a descriptor stands for. */
 	setns(fd: number, flags: number): number;
+	/** The effective user of all threads. Node's own refuses where io_uring could be in use, as Debian's does. */
+	seteuid(uid: number): number;
 	/** 0 when there is no such interface. */
 	if_nametoindex(name: string): number;
 	/** Writes at most 16 octets; null when there is no such interface. */
@@ -84,6 +86,7 @@ const PROTOTYPES: Readonly<Record<Exclude<keyof CLibrary, 'errno' | 'poll'>, str
 	close: 'int close(int fd)',
 	unshare: 'int unshare(int flags)',
 	setns: 'int setns(int fd, int flags)',
+	seteuid: 'int seteuid(uint32_t uid)',
 	if_nametoindex: 'uint32_t if_nametoindex(const char *name)',
 	if_indextoname: 'void *if_indextoname(uint32_t index, void *name)',
 };

@@ -38,7 +38,7 @@ test('an address of netlink', () => {
 test('a user without the right gets the sentence what is missing', { skip }, (context) => {
 	const euid = process.geteuid?.();
 	if (euid === 0) {
-		process.seteuid?.(65534);
+		loadCLibrary().seteuid(65534);
 	} else if (hasNetAdmin()) {
 		context.skip('this user has CAP_NET_ADMIN');
 		return;
@@ -50,7 +50,7 @@ test('a user without the right gets the sentence what is missing', { skip }, (co
 		socket.close();
 	} finally {
 		if (euid === 0) {
-			process.seteuid?.(0);
+			loadCLibrary().seteuid(0);
 		}
 	}
 	if (hasNetAdmin()) {

@@ -174,11 +174,11 @@ describe('what is compiled', { skip }, () => {
 		chmodSync('/run/home', 0o755);
 		chownSync('/run/home', NOBODY, NOBODY);
 		process.env['HOME'] = '/run/home';
-		process.seteuid?.(NOBODY);
+		loadCLibrary().seteuid(NOBODY);
 		try {
 			assertKept(compiledObject(kind), '/run/home/.cache/xfrm', NOBODY);
 		} finally {
-			process.seteuid?.(0);
+			loadCLibrary().seteuid(0);
 			process.env['HOME'] = home;
 		}
 	});
