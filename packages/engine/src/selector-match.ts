@@ -41,10 +41,17 @@ function prefixMasks(prefix: number): Int32Array {
 }
 
 const PREFIX_MAX = 128;
+
+function masksOfAll(): readonly Int32Array[] {
+	const all: Int32Array[] = [];
+	for (let prefix = 0; prefix <= PREFIX_MAX; prefix++) {
+		all.push(prefixMasks(prefix));
+	}
+	return all;
+}
+
 /** By prefix. Shared, as thousands of states have the same few, and each array takes two hundred octets. */
-const MASKS: readonly Int32Array[] = Array.from({ length: PREFIX_MAX + 1 }, (_, prefix) =>
-	prefixMasks(prefix),
-);
+const MASKS: readonly Int32Array[] = masksOfAll();
 /** Of no address: most states' selectors are for any. */
 const NO_WORDS: Int32Array = new Int32Array(4);
 
@@ -52,8 +59,13 @@ function masksOf(prefix: number): Int32Array {
 	return MASKS[Math.min(prefix, PREFIX_MAX)] ?? NO_WORDS;
 }
 
+function isZero(word: number): boolean {
+	return word === 0;
+}
+
 function networkWords(address: Address, family: number): Int32Array {
-	return address.some((octet) => octet !== 0) ? addressWords(address, family) : NO_WORDS;
+	const words = addressWords(address, family);
+	return words.every(isZero) ? NO_WORDS : words;
 }
 
 /** Its arrays may be shared: nobody writes into them. */
