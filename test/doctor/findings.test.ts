@@ -164,6 +164,12 @@ const rows: readonly (readonly [wrong: Partial<MachineFacts>, id: string, said: 
 	],
 	[encapsulated, 'encap-port', /port 4500/],
 	[withIfId, 'if-id', /if_id 42/],
+	[
+		{ ...withIfId, daemon: true },
+		'if-id',
+		/the next state or policy of it has the daemon make one/,
+	],
+	[{ refused: 'does not answer', daemon: true }, 'xfrm', /does not answer/],
 	[{ links: [eth0, { ...xfrm0, up: false }] }, 'interface-down', /xfrm0 is down/],
 	[{ ...withIfId, links: [eth0, xfrm0] }, 'mtu', /xfrm0 has MTU 1500, but only 1446/],
 	[{ ...tables(POLICIES), keyManagers: [] }, 'key-manager', /no key manager/],
@@ -181,6 +187,11 @@ const rows: readonly (readonly [wrong: Partial<MachineFacts>, id: string, said: 
 		{ filter: nft(chain('post', 'postrouting'), rule('post', { masquerade: null })) },
 		'masquerade',
 		/changes the source of what policy out 0/,
+	],
+	[
+		{ filter: nft(chain('post', 'postrouting'), rule('post', { masquerade: null })), daemon: true },
+		'masquerade',
+		/on its way into the daemon/,
 	],
 	[
 		{ filter: parseIptables('*nat\n-A POSTROUTING ! -d 10.3.0.0/16 -o eth0 -j MASQUERADE\n') },
@@ -317,4 +328,14 @@ it('a device of the daemon has its if_id, whatever its name', () => {
 	const [link] = withIfIds([{ ...eth0, name: 'ipsec0' }], [{ name: 'ipsec0', if_id: 42 }]);
 	assert.equal(link?.ifId, 42);
 	assert.equal(withIfIds([eth0], [{ name: 'ipsec0', if_id: 42 }])[0]?.ifId, eth0.ifId);
+});
+
+it('with the daemon, NAT of what leaves by a real device and switches of the kernel are nothing', () => {
+	const { findings } = diagnose({
+		...HEALTHY,
+		daemon: true,
+		filter: parseIptables('*nat\n-A POSTROUTING -o eth0 -j MASQUERADE\n'),
+		sysctls: new Map([['net.ipv4.conf.eth0.disable_xfrm', '1']]),
+	});
+	assert.deepEqual(findings, []);
 });

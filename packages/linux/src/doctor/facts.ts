@@ -68,7 +68,7 @@ export interface FilterRule {
 
 export interface MachineFacts {
 	readonly release: string;
-	/** Why NETLINK_XFRM cannot be asked; undefined when it can. */
+	/** Why NETLINK_XFRM, or the daemon in its place, cannot be asked; undefined when it can. */
 	readonly refused: string | undefined;
 	/** Why nothing could be tried; undefined when it was. */
 	readonly untried: string | undefined;

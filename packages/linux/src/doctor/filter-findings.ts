@@ -5,6 +5,8 @@ import { policyText, stateEnds, templatesOf } from './endpoints.ts';
 import type { FilterRule, MachineFacts } from './facts.ts';
 import type { FindingKind, Found } from './finding.ts';
 
+/** The daemon's first device. */
+const LANE = 'xfrmd0';
 const OUT = 1;
 const UDP = 17;
 
@@ -165,7 +167,8 @@ function masquerades(facts: MachineFacts): readonly Found[] {
 	return templatesOf(facts, OUT).flatMap(({ policy, template }) => {
 		const family = template.family === 0 ? policy.body.selector.family : template.family;
 		const peer = formatAddress(template.id.daddr, family);
-		const device = facts.routes.get(peer)?.dev;
+		// What goes into the daemon leaves by its device first.
+		const device = facts.daemon ? LANE : facts.routes.get(peer)?.dev;
 		for (const rule of rules) {
 			if (spares(rule, policy)) {
 				return [];
@@ -177,16 +180,32 @@ function masquerades(facts: MachineFacts): readonly Found[] {
 				return [
 					{
 						severity: 'fail' as const,
-						text:
-							`${rule.text} changes the source of what policy ${policyText(policy)} protects, and then ` +
-							'the policy is looked up again: it does not match, and the packet leaves in clear.',
-						command: `nft insert rule ${rule.chain} rt ipsec exists accept`,
+						...consequence(facts, rule, policyText(policy)),
 					},
 				];
 			}
 		}
 		return [];
 	});
+}
+
+function consequence(
+	{ daemon }: MachineFacts,
+	{ text, chain }: FilterRule,
+	policy: string,
+): { readonly text: string; readonly command: string } {
+	const head = `${text} changes the source of what policy ${policy} protects`;
+	return daemon
+		? {
+				text: `${head} on its way into the daemon: the policy does not match it there, and it is dropped.`,
+				command: `nft insert rule ${chain} oifname "xfrmd*" accept`,
+			}
+		: {
+				text:
+					`${head}, and then the policy is looked up again: it does not match, and the packet leaves in ` +
+					'clear.',
+				command: `nft insert rule ${chain} rt ipsec exists accept`,
+			};
 }
 
 export const FILTER_FINDINGS: readonly FindingKind[] = [

@@ -7,7 +7,7 @@ import { DAEMON_COUNTERS } from '@xfrm/explain';
 import { NetlinkError, TransportError, XfrmClient } from '@xfrm/netlink';
 import { formatAddress } from '@xfrm/wire/xfrm';
 import { type DaemonDevice, type DaemonNumbers, DaemonObserver } from '../daemon-observation.ts';
-import { hasDaemon } from '../daemon-transport.ts';
+import { defaultTransport, hasDaemon } from '../daemon-transport.ts';
 import { linuxTransport } from '../linux-transport.ts';
 import { openScratchSocket } from '../scratch-namespace.ts';
 import { readXfrmStat } from '../xfrm-stat.ts';
@@ -255,8 +255,9 @@ interface Tables {
 }
 
 async function readTables(): Promise<Tables> {
-	const client = new XfrmClient(linuxTransport());
+	let client: XfrmClient | undefined;
 	try {
+		client = new XfrmClient(defaultTransport());
 		const states = await client.states.dump();
 		const policies = await client.policies.dump();
 		return { states, policies, refused: undefined };
@@ -266,7 +267,7 @@ async function readTables(): Promise<Tables> {
 		}
 		throw error;
 	} finally {
-		client.close();
+		client?.close();
 	}
 }
 

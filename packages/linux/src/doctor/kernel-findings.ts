@@ -80,10 +80,19 @@ export const KERNEL_FINDINGS: readonly FindingKind[] = [
 		id: 'xfrm',
 		title: 'netlink',
 		meaning:
-			'NETLINK_XFRM cannot be opened: the kernel has no XFRM, it is not allowed here, or the right to ask is missing.',
+			'NETLINK_XFRM cannot be opened: the kernel has no XFRM, it is not allowed here, or the right to ask is missing. Or a daemon in its place does not answer: it has died, and its guard stands.',
 		remedy:
-			'Run as root in the network namespace in question. Without XFRM in the kernel, `modprobe xfrm_user`, another kernel, or `xfrm daemon`.',
-		find: ({ refused }) => (refused === undefined ? [] : [{ severity: 'fail', text: refused }]),
+			'Run as root in the network namespace in question. Without XFRM in the kernel, `modprobe xfrm_user`, another kernel, or `xfrm daemon`. One that has died: start it again, or `xfrm daemon --cleanup`.',
+		find: ({ refused, daemon }) =>
+			refused === undefined
+				? []
+				: [
+						{
+							severity: 'fail',
+							text: refused,
+							...(daemon ? { command: 'systemctl status xfrm-daemon' } : {}),
+						},
+					],
 	},
 	{
 		id: 'clock',

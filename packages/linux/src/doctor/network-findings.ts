@@ -80,7 +80,8 @@ const SWITCHES: readonly (readonly [name: string, what: string])[] = [
 ];
 
 function switchedOff(facts: MachineFacts): readonly Found[] {
-	return SWITCHES.flatMap(([name, what]) =>
+	// The daemon does not heed them.
+	return (facts.daemon ? [] : SWITCHES).flatMap(([name, what]) =>
 		facts.links
 			.filter((link) => link.name !== 'lo' && isOn(facts, name, link.name))
 			// Those of VTI devices are set on purpose, by strongSwan's and everybody's guides.
@@ -189,9 +190,11 @@ function missingInterfaces(facts: MachineFacts): readonly Found[] {
 		.map(([ifId, object]) => ({
 			severity: 'fail',
 			text:
-				`${object} has if_id ${ifId}, and no XFRM interface of this namespace has it: ` +
-				'nothing meets it.',
-			command: `ip link add xfrm${ifId} type xfrm dev lo if_id ${ifId}`,
+				`${object} has if_id ${ifId}, and no XFRM interface of this namespace has it: nothing meets it` +
+				(facts.daemon ? ', until the next state or policy of it has the daemon make one.' : '.'),
+			command: facts.daemon
+				? 'xfrm top --once --json; ip link'
+				: `ip link add xfrm${ifId} type xfrm dev lo if_id ${ifId}`,
 		}));
 }
 
