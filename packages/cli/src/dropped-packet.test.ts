@@ -91,7 +91,12 @@ test('what the guard has dropped is noted', () => {
 		row('plaintext-in', 'daemon.plaintext', 3),
 		row('plaintext-fwd', 'daemon.plaintext', 4),
 	]);
-	assert.match(note ?? '', /dropped 7 packets in clear \(plaintext-in 3, plaintext-fwd 4\)/);
+	assert.match(
+		note ?? '',
+		/dropped 7 packets in clear \(plaintext-in 3, plaintext-fwd 4\).*@capture/,
+	);
+	const leak = guardNote([row('plaintext-out', 'daemon.leak', 1)]);
+	assert.match(leak ?? '', /dropped 1 packets in clear \(plaintext-out 1\).*NAT and marks/);
 });
 
 test('what the daemon itself has dropped is no packet that leaves, whatever the rules say', () => {

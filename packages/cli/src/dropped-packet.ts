@@ -118,10 +118,11 @@ export function guardNote(drops: readonly DropRow[]): string | undefined {
 	}
 	const packets = rows.reduce((sum, row) => sum + row.packets, 0);
 	const counters = rows.map((row) => `${row.counter} ${row.packets}`).join(', ');
-	return (
-		`the guard has dropped ${packets} packets in clear (${counters}), of which none is kept: capture one, and ` +
-		'ask xfrm explain --daemon --dev DEVICE @capture.pcap'
-	);
+	const came = rows.some(({ counter }) => counter !== 'plaintext-out');
+	const next = came
+		? 'capture one, and ask xfrm explain --daemon --dev DEVICE @capture.pcap'
+		: 'look for NAT and marks that come behind the lookup (docs/beside-the-daemon.md)';
+	return `the guard has dropped ${packets} packets in clear (${counters}), of which none is kept: ${next}`;
 }
 
 /** What is known of a packet by its counter and the states that it met. */

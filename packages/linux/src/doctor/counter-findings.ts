@@ -34,6 +34,9 @@ function sinceWhen(name: string, daemon: boolean): string {
 
 /** What the guard drops is kept nowhere. */
 function commandFor(name: string, daemon: boolean): string {
+	if (name === 'plaintext-out') {
+		return 'nft list ruleset # docs/beside-the-daemon.md';
+	}
 	if (name.startsWith('plaintext-')) {
 		return 'xfrm top; xfrm explain --daemon --dev DEVICE @capture.pcap';
 	}
