@@ -119,7 +119,7 @@ export function rules(own: End, peer: End, setting: OurSetting): string {
 }
 
 /** By `ip -batch`, however long it takes. */
-async function loadRules(host: Host, text: string): Promise<void> {
+export async function loadRules(host: Host, text: string): Promise<void> {
 	const batch = join(host.folder, 'rules');
 	writeFileSync(batch, text);
 	const ip = host.start([process.execPath, XFRM, 'exec', '--', 'ip', '-batch', batch]);
@@ -161,16 +161,6 @@ export async function ourPlane(ends: Gateways, setting: OurSetting): Promise<Pla
 		await loadRules(host, rules(own, peer, setting));
 	}
 	return { pidsA: [daemonA.pid], pidsB: [daemonB.pid] };
-}
-
-/** One daemon alone, with so many states and policies and without traffic. */
-export async function loadedDaemon(host: Host, count: number): Promise<number> {
-	const daemon = await host.daemon();
-	if (count > 0) {
-		const setting = { provider: 'auto', encap: false, tunnels: count / 2 };
-		await loadRules(host, rules('a', 'b', setting));
-	}
-	return daemon.pid;
 }
 
 function charonSettings(folder: string): string {

@@ -317,9 +317,3 @@ export async function spreadDatagrams(
 		processorB: processorSeconds(plane.pidsB) - before[2],
 	};
 }
-
-/** Resident memory of a process, in octets. */
-export function residentOctets(pid: number): number {
-	const text = readFileSync(`/proc/${pid}/status`, 'latin1');
-	return Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024;
-}

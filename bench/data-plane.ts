@@ -11,7 +11,7 @@
  *     even      the same one by one, sent back: processor time a packet, median round trip
  *     small     as many packets of 64 octets as go
  *     tunnels   15,000 datagrams a second over 1, 10, 100, 1,000 tunnels
- *     memory    of a daemon with many states and policies
+ *     memory    of a daemon with many states and policies, fresh and behind dumps, rekeys, reloads and a restart
  *     control   ten thousand policies, and states, by `ip -batch`, and single changes, beside the running kernel
  *
  * Needs root, iperf3, strongSwan with libcharon-extra-plugins, wireguard-go and wireguard-tools; what is not installed
@@ -21,8 +21,9 @@
  * ratio misses its bound by half.
  */
 import { existsSync } from 'node:fs';
-import { type Host, Laboratory, pause, reasonToSkip } from '../test/ike/laboratory.ts';
+import { Laboratory, pause, reasonToSkip } from '../test/ike/laboratory.ts';
 import { controlSection } from './data-plane-control.ts';
+import { memorySection } from './data-plane-memory.ts';
 import { coldCost, packetCosts, sealingCost } from './data-plane-packet.ts';
 import { writePage } from './data-plane-page.ts';
 import {
@@ -34,7 +35,6 @@ import {
 	IPV4,
 	IPV6,
 	libipsecPlane,
-	loadedDaemon,
 	type Network,
 	type OurSetting,
 	ourPlane,
@@ -45,7 +45,6 @@ import {
 	datagrams,
 	type EchoResult,
 	echo,
-	residentOctets,
 	roundTrip,
 	roundTripBeside,
 	type Spent,
@@ -320,25 +319,6 @@ async function tunnelSection(report: Report, seconds: number): Promise<void> {
 			report.add(`${name}: processor, both`, each, 'µs/packet', beside);
 			report.add(`${name}: arrived`, result.arrived / result.seconds, '/s');
 		});
-	}
-}
-
-const MEMORY_MEGABYTES_MAX = 150;
-
-async function memorySection(report: Report): Promise<void> {
-	for (const count of [0, 1000, 10_000]) {
-		const laboratory = new Laboratory();
-		try {
-			const host: Host = gateways(laboratory).a;
-			const pid = await loadedDaemon(host, count);
-			await pause(2000);
-			const megabytes = residentOctets(pid) / 1e6;
-			const against = `the bound of ${MEMORY_MEGABYTES_MAX} MB`;
-			const beside = { against, ratio: megabytes / MEMORY_MEGABYTES_MAX, most: 1 };
-			report.add(`${count} states, ${count} policies: resident`, megabytes, 'MB', beside);
-		} finally {
-			await laboratory.close();
-		}
 	}
 }
 

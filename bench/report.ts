@@ -22,8 +22,11 @@ export interface Comparison {
 	/** The ratio is to be at most, or at least, this. */
 	readonly most?: number;
 	readonly least?: number;
+	/** How far beside that `--check` lets it be; default `SLACK`. */
+	readonly slack?: number;
 }
 
+/** What noise of times needs. */
 const SLACK = 1.5;
 const NOTHING: Comparison = { against: '', ratio: 0 };
 
@@ -40,11 +43,11 @@ export class Report {
 	}
 
 	add(name: string, value: number, unit: string, comparison: Comparison = NOTHING): void {
-		const { against, ratio, most, least } = comparison;
+		const { against, ratio, most, least, slack = SLACK } = comparison;
 		const row: Row = { bench: this.#bench, case: name, value, unit, against, ratio };
 		this.rows.push(row);
 		process.stdout.write(this.#json ? `${JSON.stringify(row)}\n` : textOf(row, comparison));
-		if (against !== '' && (ratio > (most ?? ratio) * SLACK || ratio < (least ?? 0) / SLACK)) {
+		if (against !== '' && (ratio > (most ?? ratio) * slack || ratio < (least ?? 0) / slack)) {
 			this.#missed.push(`FAILED ${this.#bench}: ${name}: ${ratioText(comparison)}`);
 		}
 	}
