@@ -7,7 +7,7 @@ import {
 	existsSync,
 	fstatSync,
 	openSync,
-	readFileSync,
+	readSync,
 	renameSync,
 	rmSync,
 	writeSync,
@@ -20,8 +20,75 @@ const CHUNK_LENGTH = 0x1_0000;
 /** Room for the lines of a few changes. */
 const LINES_OCTETS = 0x4000;
 
+const NEW_LINE = 10;
+
 /** Where what is written is forgotten at once. */
 export const NOWHERE = '/dev/null';
+
+/** Where a line is, without its end. */
+export interface LinePlace {
+	readonly at: number;
+	readonly octets: number;
+}
+
+/** Reads a journal in pieces: all of it may be some times as long as what it comes to. */
+export class JournalReader {
+	readonly #fd: number;
+	#piece: Buffer = Buffer.alloc(CHUNK_LENGTH);
+
+	constructor(path: string) {
+		this.#fd = openSync(path, 'r');
+	}
+
+	/** All lines that have an end, each to be taken before the next. */
+	*lines(): Generator<LinePlace & { readonly text: string }, void, undefined> {
+		let from = 0;
+		let filled = 0;
+		for (;;) {
+			const octets = this.#fill(filled, from + filled);
+			if (octets === 0) {
+				return;
+			}
+			filled += octets;
+			let at = 0;
+			for (let end = this.#endOf(at, filled); end >= 0; end = this.#endOf(at, filled)) {
+				const text = this.#piece.toString('utf8', at, end);
+				yield { at: from + at, octets: end - at, text };
+				at = end + 1;
+			}
+			this.#piece.copy(this.#piece, 0, at, filled);
+			from += at;
+			filled -= at;
+		}
+	}
+
+	/** The text of a line once more. */
+	textOf({ at, octets }: LinePlace): string {
+		this.#makeRoom(octets);
+		return this.#piece.toString('utf8', 0, readSync(this.#fd, this.#piece, 0, octets, at));
+	}
+
+	close(): void {
+		closeSync(this.#fd);
+	}
+
+	#fill(filled: number, position: number): number {
+		this.#makeRoom(filled + 1);
+		return readSync(this.#fd, this.#piece, filled, this.#piece.length - filled, position);
+	}
+
+	/** -1 when it is not in the piece. */
+	#endOf(at: number, filled: number): number {
+		const end = this.#piece.indexOf(NEW_LINE, at);
+		return end < filled ? end : -1;
+	}
+
+	#makeRoom(octets: number): void {
+		if (octets > this.#piece.length) {
+			this.#piece = Buffer.concat([this.#piece], 2 * octets);
+		}
+	}
+}
 
 export class JournalFile {
 	readonly #path: string;
@@ -45,8 +112,9 @@ export class JournalFile {
 		return this.#path !== NOWHERE && existsSync(this.#path);
 	}
 
-	read(): Buffer {
-		return readFileSync(this.#path);
+	/** Of a predecessor's. @throws Error of the file system */
+	reader(): JournalReader {
+		return new JournalReader(this.#path);
 	}
 
 	/** Is it long enough to be written anew? */

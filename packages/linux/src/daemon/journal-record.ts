@@ -31,6 +31,7 @@ import {
 	type StateSnapshot,
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
+import type { JournalReader, LinePlace } from './journal-file.ts';
 
 export const JOURNAL_VERSION = 4;
 
@@ -75,12 +76,9 @@ export interface JournalTables {
 	readonly defaults: readonly number[] | undefined;
 }
 
-/** Where the last line of a state or policy is that is there. */
-export interface ObjectLine {
+/** The last line of a state or policy that is there. */
+export interface ObjectLine extends LinePlace {
 	readonly number: number;
-	/** Octet of the journal, and the one behind the line. */
-	readonly at: number;
-	readonly end: number;
 	/** From 1. */
 	readonly lineNumber: number;
 }
@@ -219,10 +217,8 @@ export function writeRecord(
 	return `${JSON.stringify(record)}\n`;
 }
 
-/** How each line of a state, a policy, or of one that is gone begins, and how far that is looked for. */
+/** How each line of a state, a policy, or of one that is gone begins. */
 const NUMBERED = /^\{"kind":"(state|policy|gone)","number":(\d+)[,}]/;
-const NUMBERED_OCTETS = 64;
-const NEW_LINE = 10;
 
 /**
  * Reads a journal. A last line without its end was being written when the daemon died, and is as good as
@@ -230,20 +226,15 @@ const NEW_LINE = 10;
  *
  * @returns the tables, or a sentence about why they can't be read
  */
-export function readJournal(journal: Buffer): JournalTables | string {
+export function readJournal(reader: JournalReader): JournalTables | string {
 	const objects = new Map<number, ObjectLine>();
 	let defaults: readonly number[] | undefined;
 	let lineNumber = 0;
-	for (let at = 0, end = 0; ; at = end + 1) {
-		end = journal.indexOf(NEW_LINE, at);
-		if (end < 0) {
-			return { objects: [...objects.values()].sort((a, b) => a.number - b.number), defaults };
-		}
+	for (const { at, octets, text } of reader.lines()) {
 		lineNumber++;
-		const begin = journal.toString('latin1', at, Math.min(end, at + NUMBERED_OCTETS));
-		const [, kind, digits] = NUMBERED.exec(begin) ?? [];
+		const [, kind, digits] = NUMBERED.exec(text) ?? [];
 		const number = Number(digits);
-		const record = kind === undefined ? parseLine(journal, at, end) : undefined;
+		const record = kind === undefined ? parseLine(text) : undefined;
 		const isHead = record?.kind === 'head';
 		if (isHead !== (lineNumber === 1)) {
 			return damagedLine(lineNumber);
@@ -254,31 +245,31 @@ export function readJournal(journal: Buffer): JournalTables | string {
 		if (kind === 'gone') {
 			objects.delete(number);
 		} else if (kind !== undefined) {
-			objects.set(number, { number, at, end, lineNumber });
+			objects.set(number, { number, at, octets, lineNumber });
 		} else if (record?.kind === 'defaults') {
 			({ defaults } = record);
 		} else if (!isHead) {
 			return damagedLine(lineNumber);
 		}
 	}
+	return { objects: [...objects.values()].sort((a, b) => a.number - b.number), defaults };
 }
 
 /** What a line of a journal says, or a sentence about why it can't be read. */
-export function readObject(
-	journal: Buffer,
-	{ at, end, lineNumber }: ObjectLine,
-): ObjectRecord | string {
-	const record = parseLine(journal, at, end);
-	return record?.kind === 'state' || record?.kind === 'policy' ? record : damagedLine(lineNumber);
+export function readObject(reader: JournalReader, object: ObjectLine): ObjectRecord | string {
+	const record = parseLine(reader.textOf(object));
+	return record?.kind === 'state' || record?.kind === 'policy'
+		? record
+		: damagedLine(object.lineNumber);
 }
 
 function damagedLine(lineNumber: number): string {
 	return `line ${lineNumber} of the journal is damaged`;
 }
 
-function parseLine(journal: Buffer, at: number, end: number): JournalRecord | undefined {
+function parseLine(text: string): JournalRecord | undefined {
 	try {
-		const value: unknown = JSON.parse(journal.toString('utf8', at, end), unpacked);
+		const value: unknown = JSON.parse(text, unpacked);
 		// Written by us, into a folder of root's: its shape is taken for right.
 		return typeof value === 'object' && value !== null && 'kind' in value
 			? (value as JournalRecord)

@@ -24,6 +24,7 @@ import {
 	UNLIMITED,
 } from '@xfrm/wire/xfrm';
 import { type Journal, openJournal } from './journal.ts';
+import { JournalFile } from './journal-file.ts';
 import { LEASE_NUMBERS } from './sequence-ledger.ts';
 
 /** Puts a file system of so many octets on a folder. */
@@ -357,5 +358,21 @@ test('a line that was being written is as good as not written; a damaged one sto
 		}
 		writeFileSync(path, '{"kind":"head","version":99}\n');
 		assert.throws(() => live(folder), /another version/);
+	});
+});
+
+test('lines are read in pieces, and once more, however long they are', () => {
+	withFolder((folder) => {
+		const path = join(folder, 'journal');
+		const lines = [1, 70_000, 0, 65_535, 65_536, 300_000, 2].map((length) => 'é'.repeat(length));
+		writeFileSync(path, `${lines.join('\n')}\nbegun`);
+		const reader = new JournalFile(path).reader();
+		const told = [...reader.lines()];
+		assert.deepEqual(
+			told.map(({ text }) => text),
+			lines,
+		);
+		assert.deepEqual(told.map((line) => reader.textOf(line)).reverse(), lines.reverse());
+		reader.close();
 	});
 });

@@ -33,7 +33,7 @@ import {
 import type { NetlinkServer } from '@xfrm/netlink-server';
 import type { PolicySnapshot, StateSnapshot } from '@xfrm/wire/xfrm';
 import type { Native } from '../native/seam.ts';
-import { JournalFile } from './journal-file.ts';
+import { JournalFile, type JournalReader } from './journal-file.ts';
 import {
 	JOURNAL_VERSION,
 	policyOf,
@@ -109,7 +109,7 @@ export class Journal implements TableWatcher {
 	/** Brings a predecessor's tables back, and begins a journal of its own. @throws StartError */
 	begin(server: NetlinkServer, nowUs: number): Restored {
 		const restored = this.exists
-			? this.#restore(server, this.#file.read(), nowUs)
+			? this.#read(server, nowUs)
 			: { states: 0, policies: 0, refused: [] };
 		this.#engine.net.watcher = this;
 		try {
@@ -274,8 +274,17 @@ export class Journal implements TableWatcher {
 		);
 	}
 
-	#restore(server: NetlinkServer, journal: Buffer, nowUs: number): Restored {
-		const tables = readJournal(journal);
+	#read(server: NetlinkServer, nowUs: number): Restored {
+		const reader = this.#file.reader();
+		try {
+			return this.#restore(server, reader, nowUs);
+		} finally {
+			reader.close();
+		}
+	}
+
+	#restore(server: NetlinkServer, reader: JournalReader, nowUs: number): Restored {
+		const tables = readJournal(reader);
 		if (typeof tables === 'string') {
 			throw this.#unreadable(tables);
 		}
@@ -285,7 +294,7 @@ export class Journal implements TableWatcher {
 		let policies = 0;
 		for (const object of tables.objects) {
 			const { number } = object;
-			const record = readObject(journal, object);
+			const record = readObject(reader, object);
 			if (typeof record === 'string') {
 				throw this.#unreadable(record);
 			}
