@@ -8,8 +8,8 @@ import { gateways, loadRules, rules } from './data-plane-peers.ts';
 import type { Report } from './report.ts';
 
 const MEGABYTES_MAX = 150;
-/** For the journal, which is read as a whole at a restart, and what has just become of no use. */
-const SLACK = 1.15;
+/** Of memory there is less noise than of time. */
+const SLACK = 1.1;
 /** Until what is of no use any more is given back. */
 const SETTLE_MILLISECONDS = 3000;
 const OBJECTS = 10_000;
