@@ -88,6 +88,29 @@ function lostSource(addresses: Addresses, goes: boolean): Case {
 	};
 }
 
+/** As of a host with two providers, neither of which takes the other's addresses. */
+function ownWay(addresses: Addresses, second: readonly [own: string, peer: string]): Case {
+	const [own, peer] = second;
+	const ipv4 = !own.includes(':');
+	const prefix = ipv4 ? 24 : 64;
+	return {
+		name: `addresses: a rule by source leads a tunnel out by that address’s uplink, ${ipv4 ? 'IPv4' : 'IPv6'}`,
+		run: () =>
+			withEnds(async ({ laboratory, a, b }) => {
+				laboratory.wire(a, 'eth1', [`${own}/${prefix}`], b, 'eth1', [`${peer}/${prefix}`]);
+				a.must(`ip ${ipv4 ? '' : '-6 '}rule add from ${own} lookup 100`);
+				a.must(`ip route add default via ${peer} table 100`);
+				addTunnel(a, 'a', { ...addresses, a: own });
+				addTunnel(b, 'b', { ...addresses, a: own });
+				const watches = [await WireWatch.start(b, 'eth0'), await WireWatch.start(b, 'eth1')];
+				assertPings(a, addresses.innerB, PINGS, `-I ${addresses.innerA}`);
+				const seen = await Promise.all(watches.map((watch) => watch.stop(isInner)));
+				const sent = seen.map(({ esp }) => esp.filter(({ spi }) => spi === 0x100).length);
+				assert.deepEqual(sent, [0, PINGS]);
+			}),
+	};
+}
+
 /** Processor time that all programs of a host have taken, in hundredths of a second. */
 function ticks(host: Host): number {
 	const pids = host.must(`ip netns pids ${host.namespace}`).trim().split(/\s+/);
@@ -227,6 +250,8 @@ const advertisedMtu: Case = {
 export const addressCases: readonly Case[] = [
 	lostSource(IPV4, false),
 	lostSource(IPV6, true),
+	ownWay(IPV4, ['192.168.81.1', '192.168.81.2']),
+	ownWay(IPV6, ['2001:db8:81::1', '2001:db8:81::2']),
 	ownSocket,
 	advertisedMtu,
 	ownDevice,

@@ -87,6 +87,10 @@ export class OuterSockets {
 			const level = family === Family.Ipv4 ? Level.Ip : Level.Ipv6;
 			const { HeaderIncluded } = family === Family.Ipv4 ? IpOption : Ipv6Option;
 			native.setOption(sender, level, HeaderIncluded, intValue(1));
+			if (family === Family.Ipv6) {
+				// As of IPv4: a source that is this host's no longer is the engine's to judge.
+				native.setOption(sender, level, Ipv6Option.FreeBind, intValue(1));
+			}
 			const { ReceiveBuffer } = SocketOption;
 			native.setOption(sender, Level.Socket, ReceiveBuffer, intValue(NO_QUEUE_OCTETS));
 			for (const proto of PROTOCOLS) {
@@ -100,14 +104,17 @@ export class OuterSockets {
 		this.#senders = senders;
 	}
 
-	/** Sends whole packets; rows carry a socket address as peer. */
+	/**
+	 * Sends whole packets. Rows carry a socket address as peer, and what else of the header the kernel chooses a way by:
+	 * source and traffic class; a hop limit too, of which it wants only that there is one.
+	 */
 	send(family: number, batch: PacketBatch): void {
 		const fd = this.#senders.get(family);
 		if (fd === undefined) {
 			batch.status.fill(-Errno.EAFNOSUPPORT, 0, batch.count);
 			return;
 		}
-		this.#native.sendPackets(fd, 'socket', batch);
+		this.#native.sendPackets(fd, 'datagram', batch);
 	}
 
 	close(): void {

@@ -9,7 +9,7 @@ import { type PacketBuffer, setIpv4Checksum } from '@xfrm/wire';
 import { Family } from '@xfrm/wire/xfrm';
 import { PACKET_SLOT_OCTETS, PACKETS_PER_CALL } from '../limits.ts';
 import { AF_INET, AF_INET6 } from '../native/abi.ts';
-import { PacketBatch, PEER_OCTETS } from '../native/packet-batch.ts';
+import { LOCAL_OCTETS, PacketBatch, PEER_OCTETS } from '../native/packet-batch.ts';
 import type { Native } from '../native/seam.ts';
 import { routeMark } from '../rtnetlink/kernel-routes.ts';
 import { DatagramSender } from './datagram-sender.ts';
@@ -19,6 +19,9 @@ import { PacketRows, placeInSlab, SLOT_PACKET_OCTETS } from './packet-rows.ts';
 import type { PacketSlab } from './packet-slab.ts';
 import { SegmentRun } from './segment-run.ts';
 import { VNET_HEADER_OCTETS, writePlainVnet } from './vnet-header.ts';
+
+/** Beside a whole packet, which has its own. */
+const ANY_HOP_LIMIT = 64;
 
 /** What the kernel would not take. */
 export interface TransmitCounters {
@@ -52,6 +55,8 @@ export class Transmitter {
 		this.#spare = new PacketRows(slab, PACKET_SLOT_OCTETS, PACKETS_PER_CALL);
 		this.#out4 = new PacketBatch(bytes, PACKETS_PER_CALL);
 		this.#out6 = new PacketBatch(bytes, PACKETS_PER_CALL);
+		this.#out4.hopLimit.fill(ANY_HOP_LIMIT);
+		this.#out6.hopLimit.fill(ANY_HOP_LIMIT);
 		this.#datagrams = new DatagramSender(native, bytes);
 		this.#tun = new PacketBatch(bytes, PACKETS_PER_CALL);
 	}
@@ -72,16 +77,22 @@ export class Transmitter {
 		if (row < 0) {
 			return;
 		}
-		const { peer, peerView } = batch;
+		const { peer, peerView, local, trafficClass } = batch;
+		const { view, bytes, start } = packet;
 		batch.mark[row] = routeMark(packet.route);
+		trafficClass[row] = ipv4 ? view.getUint8(start + 1) : (view.getUint16(start) >> 4) & 0xff;
 		const peerAt = row * PEER_OCTETS;
 		batch.clearPeer(row);
 		peerView.setUint16(peerAt, ipv4 ? AF_INET : AF_INET6, true);
-		const from = packet.start + (ipv4 ? 16 : 24);
 		const octets = ipv4 ? 4 : 16;
+		const from = start + (ipv4 ? 12 : 8);
 		const to = peerAt + (ipv4 ? 4 : 8);
+		const localAt = row * LOCAL_OCTETS;
+		// A source of one link would have to come with the link, and chooses nothing.
+		const hasSource = ipv4 || (view.getUint16(from) & 0xffc0) !== 0xfe80;
 		for (let i = 0; i < octets; i++) {
-			peer[to + i] = packet.bytes[from + i] ?? 0;
+			local[localAt + i] = hasSource ? (bytes[from + i] ?? 0) : 0;
+			peer[to + i] = bytes[from + octets + i] ?? 0;
 		}
 	}
 

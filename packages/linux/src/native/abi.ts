@@ -59,6 +59,7 @@ export const Ipv6Option = {
 	ReceiveTrafficClass: 66,
 	TrafficClass: 67,
 	MtuDiscover: 23,
+	FreeBind: 78,
 } as const;
 
 /** Options and control messages of `Level.Udp`. */
