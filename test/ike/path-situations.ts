@@ -381,7 +381,35 @@ const unreachable: Case = {
 		}),
 };
 
+/** No policy, and a route by the daemon's own device: whoever has no route would be told so by the kernel. */
+const goesRound: Case = {
+	name: 'path: what a route leads into the daemon’s device without a policy ends there, and does not go round',
+	run: () =>
+		withEnds(async ({ a }) => {
+			const own = (): Readonly<Record<string, number>> =>
+				JSON.parse(a.xfrmMust('top', '--json', '--once')).own;
+			a.must('ip route add 10.3.0.0/24 dev xfrmd0');
+			a.must('ip -6 route add 2001:db8:3::/64 dev xfrmd0');
+			assert.equal(a.ping('10.3.0.1', 2, '-W 0.3'), 0);
+			assert.equal(a.ping('2001:db8:3::1', 2, '-W 0.3'), 0);
+			const { collisions, sent = 0 } = own();
+			assert.equal(collisions, 4);
+			assert.ok(sent < 20, `${sent} packets sent`);
+			// Neither does what protects it.
+			const ends = `src ${IPV4.a} dst 10.3.0.1 proto esp`;
+			const policy = `policy add dst 10.4.0.0/16 dir out tmpl ${ends} mode tunnel`;
+			a.tables(...policy.split(' '));
+			const key = `0x${'11'.repeat(20)}`;
+			const state = `state add ${ends} spi 0x100 mode tunnel aead`;
+			a.tables(...state.split(' '), 'rfc4106(gcm(aes))', key, '128');
+			a.must(`ip route add 10.4.0.0/16 via ${IPV4.b}`);
+			assert.equal(a.ping('10.4.0.1', 2, '-W 0.3'), 0);
+			assert.equal(own()['collisions'], 6);
+		}),
+};
+
 export const pathCases: readonly Case[] = [
+	goesRound,
 	forgedError(false, 1226),
 	forgedError(true, 1218),
 	byOutputMark(false),

@@ -99,7 +99,7 @@ export class Outbound {
 	portless: number = 0;
 	/** Packets that could not go, as no numbers could be leased for them. */
 	unleased: number = 0;
-	/** Of devices by if_id, by the names of Linux: what has no policy and states, and what would go out by its own. */
+	/** By the names of Linux: what has no policy and states in a device by if_id, and what would go out by its own. */
 	carrier: number = 0;
 	collisions: number = 0;
 	readonly #peers: PeerRates = new PeerRates();
@@ -445,6 +445,13 @@ export class Outbound {
 		const { route } = packet;
 		if (route === null) {
 			this.#transmitter.counters.failed++;
+			return;
+		}
+		if (route.ifindex === lane.ifindex) {
+			// Somebody leads there what no policy protects, or what protects it: it would come back at once.
+			this.collisions++;
+			const untouched = packet.action === PacketAction.Pass;
+			this.#samples.refuse(packet, OwnDrop.Collision, 'host.device-loop', untouched, nowUs);
 			return;
 		}
 		const udpAt = packet.action === PacketAction.Transformed ? udpHeaderAt(packet) : -1;
