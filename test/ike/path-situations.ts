@@ -395,6 +395,9 @@ const goesRound: Case = {
 			const { collisions, sent = 0 } = own();
 			assert.equal(collisions, 4);
 			assert.ok(sent < 20, `${sent} packets sent`);
+			a.must('ip address add fe80::1/64 dev xfrmd0 nodad');
+			a.run('ping -n -c 3 -i 0.2 -W 0.3 ff02::1%xfrmd0');
+			assert.equal(own()['sent'], sent, 'to whoever is behind the device');
 			// Neither does what protects it.
 			const ends = `src ${IPV4.a} dst 10.3.0.1 proto esp`;
 			const policy = `policy add dst 10.4.0.0/16 dir out tmpl ${ends} mode tunnel`;

@@ -274,6 +274,13 @@ export class Outbound {
 	finish(packet: PacketBuffer, lane: Lane, nowUs: number): void {
 		switch (packet.action) {
 			case PacketAction.Pass:
+				if (isOfOneLink(packet)) {
+					// Some program's, to whoever is behind our device: it means no other.
+					this.#transmitter.counters.failed++;
+					return;
+				}
+				this.#send(packet, lane, nowUs);
+				return;
 			case PacketAction.Transformed:
 				this.#send(packet, lane, nowUs);
 				return;
@@ -504,6 +511,16 @@ function udpHeaderAt({ view, start, family }: PacketBuffer): number {
 	const proto = ipv4 ? ipv4Protocol(view, start) : ipv6NextHeader(view, start);
 	const octets = ipv4 ? ipv4HeaderOctets(view, start) : IPV6_HEADER_OCTETS;
 	return proto === IpProto.Udp ? start + octets : -1;
+}
+
+/** Is it to a group, or to a neighbour by a link-local address? */
+function isOfOneLink({ family, view, start }: PacketBuffer): boolean {
+	if (family === Family.Ipv4) {
+		const first = view.getUint8(start + 16);
+		return (first >= 224 && first < 240) || view.getUint16(start + 16) === 0xa9fe;
+	}
+	const first = view.getUint16(start + 24);
+	return first >= 0xff00 || (first & 0xffc0) === 0xfe80;
 }
 
 /** Identification of the pieces of a packet. */
