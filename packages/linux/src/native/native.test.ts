@@ -98,6 +98,34 @@ for (const make of [ffiNative, addonNative]) {
 		set.close();
 	});
 
+	test(`${make.name}: who was added first is called first, whoever was ready first`, {
+		skip,
+	}, () => {
+		const native = make();
+		const fds = [native.eventfd(), native.eventfd(), native.eventfd()];
+		const set = new PollSet(native, 3);
+		let called: number[] = [];
+		for (const [i, fd] of fds.entries()) {
+			set.add(fd, () => called.push(i));
+		}
+		const one = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
+		for (const i of [2, 1]) {
+			native.write(fds[i] ?? -1, one);
+		}
+		assert.equal(set.wait(1000), 2);
+		set.dispatch();
+		assert.deepEqual(called, [1, 2]);
+		called = [];
+		native.write(fds[0] ?? -1, one);
+		assert.equal(set.wait(1000), 3);
+		set.dispatch();
+		assert.deepEqual(called, [0, 1, 2]);
+		for (const fd of fds) {
+			native.close(fd);
+		}
+		set.close();
+	});
+
 	test(`${make.name}: a receive stops when it has enough, and the next goes on`, { skip }, () => {
 		const native = make();
 		const [from, to] = [udp(native), udp(native)];

@@ -21,8 +21,9 @@ export class PollSet {
 	readonly #capacity: number;
 	readonly #events: Uint8Array;
 	readonly #view: DataView;
-	/** Of one round. */
+	/** Of one round: the kernel tells them in no order. */
 	#readyCount: number = 0;
+	readonly #order: Int32Array;
 	readonly #ready: (() => void)[] = [];
 
 	/**
@@ -38,6 +39,7 @@ export class PollSet {
 		}
 		this.#events = new Uint8Array(capacity * EPOLL_EVENT.octets);
 		this.#view = viewOf(this.#events);
+		this.#order = new Int32Array(capacity);
 	}
 
 	/**
@@ -72,20 +74,37 @@ export class PollSet {
 		return count;
 	}
 
-	/** Calls back for every descriptor that was ready. */
+	/**
+	 * Calls back for every descriptor that was ready, in the order of adding: who has been answered by one may have sent
+	 * something to another.
+	 */
 	dispatch(): void {
 		const ready = this.#ready;
+		const order = this.#order;
 		const count = this.#readyCount;
+		for (let i = 0; i < count; i++) {
+			const number = this.#numberAt(i);
+			let to = i;
+			for (; to > 0 && this.#numberAt(order[to - 1] ?? 0) > number; to--) {
+				order[to] = order[to - 1] ?? 0;
+			}
+			order[to] = i;
+		}
 		// Callbacks add and remove descriptors: those to call are written down first.
 		for (let i = 0; i < count; i++) {
-			const at = i * EPOLL_EVENT.octets;
-			const waiting = this.#waiting[this.#view.getUint32(at + EPOLL_EVENT.numberAt, true)];
-			const isBroken = (this.#view.getUint32(at, true) & PollEvent.Error) !== 0;
+			const event = order[i] ?? 0;
+			const waiting = this.#waiting[this.#numberAt(event)];
+			const bits = this.#view.getUint32(event * EPOLL_EVENT.octets, true);
+			const isBroken = (bits & PollEvent.Error) !== 0;
 			ready[i] = (isBroken ? waiting?.whenBroken : waiting?.whenReady) ?? nothing;
 		}
 		for (let i = 0; i < count; i++) {
 			ready[i]?.();
 		}
+	}
+
+	#numberAt(event: number): number {
+		return this.#view.getUint32(event * EPOLL_EVENT.octets + EPOLL_EVENT.numberAt, true);
 	}
 
 	close(): void {
