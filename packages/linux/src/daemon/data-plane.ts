@@ -229,7 +229,6 @@ export class DataPlane {
 		const demanded = this.#guard.filter.demandsProtection || this.#hasInterfacePolicies();
 		const needed = demanded && !this.#options.noGuard;
 		this.#practice.close();
-		this.#poll.close();
 		this.#flushJournal();
 		this.#journal.close();
 		this.#ports.close();
@@ -242,6 +241,8 @@ export class DataPlane {
 		this.#guard.close();
 		this.#routes.close();
 		this.#control.close();
+		// Last: what was closed before was waited for.
+		this.#poll.close();
 		const text = needed ? 'the guard stays, as policies demand protection' : 'the guard is gone';
 		this.#options.log('info', text);
 		return needed;

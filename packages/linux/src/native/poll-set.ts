@@ -75,8 +75,8 @@ export class PollSet {
 	}
 
 	/**
-	 * Calls back for every descriptor that was ready, in the order of adding: who has been answered by one may have sent
-	 * something to another.
+	 * Calls back for every descriptor that was ready, in the order of adding, but for those that fill a gap: who has been
+	 * answered by one may have sent something to another.
 	 */
 	dispatch(): void {
 		const ready = this.#ready;
